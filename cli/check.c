@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "options.h"
+#include "terminal.h"
+#include "verbs.h"
+
+#include <glib/gi18n.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* Whether the pipeline can be run as far as one can see without running it. */
+static gboolean
+check (const char *name, const char *site_file)
+{
+  g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (CisPipeline) pipeline = options_load_pipeline (name, site_file, findings);
+  g_autofree char *verdict = NULL;
+
+  for (guint i = 0; i < findings->len; i++)
+    options_print_finding (findings->pdata[i]);
+  verdict = pipeline != NULL ? terminal_style (TERMINAL_GREEN, _("ok")) : terminal_style (TERMINAL_RED, _("has mistakes"));
+  g_print ("%s: %s\n", name, verdict);
+  return pipeline != NULL;
+}
+
+int
+cis_verb_check (int argc, char **argv)
+{
+  g_autofree char *site_file = NULL;
+  g_auto (GStrv) overrides = NULL;
+  const GOptionEntry entries[] = { OPTIONS_CONFIG_ENTRY (&site_file), OPTIONS_SET_ENTRY (&overrides), { NULL } };
+  g_auto (GStrv) all = NULL;
+  char **names;
+  gboolean ok = TRUE;
+
+  if (!options_parse (&argc, &argv, _("[NAME…]"),
+                      _("Reads pipelines as `cis490 run` does, opens nothing and writes nothing. Without NAME: all that are there."), entries))
+    return EX_USAGE;
+  if (site_file != NULL && access (site_file, R_OK) != 0)
+    {
+      g_printerr (_("cis490 check: %s cannot be read: %s\n"), site_file, g_strerror (errno));
+      return EX_CONFIG;
+    }
+  options_set_overrides (overrides);
+  all = cis_config_list (site_file);
+  names = argc > 1 ? argv + 1 : all;
+  if (names[0] == NULL)
+    {
+      g_printerr (_("cis490 check: there is no pipeline\n"));
+      return EX_CONFIG;
+    }
+  for (char **name = names; *name != NULL; name++)
+    ok = check (*name, site_file) && ok;
+  return ok ? 0 : EX_CONFIG;
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cis490 gate replay: which indexed episodes another window would have refused. */
+#include "gate.h"
+
+#include "../plugins/gate/window/source.h"
+
+#include <glib/gi18n.h>
+
+/* Longer than any history that a gate looks at. */
+#define WHOLE_HISTORY 10000000
+
+typedef struct
+{
+  guint window;
+  CisWindow *history; /* owned: the whole branch, newest first */
+  GArray *oldest;     /* owned: of gint64: the earliest time among the commits down to this one */
+  guint n_rows;
+  guint n_without_commit;
+  guint n_exempt;      /* by a grant, or with the gate off */
+  JsonArray *refused;  /* owned */
+  GHashTable *commits; /* owned: those of the refused */
+} Replay;
+
+static void
+replay_clear (Replay *self)
+{
+  g_clear_pointer (&self->history, cis_window_unref);
+  g_clear_pointer (&self->oldest, g_array_unref);
+  g_clear_pointer (&self->refused, json_array_unref);
+  g_clear_pointer (&self->commits, g_hash_table_unref);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Replay, replay_clear)
+
+static gboolean
+replay_init (Replay *self, Gate *gate, guint window, GError **error)
+{
+  g_autoptr (CisWindowSource) source = cis_window_source_git_new (gate->repository);
+  gint64 oldest = G_MAXINT64;
+
+  self->window = window;
+  self->history = cis_window_source_fetch (source, gate->branch, WHOLE_HISTORY, NULL, error);
+  if (self->history == NULL)
+    return FALSE;
+  self->oldest = g_array_new (FALSE, FALSE, sizeof (gint64));
+  for (guint i = 0; i < cis_window_get_length (self->history); i++)
+    {
+      oldest = MIN (oldest, cis_window_get_time (self->history, i));
+      g_array_append_val (self->oldest, oldest);
+    }
+  self->refused = json_array_new ();
+  self->commits = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  return TRUE;
+}
+
+/* The first commit below which, but perhaps for skewed clocks, all are as old as @time; all before it are
+ * younger. */
+static guint
+find_first (Replay *self, gint64 time)
+{
+  guint low = 0, high = self->oldest->len;
+
+  while (low < high)
+    {
+      guint middle = low + (high - low) / 2;
+
+      if (g_array_index (self->oldest, gint64, middle) <= time)
+        high = middle;
+      else
+        low = middle + 1;
+    }
+  return low;
+}
+
+/* Where the commit stood at @time: from 1, the head of then; 0 where it was not there yet, or never. No
+ * farther than the window's end is counted. */
+static guint
+get_position (Replay *self, const char *commit, gint64 time)
+{
+  gint64 index = cis_window_get_position (self->history, commit);
+  guint position = 1;
+
+  if (index < 0 || cis_window_get_time (self->history, (guint) index) > time)
+    return 0;
+  for (guint i = find_first (self, time); i < index && position <= self->window; i++)
+    position += cis_window_get_time (self->history, i) <= time;
+  return position;
+}
+
+static void
+refuse (Replay *self, JsonObject *row, const char *commit, gboolean known)
+{
+  JsonObject *refused = json_object_new ();
+
+  json_object_set_string_member (refused, "ts", cis_json_get_string (row, "ts"));
+  json_object_set_string_member (refused, "host", cis_json_get_string (row, "host"));
+  json_object_set_string_member (refused, "episode", cis_json_get_string (row, "episode"));
+  json_object_set_string_member (refused, "commit", commit);
+  json_object_set_boolean_member (refused, "on_branch", known);
+  json_array_add_object_element (self->refused, refused);
+  g_hash_table_add (self->commits, g_strdup (commit));
+}
+
+static gboolean
+judge_row (Replay *self, const char *line, gsize length, GError **error)
+{
+  g_autoptr (JsonObject) row = cis_json_parse (line, length, error);
+  const char *commit, *ts;
+  gint64 time;
+  guint position;
+
+  if (row == NULL)
+    return FALSE;
+  self->n_rows++;
+  commit = cis_json_get_string (row, "commit");
+  ts = cis_json_get_string (row, "ts");
+  if (commit == NULL || !cis_hex_is_valid (commit, CIS_COMMIT_LENGTH) || ts == NULL ||
+      !gate_parse_time (ts, &time))
+    self->n_without_commit++;
+  else if (json_object_has_member (row, "grant") || json_object_has_member (row, "gate"))
+    self->n_exempt++;
+  else if ((position = get_position (self, commit, time)) == 0 || position > self->window)
+    refuse (self, row, commit, position > 0);
+  return TRUE;
+}
+
+static gboolean
+read_index (Replay *self, const char *path, GError **error)
+{
+  g_autoptr (GFile) file = g_file_new_for_path (path);
+  g_autoptr (GFileInputStream) stream = g_file_read (file, NULL, error);
+  g_autoptr (GDataInputStream) lines = NULL;
+
+  if (stream == NULL)
+    return FALSE;
+  lines = g_data_input_stream_new (G_INPUT_STREAM (stream));
+  for (guint number = 1;; number++)
+    {
+      GError *problem = NULL;
+      gsize length;
+      g_autofree char *line = g_data_input_stream_read_line (lines, &length, NULL, &problem);
+
+      if (problem != NULL)
+        {
+          g_propagate_error (error, problem);
+          return FALSE;
+        }
+      if (line == NULL)
+        return TRUE;
+      if (length > 0 && !judge_row (self, line, length, error))
+        {
+          g_prefix_error (error, "%s:%u: ", path, number);
+          return FALSE;
+        }
+    }
+}
+
+static void
+print_json (Replay *self)
+{
+  g_autoptr (JsonObject) object = json_object_new ();
+  g_autofree char *line = NULL;
+
+  json_object_set_int_member (object, "window", self->window);
+  json_object_set_int_member (object, "rows", self->n_rows);
+  json_object_set_int_member (object, "without_commit", self->n_without_commit);
+  json_object_set_int_member (object, "exempt", self->n_exempt);
+  json_object_set_array_member (object, "refused", json_array_ref (self->refused));
+  line = cis_json_to_line (object);
+  g_print ("%s\n", line);
+}
+
+static void
+print_text (Replay *self)
+{
+  for (guint i = 0; i < json_array_get_length (self->refused); i++)
+    {
+      JsonObject *row = json_array_get_object_element (self->refused, i);
+
+      g_print ("%s  %s/%s  %.12s\n", cis_json_get_string (row, "ts"), cis_json_get_string (row, "host"),
+               cis_json_get_string (row, "episode"), cis_json_get_string (row, "commit"));
+    }
+  g_printerr (_ ("A window of %u would have refused %u of %u indexed episodes, of %u commits; %u have no "
+                 "commit, %u were "
+                 "exempt (a grant, or the gate off)\n"),
+              self->window, json_array_get_length (self->refused), self->n_rows,
+              g_hash_table_size (self->commits), self->n_without_commit, self->n_exempt);
+}
+
+int
+gate_replay (Gate *gate, guint window, const char *index, gboolean json)
+{
+  const char *path = index != NULL ? index : gate->index;
+  g_auto (Replay) replay = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  if (path == NULL)
+    g_set_error (&error, CIS_ERROR, CIS_ERROR_CONFIG,
+                 _ ("the pipeline has no store/index; name the file with --index"));
+  else if (replay_init (&replay, gate, window > 0 ? window : gate->window, &error))
+    read_index (&replay, path, &error);
+  if (error != NULL)
+    {
+      g_printerr ("cis490 gate: %s\n", error->message);
+      return cis_error_exit_status (error);
+    }
+  if (json)
+    print_json (&replay);
+  else
+    print_text (&replay);
+  return 0;
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cis490 gate explain COMMIT: would the receiver take an episode of this commit, and why. */
+#include "gate.h"
+
+#include "options.h"
+#include "verbs.h"
+
+#include "../plugins/gate/window/forecast.h"
+#include "../plugins/gate/window/grants.h"
+#include "../plugins/gate/window/history.h"
+#include "../plugins/gate/window/source.h"
+
+#include <glib/gi18n.h>
+#include <inttypes.h>
+#include <sysexits.h>
+
+/* What the verdict rests on. */
+typedef struct
+{
+  Gate *gate;
+  const char *commit;
+  const char *host; /* nullable */
+  gint64 time;      /* seconds since 1970 */
+  gboolean at;      /* @time was given */
+  gboolean json;
+
+  CisWindow *window; /* owned; NULL: no source has one */
+  char *trouble;     /* owned; why the first source has none */
+  gint64 position;   /* -1: not in it */
+  gint64 behind;     /* -1: not known */
+  gint64 leaves_in;  /* seconds; -1: not known */
+  char *grant;       /* owned, nullable */
+} Explanation;
+
+static void
+explanation_clear (Explanation *self)
+{
+  g_clear_pointer (&self->window, cis_window_unref);
+  g_free (self->trouble);
+  g_free (self->grant);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Explanation, explanation_clear)
+
+/* The stage is only asked for its options and never opened: its sources and ours would be types of one name.
+ */
+static GObject *
+find_stage (CisPipeline *pipeline, const char *type)
+{
+  g_autoptr (GArray) steps = cis_pipeline_list_steps (pipeline);
+
+  for (guint i = 0; i < steps->len; i++)
+    if (g_str_equal (G_OBJECT_TYPE_NAME (g_array_index (steps, CisStep, i).stage), type))
+      return G_OBJECT (g_array_index (steps, CisStep, i).stage);
+  return NULL;
+}
+
+gboolean
+gate_load (Gate *gate, const char *pipeline, const char *site_file, int *status)
+{
+  const char *names[] = { pipeline, NULL };
+  g_autofree char *directory = NULL;
+  GObject *index;
+
+  *gate = (Gate){ .pipelines = options_load_pipelines (names, site_file) };
+  *status = EX_CONFIG;
+  if (gate->pipelines == NULL)
+    return FALSE;
+  gate->stage = find_stage (gate->pipelines->pdata[0], "CisGateWindow");
+  if (gate->stage == NULL)
+    {
+      g_printerr (_ ("cis490 gate: no stage of %s is a gate/window; name another with --pipeline\n"),
+                  pipeline);
+      return FALSE;
+    }
+  g_object_get (gate->stage, "repository", &gate->repository, "branch", &gate->branch, "window",
+                &gate->window, "enabled", &gate->enabled, NULL);
+  index = find_stage (gate->pipelines->pdata[0], "CisIndex");
+  if (index != NULL)
+    g_object_get (index, "directory", &directory, NULL);
+  if (directory != NULL)
+    gate->index = g_build_filename (directory, "index.jsonl", NULL);
+  return TRUE;
+}
+
+void
+gate_clear (Gate *gate)
+{
+  g_clear_pointer (&gate->pipelines, g_ptr_array_unref);
+  g_free (gate->repository);
+  g_free (gate->branch);
+  g_free (gate->index);
+}
+
+gboolean
+gate_parse_time (const char *text, gint64 *seconds)
+{
+  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
+  g_autofree char *full =
+      strchr (text, 'T') == NULL ? g_strconcat (text, "T00:00:00Z", NULL) : g_strdup (text);
+  g_autoptr (GDateTime) time = g_date_time_new_from_iso8601 (full, utc);
+
+  if (time != NULL)
+    *seconds = g_date_time_to_unix (time);
+  return time != NULL;
+}
+
+/* As the gate makes them; of a time that is past only the local repository knows. */
+static GPtrArray *
+make_sources (Explanation *self, GError **error)
+{
+  g_auto (GStrv) names = NULL;
+  g_autofree char *url = NULL;
+  g_autofree char *name = NULL;
+  g_autofree char *token_file = NULL;
+  CisWindowSetup setup = { .repository = self->gate->repository };
+  GPtrArray *sources;
+
+  if (self->at)
+    {
+      sources = g_ptr_array_new_with_free_func (g_object_unref);
+      g_ptr_array_add (sources, cis_window_source_git_new_at (self->gate->repository, self->time));
+      return sources;
+    }
+  g_object_get (self->gate->stage, "sources", &names, "forgejo-url", &url, "forgejo-repository", &name,
+                "forgejo-token-file", &token_file, "timeout", &setup.timeout, NULL);
+  setup.names = (const char *const *) names;
+  setup.forgejo_url = url;
+  setup.forgejo_repository = name;
+  setup.forgejo_token_file = token_file;
+  return cis_window_sources_new (&setup, error);
+}
+
+static gboolean
+fetch (Explanation *self, GError **error)
+{
+  g_autoptr (GPtrArray) sources = make_sources (self, error);
+
+  for (guint i = 0; sources != NULL && i < sources->len && self->window == NULL; i++)
+    {
+      g_autoptr (GError) problem = NULL;
+
+      self->window =
+          cis_window_source_fetch (sources->pdata[i], self->gate->branch, self->gate->window, NULL, &problem);
+      if (self->window != NULL && i > 0)
+        cis_window_set_fallback (self->window);
+      if (problem != NULL && self->trouble == NULL)
+        self->trouble =
+            g_strdup_printf ("%s: %s", cis_window_source_get_name (sources->pdata[i]), problem->message);
+    }
+  return sources != NULL;
+}
+
+static gboolean
+find_grant (Explanation *self, GError **error)
+{
+  g_autofree char *path = NULL;
+  g_autoptr (CisGrants) grants = NULL;
+
+  g_object_get (self->gate->stage, "grants-file", &path, NULL);
+  if (path == NULL || path[0] == '\0')
+    return TRUE;
+  grants = cis_grants_new (path, self->gate->repository);
+  if (!cis_grants_refresh (grants, error))
+    return FALSE;
+  self->grant = cis_grants_find (grants, self->commit, self->host, self->time * G_USEC_PER_SEC);
+  return TRUE;
+}
+
+static gboolean
+find_out (Explanation *self, GError **error)
+{
+  self->position = self->behind = self->leaves_in = -1;
+  if (!fetch (self, error))
+    return FALSE;
+  if (self->window != NULL)
+    {
+      self->position = cis_window_get_position (self->window, self->commit);
+      self->behind =
+          cis_history_count_behind (self->gate->repository, self->commit, cis_window_get_head (self->window));
+      self->leaves_in = cis_forecast_leaves_in (self->window, self->position, self->gate->window, self->time);
+    }
+  return self->position >= 0 || find_grant (self, error);
+}
+
+static gboolean
+passes (Explanation *self)
+{
+  return !self->gate->enabled || self->position >= 0 || self->grant != NULL;
+}
+
+/* The first line: the verdict, and why. full */
+static char *
+describe (Explanation *self)
+{
+  gboolean may_refuse =
+      self->window != NULL && !cis_window_is_fallback (self->window) && !cis_window_is_cut (self->window);
+
+  if (!self->gate->enabled)
+    return g_strdup (_ ("passes: the gate is off (enabled=false)"));
+  if (self->position >= 0)
+    return g_strdup_printf (_ ("passes: commit %" PRId64 " of the last %u of %s"), self->position + 1,
+                            self->gate->window, self->gate->branch);
+  if (self->grant != NULL)
+    return g_strdup_printf (_ ("passes: by the grant “%s”, though not among the last %u commits of %s"),
+                            self->grant, self->gate->window, self->gate->branch);
+  if (may_refuse)
+    return g_strdup_printf (_ ("is refused: not among the last %u commits of %s"), self->gate->window,
+                            self->gate->branch);
+  if (self->window != NULL)
+    return g_strdup (_ ("waits: it is not in the window at hand, which is no ground for a refusal"));
+  return g_strdup (_ ("waits: no source has a window, unless one that the receiver keeps has this commit"));
+}
+
+static void
+print_json (Explanation *self, const char *reason)
+{
+  g_autoptr (JsonObject) object = json_object_new ();
+  g_autofree char *source = self->window != NULL ? cis_window_describe_source (self->window) : NULL;
+  g_autofree char *line = NULL;
+
+  json_object_set_string_member (object, "commit", self->commit);
+  json_object_set_boolean_member (object, "passes", passes (self));
+  json_object_set_string_member (object, "reason", reason);
+  json_object_set_int_member (object, "size", self->gate->window);
+  if (self->position >= 0)
+    json_object_set_int_member (object, "position", self->position + 1);
+  if (self->window != NULL)
+    {
+      json_object_set_string_member (object, "head", cis_window_get_head (self->window));
+      json_object_set_string_member (object, "source", source);
+    }
+  if (self->behind >= 0)
+    json_object_set_int_member (object, "behind", self->behind);
+  if (self->leaves_in >= 0)
+    json_object_set_int_member (object, "leaves_in_seconds", self->leaves_in);
+  if (self->grant != NULL)
+    json_object_set_string_member (object, "grant", self->grant);
+  if (self->trouble != NULL)
+    json_object_set_string_member (object, "trouble", self->trouble);
+  line = cis_json_to_line (object);
+  g_print ("%s\n", line);
+}
+
+static void
+print_text (Explanation *self, const char *reason)
+{
+  g_print ("%s\n", reason);
+  if (self->window != NULL)
+    {
+      g_autofree char *source = cis_window_describe_source (self->window);
+
+      g_print (_ ("  head    %s\n"), cis_window_get_head (self->window));
+      g_print (_ ("  source  %s\n"), source);
+    }
+  if (self->behind >= 0)
+    g_print (_ ("  behind  %" PRId64 " commits\n"), self->behind);
+  else if (self->window != NULL)
+    g_print (_ ("  behind  not known: %s does not have it below the head\n"), self->gate->repository);
+  if (self->leaves_in >= 0)
+    g_print (_ ("  leaves  in about %.1f h, as %s goes at present\n"), (double) self->leaves_in / 3600,
+             self->gate->branch);
+  if (self->trouble != NULL)
+    g_print (_ ("  trouble %s\n"), self->trouble);
+}
+
+static int
+explain (Explanation *self)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *reason = NULL;
+
+  if (!find_out (self, &error))
+    {
+      g_printerr ("cis490 gate: %s\n", error->message);
+      return EX_CONFIG;
+    }
+  reason = describe (self);
+  if (self->json)
+    print_json (self, reason);
+  else
+    print_text (self, reason);
+  return passes (self) ? 0 : 1;
+}
+
+static int
+complain (const char *message)
+{
+  g_printerr ("cis490 gate: %s\n", message);
+  return EX_USAGE;
+}
+
+int
+cis_verb_gate (int argc, char **argv)
+{
+  g_autofree char *site_file = NULL;
+  g_autofree char *pipeline = NULL;
+  g_autofree char *at = NULL;
+  g_autofree char *host = NULL;
+  g_autofree char *index = NULL;
+  gint window = 0;
+  gboolean json = FALSE;
+  const GOptionEntry entries[] = {
+    { "at", 0, 0, G_OPTION_ARG_STRING, &at, N_ ("explain: as it was then, by the local repository"),
+      N_ ("TIME") },
+    { "host", 0, 0, G_OPTION_ARG_STRING, &host, N_ ("explain: look at the grants of this host only"),
+      N_ ("HOST") },
+    { "window", 'w', 0, G_OPTION_ARG_INT, &window, N_ ("replay: with a window of N commits"), N_ ("N") },
+    { "index", 0, 0, G_OPTION_ARG_FILENAME, &index, N_ ("replay: another index.jsonl"), N_ ("FILE") },
+    { "pipeline", 'p', 0, G_OPTION_ARG_STRING, &pipeline, N_ ("The pipeline with the gate (receiver)"),
+      N_ ("NAME") },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("Print a JSON object"), NULL },
+    OPTIONS_CONFIG_ENTRY (&site_file),
+    { NULL }
+  };
+  g_auto (Gate) gate = { NULL };
+  g_auto (Explanation)
+      explanation = { .gate = &gate, .host = host, .time = g_get_real_time () / G_USEC_PER_SEC };
+  gboolean explains;
+  int status;
+
+  if (!options_parse (
+          &argc, &argv, _ ("explain COMMIT | replay"),
+          _ ("explain: would the receiver take an episode of this commit, and why? Exits with 0 or 1.\n"
+             "replay: which indexed episodes would another window have refused? Judged by the times of the\n"
+             "commits, as nobody notes when they were pushed."),
+          entries))
+    return EX_USAGE;
+  explains = argc == 3 && g_str_equal (argv[1], "explain");
+  if (!explains && !(argc == 2 && g_str_equal (argv[1], "replay")))
+    return complain (_ ("write: cis490 gate explain COMMIT, or: cis490 gate replay --window N"));
+  if (explains && !cis_hex_is_valid (argv[2], CIS_COMMIT_LENGTH))
+    return complain (_ ("a commit is 40 lower-case hex digits, as `git rev-parse HEAD` prints them"));
+  if (at != NULL && !gate_parse_time (at, &explanation.time))
+    return complain (_ ("a time is written 2026-11-21 or 2026-11-21T22:51:00Z"));
+  if (window < 0)
+    return complain (_ ("a window has at least one commit"));
+  if (!gate_load (&gate, pipeline != NULL ? pipeline : "receiver", site_file, &status))
+    return status;
+  if (!explains)
+    return gate_replay (&gate, (guint) window, index, json);
+  explanation.commit = argv[2];
+  explanation.host = host;
+  explanation.at = at != NULL;
+  explanation.json = json;
+  return explain (&explanation);
+}

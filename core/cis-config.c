@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cis-config.h"
+
+#include "cis-option.h"
+#include "cis-variables.h"
+
+/* One ini file, and its text: GKeyFile forgets the lines. */
+typedef struct
+{
+  char *path;
+  char *text; /* NULL: of the command line */
+  GKeyFile *keys;
+} Ini;
+
+struct _CisConfig
+{
+  char *name;
+  GPtrArray *inis; /* of Ini: the pipeline's, then its drop-ins, a later one wins */
+  Ini *site;       /* nullable */
+};
+
+static void
+ini_free (Ini *ini)
+{
+  g_free (ini->path);
+  g_free (ini->text);
+  g_key_file_unref (ini->keys);
+  g_free (ini);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Ini, ini_free)
+
+/* The line, from 1, of "[group]" or of "key=" below it; where both are NULL, of the first that is none of an ini's; 0: none. */
+static guint
+find_line (const char *text, const char *group, const char *key)
+{
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  gboolean inside = FALSE;
+  guint found = 0;
+
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      char *line = g_strstrip (lines[i]);
+      char *equals = strchr (line, '=');
+
+      if (line[0] == '\0' || line[0] == '#')
+        continue;
+      if (line[0] == '[' && g_str_has_suffix (line, "]"))
+        {
+          line[strlen (line) - 1] = '\0';
+          inside = g_strcmp0 (line + 1, group) == 0;
+          if (inside && key == NULL)
+            return i + 1;
+        }
+      else if (equals == NULL || equals == line)
+        {
+          if (group == NULL)
+            return i + 1;
+        }
+      else if (inside && key != NULL)
+        {
+          *equals = '\0';
+          if (g_str_equal (g_strchomp (line), key))
+            found = i + 1;
+        }
+    }
+  return found;
+}
+
+static Ini *
+ini_load (const char *path, GError **error)
+{
+  g_autoptr (Ini) ini = g_new0 (Ini, 1);
+  g_autoptr (GError) problem = NULL;
+
+  ini->path = g_strdup (path);
+  ini->keys = g_key_file_new ();
+  if (!g_file_get_contents (path, &ini->text, NULL, &problem))
+    {
+      /* "Failed to open file “…”: No such file or directory" */
+      const char *reason = strrchr (problem->message, ':');
+
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s: cannot be read%s", path, reason != NULL ? reason : "");
+      return NULL;
+    }
+  if (ini->text[0] != '\0' && !g_key_file_load_from_data (ini->keys, ini->text, -1, G_KEY_FILE_NONE, &problem))
+    {
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s:%u: %s", path, MAX (1, find_line (ini->text, NULL, NULL)),
+                   problem->message);
+      return NULL;
+    }
+  return g_steal_pointer (&ini);
+}
+
+/* Where pipelines are looked for, the first found wins. */
+static GStrv
+get_search_path (const char *site_file)
+{
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+  const char *path = g_getenv ("CIS490_PIPELINE_PATH");
+  g_auto (GStrv) folders = NULL;
+
+  if (site_file != NULL)
+    {
+      g_autofree char *folder = g_path_get_dirname (site_file);
+      g_autofree char *beside = g_build_filename (folder, "pipelines", NULL);
+
+      g_strv_builder_add (builder, beside);
+    }
+  if (path == NULL)
+    path = CIS_SYSCONF_DIR "/pipelines" G_SEARCHPATH_SEPARATOR_S CIS_PIPELINE_DIR;
+  folders = g_strsplit (path, G_SEARCHPATH_SEPARATOR_S, -1);
+  g_strv_builder_addv (builder, (const char **) folders);
+  return g_strv_builder_end (builder);
+}
+
+static char *
+find_pipeline (const char *name, const char *site_file, GError **error)
+{
+  g_auto (GStrv) folders = get_search_path (site_file);
+  g_autofree char *base = g_strconcat (name, ".ini", NULL);
+  g_autofree char *searched = g_strjoinv (", ", folders);
+  g_auto (GStrv) known = NULL;
+  const char *nearest;
+
+  if (strchr (name, '/') != NULL || g_str_has_suffix (name, ".ini"))
+    return g_strdup (name);
+  for (char **folder = folders; *folder != NULL; folder++)
+    {
+      g_autofree char *path = g_build_filename (*folder, base, NULL);
+
+      if (g_file_test (path, G_FILE_TEST_EXISTS))
+        return g_steal_pointer (&path);
+    }
+  known = cis_config_list (site_file);
+  nearest = cis_nearest_name (name, (const char *const *) known);
+  g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "no pipeline “%s”: there is no %s in %s%s%s%s", name, base, searched,
+               nearest != NULL ? "; did you mean “" : "", nearest != NULL ? nearest : "", nearest != NULL ? "”?" : "");
+  return NULL;
+}
+
+static int
+compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
+/* The paths of all *.ini in a folder, sorted; empty where there is no such folder. */
+static GPtrArray *
+list_inis (const char *folder)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  GPtrArray *paths = g_ptr_array_new_with_free_func (g_free);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    if (g_str_has_suffix (name, ".ini") && name[0] != '.')
+      g_ptr_array_add (paths, g_build_filename (folder, name, NULL));
+  g_ptr_array_sort (paths, compare_names);
+  return paths;
+}
+
+/* The drop-ins, those that win last: of a pipeline that is found by name, from all folders that are searched, the first folder's
+ * last; else those beside the file. */
+static GPtrArray *
+list_drop_ins (const char *name, const char *path, const char *site_file)
+{
+  g_auto (GStrv) folders = get_search_path (site_file);
+  g_autofree char *beside = g_strconcat (path, ".d", NULL);
+  GPtrArray *drop_ins;
+
+  if (strchr (name, '/') != NULL || g_str_has_suffix (name, ".ini"))
+    return list_inis (beside);
+  drop_ins = g_ptr_array_new_with_free_func (g_free);
+  for (guint i = g_strv_length (folders); i-- > 0;)
+    {
+      g_autofree char *folder = g_strdup_printf ("%s/%s.ini.d", folders[i], name);
+      g_autoptr (GPtrArray) paths = list_inis (folder);
+
+      g_ptr_array_extend (drop_ins, paths, (GCopyFunc) (void *) g_strdup, NULL);
+    }
+  return drop_ins;
+}
+
+GStrv
+cis_config_list (const char *site_file)
+{
+  g_auto (GStrv) folders = get_search_path (site_file);
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+
+  for (char **folder = folders; *folder != NULL; folder++)
+    {
+      g_autoptr (GPtrArray) paths = list_inis (*folder);
+
+      for (guint i = 0; i < paths->len; i++)
+        {
+          char *name = g_path_get_basename (paths->pdata[i]);
+
+          name[strlen (name) - strlen (".ini")] = '\0';
+          g_ptr_array_add (names, name);
+        }
+    }
+  g_ptr_array_sort (names, compare_names);
+  for (guint i = 0; i < names->len; i++)
+    if (i == 0 || !g_str_equal (names->pdata[i], names->pdata[i - 1]))
+      g_strv_builder_add (builder, names->pdata[i]);
+  return g_strv_builder_end (builder);
+}
+
+/* A misspelt [site] would take all its keys with it, unseen. */
+static gboolean
+check_site_groups (Ini *site, GError **error)
+{
+  g_auto (GStrv) groups = g_key_file_get_groups (site->keys, NULL);
+
+  for (char **group = groups; *group != NULL; group++)
+    if (!g_str_equal (*group, "site"))
+      {
+        g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s:%u: there is no group [%s]; this file has [site] only",
+                     site->path, find_line (site->text, *group, NULL), *group);
+        return FALSE;
+      }
+  return TRUE;
+}
+
+CisConfig *
+cis_config_load (const char *name, const char *site_file, GError **error)
+{
+  g_autoptr (CisConfig) self = g_new0 (CisConfig, 1);
+  g_autofree char *path = NULL;
+  g_autoptr (GPtrArray) paths = NULL;
+  const char *site_path = site_file != NULL ? site_file : CIS_SYSCONF_DIR "/cis490.ini";
+
+  self->inis = g_ptr_array_new_with_free_func ((GDestroyNotify) ini_free);
+  if (site_file != NULL || g_file_test (site_path, G_FILE_TEST_EXISTS))
+    if ((self->site = ini_load (site_path, error)) == NULL || !check_site_groups (self->site, error))
+      return NULL;
+
+  path = find_pipeline (name, site_file, error);
+  if (path == NULL)
+    return NULL;
+  paths = list_drop_ins (name, path, site_file);
+  g_ptr_array_insert (paths, 0, g_strdup (path));
+  for (guint i = 0; i < paths->len; i++)
+    {
+      Ini *ini = ini_load (paths->pdata[i], error);
+
+      if (ini == NULL)
+        return NULL;
+      g_ptr_array_add (self->inis, ini);
+    }
+
+  self->name = g_path_get_basename (path);
+  if (g_str_has_suffix (self->name, ".ini"))
+    self->name[strlen (self->name) - strlen (".ini")] = '\0';
+  return g_steal_pointer (&self);
+}
+
+gboolean
+cis_config_override (CisConfig *self, const char *assignment, GError **error)
+{
+  const char *equals = strchr (assignment, '=');
+  const char *dot = equals != NULL ? g_strrstr_len (assignment, equals - assignment, ".") : NULL;
+  g_autofree char *group = NULL;
+  g_autofree char *key = NULL;
+  Ini *ini;
+
+  if (dot == NULL || dot == assignment || dot + 1 == equals ||
+      strspn (assignment, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-_.") != (gsize) (equals - assignment))
+    {
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "“%s” is no STAGE.KEY=VALUE", assignment);
+      return FALSE;
+    }
+  group = g_strndup (assignment, (gsize) (dot - assignment));
+  key = g_strndup (dot + 1, (gsize) (equals - dot - 1));
+  ini = g_new0 (Ini, 1);
+  ini->path = g_strdup_printf ("--set %s", assignment);
+  ini->keys = g_key_file_new ();
+  g_key_file_set_string (ini->keys, group, key, equals + 1);
+  g_ptr_array_add (self->inis, ini);
+  return TRUE;
+}
+
+void
+cis_config_free (CisConfig *self)
+{
+  g_free (self->name);
+  g_clear_pointer (&self->inis, g_ptr_array_unref);
+  g_clear_pointer (&self->site, ini_free);
+  g_free (self);
+}
+
+const char *
+cis_config_get_name (CisConfig *self)
+{
+  return self->name;
+}
+
+static GStrv
+collect (CisConfig *self, const char *group)
+{
+  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+
+  for (guint i = 0; i < self->inis->len; i++)
+    {
+      Ini *ini = self->inis->pdata[i];
+      g_auto (GStrv) names = group == NULL ? g_key_file_get_groups (ini->keys, NULL)
+                                           : g_key_file_get_keys (ini->keys, group, NULL, NULL);
+
+      for (char **name = names; name != NULL && *name != NULL; name++)
+        if (g_hash_table_add (seen, g_strdup (*name)))
+          g_strv_builder_add (builder, *name);
+    }
+  return g_strv_builder_end (builder);
+}
+
+GStrv
+cis_config_get_groups (CisConfig *self)
+{
+  return collect (self, NULL);
+}
+
+GStrv
+cis_config_get_keys (CisConfig *self, const char *group)
+{
+  return collect (self, group);
+}
+
+/* The file that decides: the last one that has the key (or the group, where @key is NULL). */
+static Ini *
+find_ini (CisConfig *self, const char *group, const char *key)
+{
+  for (guint i = self->inis->len; i-- > 0;)
+    {
+      Ini *ini = self->inis->pdata[i];
+
+      if (key != NULL ? g_key_file_has_key (ini->keys, group, key, NULL) : g_key_file_has_group (ini->keys, group))
+        return ini;
+    }
+  return NULL;
+}
+
+char *
+cis_config_get_raw (CisConfig *self, const char *group, const char *key)
+{
+  Ini *ini = find_ini (self, group, key);
+
+  return ini != NULL ? g_key_file_get_string (ini->keys, group, key, NULL) : NULL;
+}
+
+char *
+cis_config_get (CisConfig *self, const char *group, const char *key, GError **error)
+{
+  Ini *ini = find_ini (self, group, key);
+  g_autoptr (GError) problem = NULL;
+  g_autofree char *text = NULL;
+
+  if (ini == NULL)
+    return NULL;
+  text = g_key_file_get_string (ini->keys, group, key, &problem);
+  if (text == NULL)
+    {
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s", problem->message);
+      return NULL;
+    }
+  return cis_config_expand (self, g_strchomp (text), error);
+}
+
+char *
+cis_config_where (CisConfig *self, const char *group, const char *key)
+{
+  Ini *ini = find_ini (self, group, key);
+
+  if (ini == NULL)
+    ini = find_ini (self, group, key = NULL);
+  if (ini == NULL)
+    return g_strdup (((Ini *) self->inis->pdata[0])->path);
+  if (ini->text == NULL)
+    return g_strdup (ini->path);
+  return g_strdup_printf ("%s:%u", ini->path, find_line (ini->text, group, key));
+}
+
+const char *
+cis_config_find_site_mistake (CisConfig *self, char **key, char **where)
+{
+  g_auto (GStrv) keys = self->site != NULL ? g_key_file_get_keys (self->site->keys, "site", NULL, NULL) : NULL;
+
+  for (char **k = keys; k != NULL && *k != NULL; k++)
+    {
+      const char *nearest = g_strv_contains (cis_site_keys, *k) ? NULL : cis_nearest_name (*k, cis_site_keys);
+
+      if (nearest == NULL)
+        continue;
+      *where = g_strdup_printf ("%s:%u", self->site->path, find_line (self->site->text, "site", *k));
+      *key = g_strdup (*k);
+      return nearest;
+    }
+  return NULL;
+}
+
+char *
+cis_config_expand (CisConfig *self, const char *text, GError **error)
+{
+  const Ini *site = self != NULL ? self->site : NULL;
+
+  return cis_variables_expand (site != NULL ? site->keys : NULL, site != NULL ? site->path : NULL, text, error);
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cis-folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How much of a name its temporary one keeps: with a dot, eight digits and a suffix it stays below NAME_MAX.
+ */
+#define TEMPORARY_NAME_LENGTH   200
+#define TEMPORARY_NAME_ATTEMPTS 100
+
+gboolean
+cis_file_sync (int fd, const char *what, GError **error)
+{
+  /* After EINTR nothing was attempted yet; after anything else the kernel has dropped what it could not
+   * write. */
+  if (TEMP_FAILURE_RETRY (fsync (fd)) == 0)
+    return TRUE;
+
+  g_set_error (
+      error, CIS_ERROR, CIS_ERROR_FATAL,
+      "Cannot bring %s to the disk: %s. The kernel may have lost what was written, so the program must be "
+      "restarted; look at the disk first (df, dmesg)",
+      what, g_strerror (errno));
+  return FALSE;
+}
+
+gboolean
+cis_file_close (int *fd, const char *what, GError **error)
+{
+  int closing = *fd;
+
+  *fd = -1;
+  /* Linux has let go of the descriptor even where close() was interrupted: see close(2). */
+  if (closing < 0 || close (closing) == 0 || errno == EINTR)
+    return TRUE;
+  return cis_error_set_errno (error, errno, "Cannot close %s", what);
+}
+
+gboolean
+cis_file_write_all (int fd, const void *data, gsize length, const char *what, GError **error)
+{
+  const char *rest = data;
+
+  while (length > 0)
+    {
+      ssize_t n = TEMP_FAILURE_RETRY (write (fd, rest, length));
+
+      if (n <= 0)
+        return cis_error_set_errno (error, n < 0 ? errno : EIO, "Cannot write %s", what);
+      rest += n;
+      length -= n;
+    }
+  return TRUE;
+}
+
+/* Makes a file of a name that nobody uses; the name is full. */
+static int
+open_temporary (int dirfd, const char *name, char **temporary, GError **error)
+{
+  gsize kept = MIN (strlen (name), TEMPORARY_NAME_LENGTH);
+
+  /* Some file systems refuse half a UTF-8 character. */
+  while (kept > 0 && ((guchar) name[kept] & 0xc0) == 0x80)
+    kept--;
+
+  for (guint i = 0; i < TEMPORARY_NAME_ATTEMPTS; i++)
+    {
+      g_autofree char *candidate = g_strdup_printf (".%.*s.%08x.tmp", (int) kept, name, g_random_int ());
+      int fd = TEMP_FAILURE_RETRY (
+          openat (dirfd, candidate, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640));
+
+      if (fd >= 0)
+        *temporary = g_steal_pointer (&candidate);
+      if (fd >= 0 || errno != EEXIST)
+        return fd;
+    }
+  return -1;
+}
+
+static gboolean
+write_and_close (int fd, const void *data, gsize length, const char *what, GError **error)
+{
+  gboolean written = cis_file_write_all (fd, data, length, what, error) && cis_file_sync (fd, what, error);
+
+  return cis_file_close (&fd, what, written ? error : NULL) && written;
+}
+
+static gboolean
+replace_in (int dirfd, const char *name, const void *data, gsize length, const char *what, GError **error)
+{
+  g_autofree char *temporary = NULL;
+  int fd = open_temporary (dirfd, name, &temporary, error);
+
+  if (fd < 0)
+    return cis_error_set_errno (error, errno, "Cannot make a temporary file for %s", what);
+
+  if (!write_and_close (fd, data, length, what, error))
+    {
+      unlinkat (dirfd, temporary, 0);
+      return FALSE;
+    }
+  if (renameat (dirfd, temporary, dirfd, name) != 0)
+    {
+      cis_error_set_errno (error, errno, "Cannot put the new %s in its place", what);
+      unlinkat (dirfd, temporary, 0);
+      return FALSE;
+    }
+  return cis_file_sync (dirfd, "the folder of a replaced file", error);
+}
+
+gboolean
+cis_file_replace (int dirfd, const char *name, const void *data, gsize length, GError **error)
+{
+  g_autofree char *base = NULL;
+  int parent = cis_folder_open_parent (dirfd, name, &base, error);
+  gboolean replaced;
+
+  if (parent < 0)
+    return FALSE;
+  replaced = replace_in (parent, base, data, length, name, error);
+  return cis_file_close (&parent, "a folder", replaced ? error : NULL) && replaced;
+}
+
+/* Reads to the end, @expected bytes or not: a file may grow meanwhile, and /proc says that its files are
+ * empty. */
+static GBytes *
+read_all (int fd, gsize expected, gsize max, const char *name, GError **error)
+{
+  gsize capacity = expected + 2; /* one byte more shows the end, another is the NUL */
+  gsize length = 0;
+  g_autofree char *data = g_try_malloc (capacity);
+
+  if (data == NULL)
+    {
+      cis_error_set_errno (error, ENOMEM, "Cannot read %s", name);
+      return NULL;
+    }
+  for (;;)
+    {
+      ssize_t n = TEMP_FAILURE_RETRY (read (fd, data + length, capacity - 1 - length));
+
+      if (n < 0)
+        {
+          cis_error_set_errno (error, errno, "Cannot read %s", name);
+          return NULL;
+        }
+      if (n == 0)
+        break;
+      length += n;
+      if (length > max)
+        {
+          g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "%s is larger than %" G_GSIZE_FORMAT " bytes",
+                       name, max);
+          return NULL;
+        }
+      if (length == capacity - 1)
+        data = g_realloc (data, capacity *= 2);
+    }
+  data[length] = '\0';
+  return g_bytes_new_take (g_steal_pointer (&data), length);
+}
+
+GBytes *
+cis_file_read (int dirfd, const char *name, gsize max, GError **error)
+{
+  /* Without O_NONBLOCK a FIFO of that name would hold us until somebody writes to it. */
+  int fd =
+      TEMP_FAILURE_RETRY (openat (dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  GBytes *bytes = NULL;
+  struct stat st;
+
+  if (fd < 0 && errno == ELOOP)
+    g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "%s is a symbolic link, which is not followed", name);
+  else if (fd < 0)
+    cis_error_set_errno (error, errno, "Cannot open %s", name);
+  else if (fstat (fd, &st) != 0)
+    cis_error_set_errno (error, errno, "Cannot look at %s", name);
+  else if (!S_ISREG (st.st_mode))
+    g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "%s is not a regular file", name);
+  else
+    bytes = read_all (fd, MIN ((guint64) st.st_size, max), max, name, error);
+
+  if (fd >= 0 && !cis_file_close (&fd, name, bytes != NULL ? error : NULL))
+    g_clear_pointer (&bytes, g_bytes_unref);
+  return bytes;
+}
+
+/* Once the rename is done only a failed fsync, which is fatal, may say otherwise: a caller that is told of
+ * another error takes its name to be where it was, and what it does then could lose a reason or a tarball. */
+static gboolean
+publish_in (int old_parent, const char *old_base, int new_parent, const char *new_base, GError **error)
+{
+  struct stat old_st, new_st;
+
+  if (fstat (old_parent, &old_st) != 0 || fstat (new_parent, &new_st) != 0)
+    return cis_error_set_errno (error, errno, "Cannot look at the folder of %s", new_base);
+  if (renameat2 (old_parent, old_base, new_parent, new_base, RENAME_NOREPLACE) != 0)
+    return cis_error_set_errno (error, errno, "Cannot rename %s to %s", old_base, new_base);
+  if (!cis_file_sync (new_parent, "the folder of a renamed file", error))
+    return FALSE;
+  return (old_st.st_dev == new_st.st_dev && old_st.st_ino == new_st.st_ino) ||
+         cis_file_sync (old_parent, "the folder that a file was renamed from", error);
+}
+
+gboolean
+cis_file_publish (int old_dirfd, const char *old_name, int new_dirfd, const char *new_name, GError **error)
+{
+  g_autofree char *old_base = NULL, *new_base = NULL;
+  int old_parent = cis_folder_open_parent (old_dirfd, old_name, &old_base, error);
+  int new_parent = old_parent < 0 ? -1 : cis_folder_open_parent (new_dirfd, new_name, &new_base, error);
+  gboolean published = new_parent >= 0 && publish_in (old_parent, old_base, new_parent, new_base, error);
+
+  /* Folders that were only read and are synced already: closing them has nothing left to lose. */
+  cis_file_close (&new_parent, "a folder", NULL);
+  cis_file_close (&old_parent, "a folder", NULL);
+  return published;
+}
+
+gboolean
+cis_file_remove (int dirfd, const char *name, GError **error)
+{
+  return unlinkat (dirfd, name, 0) == 0 || errno == ENOENT ||
+         cis_error_set_errno (error, errno, "Cannot remove %s", name);
+}
+
+/* A lock of the open file description: unlike the lock of a process it holds between threads, and no close()
+ * of some other descriptor of the file drops it (fcntl(2), "Open file description locks"). */
+gboolean
+cis_file_lock (int fd, gboolean wait, const char *what, GError **error)
+{
+  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+  if (TEMP_FAILURE_RETRY (fcntl (fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock)) == 0)
+    return TRUE;
+  if (errno != EAGAIN && errno != EACCES)
+    return cis_error_set_errno (error, errno, "Cannot lock %s", what);
+  g_set_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE, "%s is locked by another process", what);
+  return FALSE;
+}
+
+void
+cis_file_unlock (int fd)
+{
+  struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+  if (fcntl (fd, F_OFD_SETLK, &lock) != 0)
+    g_warning ("Cannot unlock descriptor %d: %s", fd, g_strerror (errno));
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "cis490.h"
+
+G_BEGIN_DECLS
+
+/**
+ * CisHold: a pipeline whose stage cannot take anything for now. Nothing is emitted but one probe at a time; when a probe
+ * gets through that stage, it is over. Not locked; times are monotonic µs.
+ */
+typedef struct
+{
+  gboolean held;
+  guint step;          /* the stage that deferred */
+  gint64 until;        /* when the next probe may go */
+  gint64 delay;        /* before the one after that */
+  CisFinding *finding; /* owned, nullable: what was raised */
+} CisHold;
+
+/* A stage-scope deferral at @step; returns FALSE where it only confirms what is known. @retry_after: µs or 0. */
+gboolean cis_hold_begin (CisHold *self, guint step, gint64 now, gint64 retry_after, CisFinding *finding);
+/* A probe got through: returns the finding to clear (full, nullable). */
+CisFinding *cis_hold_end (CisHold *self);
+
+G_END_DECLS

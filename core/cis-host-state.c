@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cis490.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOCK_NAME        ".lock"
+#define RECEIPT_SIZE_MAX (64 * 1024)
+
+static const char *const folder_names[CIS_N_FOLDERS] = {
+  [CIS_FOLDER_EPISODES] = "episodes",     [CIS_FOLDER_OUTBOX] = "outbox",
+  [CIS_FOLDER_RECEIPTS] = "receipts",     [CIS_FOLDER_SHIPPED] = "shipped",
+  [CIS_FOLDER_QUARANTINE] = "quarantine",
+};
+
+struct _CisHostState
+{
+  GObject parent;
+
+  /* Immutable once it is open. */
+  char *path;
+  int root;
+  int folders[CIS_N_FOLDERS];
+
+  GMutex mutex; /* guards what follows */
+  int lock;     /* of ".lock", held; or -1 */
+};
+
+G_DEFINE_FINAL_TYPE (CisHostState, cis_host_state, G_TYPE_OBJECT)
+
+static void
+clear_fd (int *fd)
+{
+  if (*fd >= 0)
+    close (*fd); /* nothing was written through it */
+  *fd = -1;
+}
+
+static void
+cis_host_state_finalize (GObject *object)
+{
+  CisHostState *self = CIS_HOST_STATE (object);
+
+  clear_fd (&self->lock);
+  for (guint i = 0; i < CIS_N_FOLDERS; i++)
+    clear_fd (&self->folders[i]);
+  clear_fd (&self->root);
+  g_mutex_clear (&self->mutex);
+  g_free (self->path);
+  G_OBJECT_CLASS (cis_host_state_parent_class)->finalize (object);
+}
+
+static void
+cis_host_state_class_init (CisHostStateClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = cis_host_state_finalize;
+}
+
+static void
+cis_host_state_init (CisHostState *self)
+{
+  self->root = self->lock = -1;
+  for (guint i = 0; i < CIS_N_FOLDERS; i++)
+    self->folders[i] = -1;
+  g_mutex_init (&self->mutex);
+}
+
+/* An episode changes folders by rename(2), which does not leave a file system. */
+static gboolean
+check_one_file_system (CisHostState *self, GError **error)
+{
+  struct stat root, st;
+
+  if (fstat (self->root, &root) != 0)
+    return cis_error_set_errno (error, errno, "Cannot look at %s", self->path);
+  for (guint i = 0; i < CIS_N_FOLDERS; i++)
+    {
+      if (fstat (self->folders[i], &st) != 0)
+        return cis_error_set_errno (error, errno, "Cannot look at %s/%s", self->path, folder_names[i]);
+      if (st.st_dev == root.st_dev)
+        continue;
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                   "%s and %s/%s are on different file systems, but episodes are only ever renamed: put the "
+                   "whole state "
+                   "folder on one",
+                   self->path, self->path, folder_names[i]);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+CisHostState *
+cis_host_state_open (const char *path, GError **error)
+{
+  g_autoptr (CisHostState) self = g_object_new (CIS_TYPE_HOST_STATE, NULL);
+
+  self->path = g_canonicalize_filename (path, NULL);
+  self->root = cis_folder_open (AT_FDCWD, self->path, TRUE, error);
+  if (self->root < 0)
+    return NULL;
+  for (guint i = 0; i < CIS_N_FOLDERS; i++)
+    {
+      self->folders[i] = cis_folder_open (self->root, folder_names[i], TRUE, error);
+      if (self->folders[i] < 0)
+        {
+          g_prefix_error (error, "In the state folder %s: ", self->path);
+          return NULL;
+        }
+    }
+  if (!check_one_file_system (self, error) || !cis_folder_probe (self->root, self->path, error))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+const char *
+cis_host_state_get_path (CisHostState *self)
+{
+  return self->path;
+}
+
+int
+cis_host_state_get_fd (CisHostState *self, CisFolder folder)
+{
+  return self->folders[folder];
+}
+
+char *
+cis_host_state_get_file (CisHostState *self, CisFolder folder, const char *name, const char *suffix)
+{
+  return g_strconcat (self->path, "/", folder_names[folder], "/", name, suffix, NULL);
+}
+
+gboolean
+cis_host_state_lock (CisHostState *self, GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
+  g_autofree char *file = g_build_filename (self->path, LOCK_NAME, NULL);
+  int fd;
+
+  if (self->lock >= 0)
+    return TRUE;
+  fd = TEMP_FAILURE_RETRY (openat (self->root, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640));
+  if (fd < 0)
+    return cis_error_set_errno (error, errno, "Cannot open %s", file);
+  if (cis_file_lock (fd, FALSE, file, error))
+    {
+      self->lock = fd;
+      return TRUE;
+    }
+  close (fd);
+  if (error != NULL && g_error_matches (*error, CIS_ERROR, CIS_ERROR_UNAVAILABLE))
+    {
+      g_clear_error (error);
+      g_set_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE,
+                   "Another cis490 owns the state folder %s; find it with: fuser -v %s", self->path, file);
+    }
+  return FALSE;
+}
+
+/* The name of the receipt's file; full. A name from elsewhere must not lead out of the folder. */
+static char *
+receipt_name (const char *name, GError **error)
+{
+  if (cis_name_is_valid (name, CIS_EPISODE_NAME_MAX))
+    return g_strconcat (name, ".json", NULL);
+  g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID,
+               "\"%s\" is no episode's name, so there is no receipt for it", name);
+  return NULL;
+}
+
+gboolean
+cis_host_state_store_receipt (CisHostState *self, CisEpisode *episode, JsonObject *receipt, GError **error)
+{
+  g_autofree char *name = receipt_name (cis_episode_get_name (episode), error);
+  g_autofree char *line = cis_json_to_line (receipt);
+  g_autofree char *text = g_strconcat (line, "\n", NULL);
+
+  if (name == NULL)
+    return FALSE;
+  if (cis_file_replace (self->folders[CIS_FOLDER_RECEIPTS], name, text, strlen (text), error))
+    return TRUE;
+  g_prefix_error (error, "Cannot keep the receipt in %s/receipts: ", self->path);
+  return FALSE;
+}
+
+gboolean
+cis_host_state_drop_archive (CisHostState *self, const char *name, GError **error)
+{
+  g_autofree char *archive = g_strconcat (name, ".tar.zst", NULL);
+  g_autofree char *description = g_strconcat (name, ".json", NULL);
+
+  return cis_file_remove (cis_host_state_get_fd (self, CIS_FOLDER_OUTBOX), archive, error) &&
+         cis_file_remove (cis_host_state_get_fd (self, CIS_FOLDER_OUTBOX), description, error);
+}
+
+JsonObject *
+cis_host_state_load_receipt (CisHostState *self, const char *name, GError **error)
+{
+  g_autofree char *file = receipt_name (name, error);
+  g_autoptr (GError) cause = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  JsonObject *receipt = NULL;
+  const char *data;
+  gsize length;
+
+  if (file == NULL)
+    return NULL;
+  bytes = cis_file_read (self->folders[CIS_FOLDER_RECEIPTS], file, RECEIPT_SIZE_MAX, &cause);
+  if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+    return NULL;
+  if (bytes != NULL)
+    {
+      data = g_bytes_get_data (bytes, &length);
+      receipt = cis_json_parse (data, length, &cause);
+    }
+  if (receipt == NULL)
+    g_propagate_prefixed_error (error, g_steal_pointer (&cause), "%s/receipts/%s: ", self->path, file);
+  return receipt;
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cis-json.h"
+
+#include <math.h>
+
+/* json-glib takes more than JSON: comments, single quotes, duplicate keys (the last wins), U+0000 (which ends
+ * a C string), two documents, nothing at all; and it crashes on 100,000 brackets. Two programs that read such
+ * bytes differently are a hole, so what comes from elsewhere passes here first. By RFC 8259, with a limit of
+ * depth as its section 9 allows. */
+
+#define DEPTH_MAX   64
+#define LONG_NUMBER 300 /* digits that a double holds at least */
+
+typedef struct
+{
+  const char *begin;
+  const char *at;
+  const char *end;
+  guint depth;
+  GString *string; /* the last string, decoded */
+} Reader;
+
+static gboolean read_value (Reader *self, GError **error);
+
+static gboolean
+fail (Reader *self, const char *message, GError **error)
+{
+  guint line = 1;
+  const char *line_begin = self->begin;
+
+  for (const char *c = self->begin; c < self->at; c++)
+    if (*c == '\n')
+      {
+        line++;
+        line_begin = c + 1;
+      }
+  g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "Not JSON at line %u, byte %u: %s", line,
+               (guint) (self->at - line_begin + 1), message);
+  return FALSE;
+}
+
+static void
+skip_space (Reader *self)
+{
+  while (self->at < self->end &&
+         (*self->at == ' ' || *self->at == '\t' || *self->at == '\n' || *self->at == '\r'))
+    self->at++;
+}
+
+static gboolean
+take (Reader *self, char expected)
+{
+  gboolean there = self->at < self->end && *self->at == expected;
+
+  self->at += there;
+  return there;
+}
+
+static gboolean
+read_hex4 (Reader *self, gunichar *unit, GError **error)
+{
+  *unit = 0;
+  for (guint i = 0; i < 4; i++, self->at++)
+    {
+      if (self->at == self->end || !g_ascii_isxdigit (*self->at))
+        return fail (self, "four hexadecimal digits are missing after \\u", error);
+      *unit = *unit << 4 | (guint) g_ascii_xdigit_value (*self->at);
+    }
+  return TRUE;
+}
+
+/* After "\u": one UTF-16 unit, or two where they make a pair (RFC 8259, section 7). */
+static gboolean
+read_unicode_escape (Reader *self, GError **error)
+{
+  gunichar unit, low;
+
+  if (!read_hex4 (self, &unit, error))
+    return FALSE;
+  if (unit == 0)
+    return fail (self, "\\u0000 is not allowed in a string", error);
+  if (unit >= 0xdc00 && unit <= 0xdfff)
+    return fail (self, "the second half of a surrogate pair has no first", error);
+  if (unit >= 0xd800 && unit <= 0xdbff)
+    {
+      if (!take (self, '\\') || !take (self, 'u'))
+        return fail (self, "the first half of a surrogate pair has no second", error);
+      if (!read_hex4 (self, &low, error))
+        return FALSE;
+      if (low < 0xdc00 || low > 0xdfff)
+        return fail (self, "the first half of a surrogate pair has no second", error);
+      unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+    }
+  g_string_append_unichar (self->string, unit);
+  return TRUE;
+}
+
+static gboolean
+read_escape (Reader *self, GError **error)
+{
+  static const char escapes[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+  const char *escape;
+
+  if (take (self, 'u'))
+    return read_unicode_escape (self, error);
+  escape = self->at < self->end ? memchr (escapes, *self->at, sizeof escapes - 1) : NULL;
+  if (escape == NULL)
+    return fail (self, "an unknown escape in a string", error);
+  self->at++;
+  g_string_append_c (self->string, meanings[escape - escapes]);
+  return TRUE;
+}
+
+static gboolean
+read_string (Reader *self, GError **error)
+{
+  g_string_truncate (self->string, 0);
+  if (!take (self, '"'))
+    return fail (self, "a string in double quotes is missing", error);
+
+  while (!take (self, '"'))
+    {
+      const char *plain = self->at;
+
+      while (self->at < self->end && *self->at != '"' && *self->at != '\\' && (guchar) *self->at >= 0x20)
+        self->at++;
+      g_string_append_len (self->string, plain, self->at - plain);
+      if (self->at == self->end)
+        return fail (self, "a string has no end", error);
+      if ((guchar) *self->at < 0x20)
+        return fail (self, "a control character in a string must be escaped", error);
+      if (take (self, '\\') && !read_escape (self, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+skip_digits (Reader *self)
+{
+  const char *first = self->at;
+
+  while (self->at < self->end && g_ascii_isdigit (*self->at))
+    self->at++;
+  return self->at > first;
+}
+
+/* What is not, is read as infinity, and could never be written as JSON again. */
+static gboolean
+is_in_range (const char *first, const char *end)
+{
+  g_autofree char *number = g_strndup (first, end - first);
+
+  return isfinite (g_ascii_strtod (number, NULL));
+}
+
+static gboolean
+read_number (Reader *self, GError **error)
+{
+  const char *first = self->at;
+  gboolean has_exponent;
+
+  take (self, '-');
+  if (!take (self, '0') && !skip_digits (self))
+    return fail (self, "a value is missing", error);
+  if (self->at < self->end && g_ascii_isdigit (*self->at))
+    return fail (self, "a number must not begin with 0", error);
+  if (take (self, '.') && !skip_digits (self))
+    return fail (self, "digits are missing after the point", error);
+  has_exponent = take (self, 'e') || take (self, 'E');
+  if (has_exponent)
+    {
+      if (!take (self, '+'))
+        take (self, '-');
+      if (!skip_digits (self))
+        return fail (self, "an exponent has no digits", error);
+    }
+  if ((has_exponent || self->at - first > LONG_NUMBER) && !is_in_range (first, self->at))
+    return fail (self, "a number is out of range", error);
+  return TRUE;
+}
+
+static gboolean
+read_word (Reader *self, const char *word, GError **error)
+{
+  gsize length = strlen (word);
+
+  if ((gsize) (self->end - self->at) < length || memcmp (self->at, word, length) != 0)
+    return fail (self, "a value is missing", error);
+  self->at += length;
+  return TRUE;
+}
+
+static gboolean
+read_member (Reader *self, GHashTable *keys, GError **error)
+{
+  const char *first = self->at;
+
+  if (!read_string (self, error))
+    return FALSE;
+  if (!g_hash_table_add (keys, g_strndup (self->string->str, self->string->len)))
+    {
+      self->at = first;
+      return fail (self, "a key is there twice", error);
+    }
+  skip_space (self);
+  if (!take (self, ':'))
+    return fail (self, "a colon is missing", error);
+  skip_space (self);
+  return read_value (self, error);
+}
+
+/* The members of an object or (@keys is NULL) the elements of an array, behind the opening bracket. */
+static gboolean
+read_list (Reader *self, GHashTable *keys, char closing, GError **error)
+{
+  gboolean read;
+
+  if (++self->depth > DEPTH_MAX)
+    return fail (self, "objects and arrays are nested more than 64 deep", error);
+  skip_space (self);
+  if (!take (self, closing))
+    {
+      do
+        {
+          skip_space (self);
+          read = keys != NULL ? read_member (self, keys, error) : read_value (self, error);
+          if (!read)
+            return FALSE;
+          skip_space (self);
+        }
+      while (take (self, ','));
+      if (!take (self, closing))
+        return fail (self, keys != NULL ? "a comma or } is missing" : "a comma or ] is missing", error);
+    }
+  self->depth--;
+  return TRUE;
+}
+
+static gboolean
+read_object (Reader *self, GError **error)
+{
+  g_autoptr (GHashTable) keys = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+
+  return read_list (self, keys, '}', error);
+}
+
+static gboolean
+read_value (Reader *self, GError **error)
+{
+  if (take (self, '{'))
+    return read_object (self, error);
+  if (take (self, '['))
+    return read_list (self, NULL, ']', error);
+  switch (self->at < self->end ? *self->at : '\0')
+    {
+    case '"':
+      return read_string (self, error);
+    case 't':
+      return read_word (self, "true", error);
+    case 'f':
+      return read_word (self, "false", error);
+    case 'n':
+      return read_word (self, "null", error);
+    default:
+      return read_number (self, error);
+    }
+}
+
+gboolean
+cis_json_check (const char *data, gsize length, GError **error)
+{
+  g_autoptr (GString) string = g_string_new (NULL);
+  Reader reader = { .begin = data, .at = data, .end = data + length, .string = string };
+
+  if (!g_utf8_validate_len (data, length, &reader.at))
+    return fail (&reader, "a byte is NUL or not UTF-8", error);
+  reader.at = data;
+  skip_space (&reader);
+  if (!take (&reader, '{'))
+    return fail (&reader, "an object must begin with {", error);
+  if (!read_object (&reader, error))
+    return FALSE;
+  skip_space (&reader);
+  return reader.at == reader.end || fail (&reader, "something follows the object", error);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "cis490.h"
+
+G_BEGIN_DECLS
+
+/* Closes the sockets that no cis_listen() has asked for since the last call of this: after a reload of all
+ * pipelines, what the new configuration does not listen on any more. A client would otherwise connect and
+ * wait for ever. */
+CIS_API void cis_listen_drop_unused (void);
+
+G_END_DECLS

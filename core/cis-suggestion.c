@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What to paste where a configuration is wrong. */
+
+#include "cis-suggestion.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* "/path/shipper.ini:12" to the path, NULL where it is no file's, and the line, 0 where there is none. full */
+static char *
+split_where (const char *where, guint64 *line)
+{
+  const char *colon = strrchr (where, ':');
+  gboolean has_line = colon != NULL && g_ascii_string_to_unsigned (colon + 1, 10, 1, G_MAXUINT, line, NULL);
+  g_autofree char *path = has_line ? g_strndup (where, (gsize) (colon - where)) : g_strdup (where);
+
+  if (!has_line)
+    *line = 0;
+  return g_file_test (path, G_FILE_TEST_IS_REGULAR) ? g_shell_quote (path) : NULL;
+}
+
+/* All editors of a terminal know +LINE. */
+void
+cis_finding_suggest_edit (CisFinding *finding)
+{
+  guint64 line;
+  g_autofree char *path = split_where (cis_finding_get_subject (finding), &line);
+
+  if (path != NULL && line > 0)
+    cis_finding_set_fix (finding, "${EDITOR:-vi} +%" G_GUINT64_FORMAT " %s", line, path);
+  else if (path != NULL)
+    cis_finding_set_fix (finding, "${EDITOR:-vi} %s", path);
+}
+
+/* Only where @wrong is a plain word to sed. */
+void
+cis_finding_suggest_word (CisFinding *finding, const char *wrong, const char *right)
+{
+  guint64 line;
+  g_autofree char *path = split_where (cis_finding_get_subject (finding), &line);
+
+  if (path != NULL && line > 0 && cis_name_is_valid (wrong, 255))
+    cis_finding_set_fix (finding, "sed -i '%" G_GUINT64_FORMAT "s/%s/%s/' %s", line, wrong, right, path);
+}
+
+/* Whoever checks may not be whom the service runs as, so that nothing is given to them unasked. */
+void
+cis_finding_suggest_access (CisFinding *finding, const char *path)
+{
+  g_autofree char *quoted = g_shell_quote (path);
+  const char *user = g_get_user_name ();
+
+  if (access (path, F_OK) != 0 && errno == ENOENT)
+    cis_finding_set_fix (finding, "# put it there, or name another file, as a rule in [site] of cis490.ini:\nls -l %s", quoted);
+  else
+    cis_finding_set_fix (finding, "# where the service itself runs as %s (else check as its user):\nchown %s %s && chmod u+r %s",
+                         user, user, quoted, quoted);
+}

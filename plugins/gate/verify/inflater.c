@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "inflater.h"
+
+#include <errno.h>
+#include <unistd.h>
+#include <zstd.h>
+
+/* What a decoder has to be able to take (RFC 8878 recommends 8 MiB), and what `zstd --ultra` needs. More is a
+ * way to make us reserve gigabytes for a few bytes. */
+#define WINDOW_LOG_MAX 27
+
+struct _CisInflater
+{
+  int fd;
+  ZSTD_DCtx *zstd;
+  guint8 *in_buffer, *out_buffer;
+  gsize in_size, out_size;
+  ZSTD_inBuffer in;
+  gint64 offset;    /* of the file, behind what is in the buffer */
+  guint64 inflated; /* bytes so far */
+  guint64 max;
+  gboolean in_frame; /* the frame that was begun has not ended */
+};
+
+CisInflater *
+cis_inflater_new (int fd, guint64 max, GError **error)
+{
+  g_autoptr (CisInflater) self = g_new0 (CisInflater, 1);
+
+  self->fd = fd;
+  self->max = max;
+  self->in_size = ZSTD_DStreamInSize ();
+  self->out_size = ZSTD_DStreamOutSize ();
+  self->in_buffer = g_malloc (self->in_size);
+  self->out_buffer = g_malloc (self->out_size);
+  self->in.src = self->in_buffer;
+  self->zstd = ZSTD_createDCtx ();
+  if (self->zstd == NULL ||
+      ZSTD_isError (ZSTD_DCtx_setParameter (self->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
+    {
+      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "Not enough memory to read an archive");
+      return NULL;
+    }
+  return g_steal_pointer (&self);
+}
+
+void
+cis_inflater_free (CisInflater *self)
+{
+  ZSTD_freeDCtx (self->zstd);
+  g_free (self->in_buffer);
+  g_free (self->out_buffer);
+  g_free (self);
+}
+
+guint64
+cis_inflater_get_consumed (CisInflater *self)
+{
+  return self->offset - (self->in.size - self->in.pos);
+}
+
+/* %FALSE: an error. At the file's end the buffer stays empty. */
+static gboolean
+fill (CisInflater *self, GError **error)
+{
+  ssize_t length = TEMP_FAILURE_RETRY (pread (self->fd, self->in_buffer, self->in_size, self->offset));
+
+  if (length < 0)
+    return cis_error_set_errno (error, errno, "Reading an archive");
+  self->in.pos = 0;
+  self->in.size = length;
+  self->offset += length;
+  return TRUE;
+}
+
+static gssize
+invalid (GError **error, const char *what)
+{
+  g_set_error_literal (error, CIS_ERROR, CIS_ERROR_INVALID, what);
+  return -1;
+}
+
+gssize
+cis_inflater_read (CisInflater *self, const void **block, GError **error)
+{
+  ZSTD_outBuffer out = { self->out_buffer, self->out_size, 0 };
+
+  *block = self->out_buffer;
+  while (out.pos == 0)
+    {
+      gsize left;
+
+      if (self->in.pos == self->in.size && !fill (self, error))
+        return -1;
+      if (self->in.size == 0 && !self->in_frame)
+        return self->offset > 0 ? 0 : invalid (error, "it is empty");
+      left = ZSTD_decompressStream (self->zstd, &out, &self->in);
+      if (ZSTD_isError (left))
+        {
+          g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "it is not what zstd writes (%s)",
+                       ZSTD_getErrorName (left));
+          return -1;
+        }
+      /* Without input there may still be output; without either it is over too early. */
+      if (self->in.size == 0 && out.pos == 0)
+        return invalid (error, "its compressed bytes end too early");
+      self->in_frame = left != 0;
+    }
+  self->inflated += out.pos;
+  if (self->inflated > self->max)
+    {
+      g_autofree char *size = g_format_size_full (self->max, G_FORMAT_SIZE_IEC_UNITS);
+
+      g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID,
+                   "it inflates to more than %s, which max-inflated and max-ratio allow it", size);
+      return -1;
+    }
+  return out.pos;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* gate/verify: looks into an archive before it is stored: it must be well formed, hold what it says, and its
+ * meta.json must name the episode and the commit that the request names. The window judges the commit that
+ * is claimed; this is what makes the claim true of the bytes.
+ *
+ * The bytes come after the head, so there is nothing to look at yet when the item passes here. The stage asks
+ * whoever stores it to be shown the archive when it is whole, on disk, and has the right digest, but before
+ * it counts as stored. What is then refused leaves nothing behind. */
+
+#include "meta-reader.h"
+
+typedef struct
+{
+  CisStage parent;
+  CisMetaLimits limits; /* immutable */
+} CisVerify;
+typedef CisStageClass CisVerifyClass;
+
+GType cis_verify_get_type (void);
+G_DEFINE_TYPE (CisVerify, cis_verify, CIS_TYPE_STAGE)
+
+typedef struct
+{
+  CisStage *stage;
+  CisItem *item;
+} Progress;
+
+static void
+report (guint64 done, guint64 total, gpointer user_data)
+{
+  Progress *progress = user_data;
+
+  cis_stage_progress (progress->stage, progress->item, done, total);
+}
+
+static CisOutcome *
+reject_malformed (CisEpisode *episode, const GError *error)
+{
+  const char *name = cis_episode_get_name (episode);
+  CisFinding *finding =
+      cis_finding_new ("archive-malformed", CIS_SEVERITY_ERROR, cis_item_get_id (CIS_ITEM (episode)),
+                       "The archive of %s arrived as it was sent, but is not an episode's: %s.", name,
+                       error->message);
+
+  cis_finding_set_fix (
+      finding,
+      "# it must be a tar, compressed with zstd, of plain files and folders below %s/; pack it anew:\n"
+      "cis490 quarantine release %s\n"
+      "# where it is too large and meant to be: max-inflated, max-ratio or max-entries of gate/verify "
+      "at the receiver",
+      name, name);
+  return cis_outcome_rejected (finding);
+}
+
+/* @theirs: nullable. */
+static CisOutcome *
+reject_mismatch (CisEpisode *episode, const char *key, const char *theirs, const char *requested)
+{
+  const char *name = cis_episode_get_name (episode);
+  CisFinding *finding = cis_finding_new (
+      "archive-mismatch", CIS_SEVERITY_ERROR, cis_item_get_id (CIS_ITEM (episode)),
+      "The archive of %s is another's: the request says that its %s is %s, its meta.json says %s.", name, key,
+      requested, theirs != NULL ? theirs : "nothing about it");
+
+  cis_finding_set_fix (finding,
+                       "# make meta.json and the request agree: the folder has the episode's name, and\n"
+                       "# X-Cis490-Code-Commit is the code_version.commit in it; then pack it anew:\n"
+                       "cis490 quarantine release %s",
+                       name);
+  cis_finding_set_detail (finding, "member", key);
+  cis_finding_set_detail (finding, "requested", requested);
+  if (theirs != NULL)
+    cis_finding_set_detail (finding, "archived", theirs);
+  return cis_outcome_rejected (finding);
+}
+
+static CisOutcome *
+judge (CisEpisode *episode, JsonObject *meta)
+{
+  const char *name = cis_json_get_string (meta, "episode");
+  const char *commit = cis_meta_get_commit (meta);
+
+  if (name == NULL)
+    name = cis_json_get_string (meta, "id");
+  if (name != NULL && g_strcmp0 (name, cis_episode_get_name (episode)) != 0)
+    return reject_mismatch (episode, "episode", name, cis_episode_get_name (episode));
+  if (g_strcmp0 (commit, cis_episode_get_commit (episode)) != 0)
+    return reject_mismatch (episode, "commit", commit, cis_episode_get_commit (episode));
+  return cis_outcome_passed ();
+}
+
+static CisOutcome *
+inspect (CisEpisode *episode, int fd, GCancellable *cancellable, gpointer user_data)
+{
+  CisVerify *self = user_data;
+  Progress progress = { user_data, CIS_ITEM (episode) };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) meta = cis_meta_read (fd, cis_episode_get_name (episode), &self->limits,
+                                               CIS_META_WHOLE, report, &progress, cancellable, &error);
+
+  if (meta != NULL)
+    return judge (episode, meta);
+  if (g_error_matches (error, CIS_ERROR, CIS_ERROR_INVALID))
+    return reject_malformed (episode, error);
+  return cis_outcome_failed (g_steal_pointer (&error));
+}
+
+static CisOutcome *
+cis_verify_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
+{
+  CisEpisode *episode = CIS_EPISODE (item);
+
+  if (cis_episode_get_receipt (episode) != NULL)
+    return cis_outcome_failed (
+        g_error_new (CIS_ERROR, CIS_ERROR_CONFIG,
+                     "%s is stored already: [%s] must stand before store/archive in stages=",
+                     cis_item_get_id (item), cis_part_get_name (CIS_PART (stage))));
+  cis_episode_add_inspection (episode, inspect, stage);
+  return cis_outcome_passed ();
+}
+
+static void
+cis_verify_class_init (CisVerifyClass *klass)
+{
+  static const char *const needs[] = { "identity", "archive", NULL };
+  CisStageClass *stage_class = CIS_STAGE_CLASS (klass);
+
+  stage_class->item_type = CIS_TYPE_EPISODE;
+  stage_class->needs = needs;
+  stage_class->process = cis_verify_process;
+
+  cis_meta_limits_add_options (CIS_PART_CLASS (klass), G_STRUCT_OFFSET (CisVerify, limits));
+}
+
+static void
+cis_verify_init (CisVerify *self)
+{
+}
+
+CIS_PLUGIN ("gate/verify", "Rejects an archive that is malformed or not the one that the request names.",
+            CisVerify, cis_verify, CisStage)

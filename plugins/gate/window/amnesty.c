@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "amnesty.h"
+
+struct _CisAmnesty
+{
+  CisPart *part; /* none */
+  CisGrants *grants;
+  gboolean failing;    /* "grants-unreadable" stands */
+  GHashTable *expired; /* names of which "grant-expired" stands */
+};
+
+CisAmnesty *
+cis_amnesty_new (CisPart *part, const char *path, const char *repository)
+{
+  CisAmnesty *self = g_new0 (CisAmnesty, 1);
+
+  self->part = part;
+  self->grants = cis_grants_new (path, repository);
+  self->expired = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  return self;
+}
+
+void
+cis_amnesty_free (CisAmnesty *self)
+{
+  cis_grants_free (self->grants);
+  g_hash_table_unref (self->expired);
+  g_free (self);
+}
+
+CisFinding *
+cis_amnesty_describe_error (const char *path, const GError *error)
+{
+  CisFinding *finding =
+      cis_finding_new ("grants-unreadable", CIS_SEVERITY_WARNING, path,
+                       "The grants are not as they should be, and those read before stay: %s.",
+                       error->message);
+
+  cis_finding_set_fix (finding,
+                       "${EDITOR:-vi} %s\n"
+                       "# each line: NAME COMMIT|COMMIT..COMMIT HOST|* UNTIL, such as\n"
+                       "# thesis 0123456789abcdef0123456789abcdef01234567 lab-7 2026-12-31",
+                       path);
+  return finding;
+}
+
+static CisFinding *
+describe_expired (const char *path, const char *name, const char *until)
+{
+  CisFinding *finding =
+      cis_finding_new ("grant-expired", CIS_SEVERITY_WARNING, name,
+                       "The grant “%s” ended %s: its commits are refused again.", name, until);
+
+  cis_finding_set_fix (finding, "sed -i '/^%s[[:space:]]/d' %s\n# or give it a later date there", name, path);
+  return finding;
+}
+
+static void
+collect (const char *name, const char *until, gpointer user_data)
+{
+  g_hash_table_replace (user_data, g_strdup (name), g_strdup (until));
+}
+
+/* Each is told once; and no more once its line is gone or has a later date. */
+static void
+tell_expired (CisAmnesty *self)
+{
+  g_autoptr (GHashTable) now = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  GHashTableIter iter;
+  gpointer name, until;
+
+  cis_grants_foreach_expired (self->grants, g_get_real_time (), collect, now);
+  g_hash_table_iter_init (&iter, self->expired);
+  while (g_hash_table_iter_next (&iter, &name, NULL))
+    if (!g_hash_table_contains (now, name))
+      {
+        cis_part_clear (self->part, "grant-expired", name);
+        g_hash_table_iter_remove (&iter);
+      }
+  g_hash_table_iter_init (&iter, now);
+  while (g_hash_table_iter_next (&iter, &name, &until))
+    if (g_hash_table_add (self->expired, g_strdup (name)))
+      cis_part_raise (self->part, describe_expired (cis_grants_get_path (self->grants), name, until));
+}
+
+void
+cis_amnesty_refresh (CisAmnesty *self)
+{
+  const char *path = cis_grants_get_path (self->grants);
+  g_autoptr (GError) error = NULL;
+
+  if (cis_grants_refresh (self->grants, &error))
+    {
+      if (self->failing)
+        cis_part_clear (self->part, "grants-unreadable", path);
+      self->failing = FALSE;
+    }
+  else if (!g_error_matches (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE))
+    {
+      cis_part_raise (self->part, cis_amnesty_describe_error (path, error));
+      self->failing = TRUE;
+    }
+  tell_expired (self);
+}
+
+char *
+cis_amnesty_find (CisAmnesty *self, const char *commit, const char *host)
+{
+  return cis_grants_find (self->grants, commit, host, g_get_real_time ());
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "grants.h"
+
+#include "commits.h"
+#include "history.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define FILE_MAX        (1024 * 1024)
+#define NAME_MAX_LENGTH 63
+/* A range that the repository does not know yet may be pushed any time. */
+#define RETRY (10 * G_TIME_SPAN_SECOND)
+
+typedef struct
+{
+  char *name;
+  char *host;  /* or "*" */
+  char *until; /* as it is written */
+  gint64 end;  /* µs since 1970 */
+} Grant;
+
+struct _CisGrants
+{
+  char *path;
+  char *repository;
+  /* Only the refreshing thread's. */
+  char *stamp;      /* of the file that was looked at last; nullable */
+  gint64 failed_at; /* monotonic µs; 0: it is in order */
+
+  GMutex lock;
+  GPtrArray *grants;   /* locked; of Grant */
+  GHashTable *commits; /* locked; commit to GPtrArray of Grant, none */
+};
+
+/* What a file holds. */
+typedef struct
+{
+  GPtrArray *grants;
+  GHashTable *commits;
+} Table;
+
+static void
+grant_free (gpointer data)
+{
+  Grant *grant = data;
+
+  g_free (grant->name);
+  g_free (grant->host);
+  g_free (grant->until);
+  g_free (grant);
+}
+
+static void
+table_init (Table *table)
+{
+  table->grants = g_ptr_array_new_with_free_func (grant_free);
+  table->commits =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_ptr_array_unref);
+}
+
+static void
+table_clear (Table *table)
+{
+  g_clear_pointer (&table->commits, g_hash_table_unref);
+  g_clear_pointer (&table->grants, g_ptr_array_unref);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Table, table_clear)
+
+CisGrants *
+cis_grants_new (const char *path, const char *repository)
+{
+  CisGrants *self = g_new0 (CisGrants, 1);
+  Table table;
+
+  table_init (&table);
+  self->path = g_strdup (path);
+  self->repository = g_strdup (repository);
+  self->grants = table.grants;
+  self->commits = table.commits;
+  g_mutex_init (&self->lock);
+  return self;
+}
+
+void
+cis_grants_free (CisGrants *self)
+{
+  g_free (self->path);
+  g_free (self->repository);
+  g_free (self->stamp);
+  g_hash_table_unref (self->commits);
+  g_ptr_array_unref (self->grants);
+  g_mutex_clear (&self->lock);
+  g_free (self);
+}
+
+const char *
+cis_grants_get_path (CisGrants *self)
+{
+  return self->path;
+}
+
+/* The end of that day, or that moment; a time without a zone is UTC. */
+static gboolean
+parse_until (const char *text, gint64 *end)
+{
+  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
+  gboolean is_date = strchr (text, 'T') == NULL;
+  g_autofree char *full = is_date ? g_strconcat (text, "T23:59:59.999999Z", NULL) : g_strdup (text);
+  g_autoptr (GDateTime) time = g_date_time_new_from_iso8601 (full, utc);
+
+  if (time != NULL)
+    *end = g_date_time_to_unix (time) * G_USEC_PER_SEC + g_date_time_get_microsecond (time);
+  return time != NULL;
+}
+
+static gboolean
+parse_commits (CisGrants *self, const char *text, GPtrArray **commits, GError **error)
+{
+  g_auto (GStrv) ends = g_strsplit (text, "..", -1);
+  guint n = g_strv_length (ends);
+
+  for (guint i = 0; i < n; i++)
+    if (!cis_hex_is_valid (ends[i], CIS_COMMIT_LENGTH))
+      n = 0;
+  if (n == 1)
+    {
+      *commits = g_ptr_array_new_with_free_func (g_free);
+      g_ptr_array_add (*commits, g_strdup (text));
+      return TRUE;
+    }
+  if (n == 2)
+    return (*commits = cis_history_list_range (self->repository, ends[0], ends[1], error)) != NULL;
+  g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID,
+               "“%s” is neither a commit of 40 hex digits nor two with “..” between", text);
+  return FALSE;
+}
+
+static gboolean
+has_name (GPtrArray *grants, const char *name)
+{
+  for (guint i = 0; i < grants->len; i++)
+    if (g_str_equal (((Grant *) grants->pdata[i])->name, name))
+      return TRUE;
+  return FALSE;
+}
+
+static const char *
+find_mistake (Table *table, char **words)
+{
+  if (g_strv_length (words) != 4)
+    return "a grant is NAME COMMIT|COMMIT..COMMIT HOST|* UNTIL";
+  if (!cis_name_is_valid (words[0], NAME_MAX_LENGTH))
+    return "the name has other characters than letters, digits, “.”, “_” and “-”, or over 63";
+  if (has_name (table->grants, words[0]))
+    return "the name was given to another grant";
+  if (!g_str_equal (words[2], "*") && !cis_name_is_valid (words[2], CIS_HOST_NAME_MAX))
+    return "the host is neither “*” nor a host's name";
+  return NULL;
+}
+
+static gboolean
+parse_line (CisGrants *self, Table *table, char **words, GError **error)
+{
+  const char *mistake = find_mistake (table, words);
+  g_autoptr (GPtrArray) commits = NULL;
+  Grant *grant;
+  gint64 end;
+
+  if (mistake == NULL && !parse_until (words[3], &end))
+    mistake = "the end is no date such as 2026-12-31";
+  if (mistake != NULL)
+    {
+      g_set_error_literal (error, CIS_ERROR, CIS_ERROR_INVALID, mistake);
+      return FALSE;
+    }
+  if (!parse_commits (self, words[1], &commits, error))
+    return FALSE;
+  grant = g_new0 (Grant, 1);
+  *grant = (Grant){ g_strdup (words[0]), g_strdup (words[2]), g_strdup (words[3]), end };
+  g_ptr_array_add (table->grants, grant);
+  for (guint i = 0; i < commits->len; i++)
+    {
+      GPtrArray *of = g_hash_table_lookup (table->commits, commits->pdata[i]);
+
+      if (of == NULL)
+        g_hash_table_insert (table->commits, g_strdup (commits->pdata[i]), of = g_ptr_array_new ());
+      g_ptr_array_add (of, grant);
+    }
+  return TRUE;
+}
+
+static char **
+split_words (char *line)
+{
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+  g_auto (GStrv) pieces = NULL;
+
+  line[strcspn (line, "#")] = '\0';
+  pieces = g_strsplit_set (line, " \t\r", -1);
+  for (char **piece = pieces; *piece != NULL; piece++)
+    if (**piece != '\0')
+      g_strv_builder_add (builder, *piece);
+  return g_strv_builder_end (builder);
+}
+
+static gboolean
+parse (CisGrants *self, const char *text, Table *table, GError **error)
+{
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      g_auto (GStrv) words = split_words (lines[i]);
+
+      if (words[0] != NULL && !parse_line (self, table, words, error))
+        {
+          g_prefix_error (error, "%s:%u: ", self->path, i + 1);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+/* What tells that a file was replaced or rewritten; %NULL where it is not there. */
+static char *
+make_stamp (const char *path)
+{
+  struct stat info;
+
+  if (stat (path, &info) != 0)
+    return NULL;
+  return g_strdup_printf ("%" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %" G_GINT64_FORMAT ".%09ld",
+                          (guint64) info.st_ino, (gint64) info.st_size, (gint64) info.st_mtim.tv_sec,
+                          info.st_mtim.tv_nsec);
+}
+
+static gboolean
+read_table (CisGrants *self, Table *table, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  g_autoptr (GBytes) bytes = cis_file_read (AT_FDCWD, self->path, FILE_MAX, &problem);
+
+  if (bytes != NULL)
+    return parse (self, g_bytes_get_data (bytes, NULL), table, error);
+  if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&problem));
+  return FALSE;
+}
+
+static void
+swap (CisGrants *self, Table *table)
+{
+  Table old;
+
+  g_mutex_lock (&self->lock);
+  old = (Table){ self->grants, self->commits };
+  self->grants = g_steal_pointer (&table->grants);
+  self->commits = g_steal_pointer (&table->commits);
+  g_mutex_unlock (&self->lock);
+  table_clear (&old);
+}
+
+gboolean
+cis_grants_refresh (CisGrants *self, GError **error)
+{
+  g_autofree char *stamp = make_stamp (self->path);
+  gint64 now = g_get_monotonic_time ();
+  g_auto (Table) table = { NULL, NULL };
+  g_autoptr (GError) problem = NULL;
+
+  if (self->failed_at != 0 ? g_strcmp0 (stamp, self->stamp) == 0 && now - self->failed_at < RETRY
+                           : stamp != NULL && g_strcmp0 (stamp, self->stamp) == 0)
+    {
+      if (self->failed_at != 0)
+        g_set_error_literal (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE, "not looked at again yet");
+      return self->failed_at == 0;
+    }
+  table_init (&table);
+  g_free (self->stamp);
+  self->stamp = g_steal_pointer (&stamp);
+  if (!read_table (self, &table, error))
+    {
+      self->failed_at = now;
+      return FALSE;
+    }
+  self->failed_at = 0;
+  swap (self, &table);
+  return TRUE;
+}
+
+char *
+cis_grants_find (CisGrants *self, const char *commit, const char *host, gint64 now)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  GPtrArray *of = g_hash_table_lookup (self->commits, commit);
+
+  for (guint i = 0; of != NULL && i < of->len; i++)
+    {
+      Grant *grant = of->pdata[i];
+
+      if (now <= grant->end &&
+          (host == NULL || g_str_equal (grant->host, "*") || g_str_equal (grant->host, host)))
+        return g_strdup (grant->name);
+    }
+  return NULL;
+}
+
+void
+cis_grants_foreach_expired (CisGrants *self, gint64 now, CisGrantFunc function, gpointer user_data)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  for (guint i = 0; i < self->grants->len; i++)
+    {
+      Grant *grant = self->grants->pdata[i];
+
+      if (now > grant->end)
+        function (grant->name, grant->until, user_data);
+    }
+}

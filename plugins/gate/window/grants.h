@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "cis490.h"
+
+G_BEGIN_DECLS
+
+/**
+ * CisGrants: named old commits that are admitted for a while, in a file that the operator edits. A line is
+ *
+ *     NAME COMMIT|COMMIT..COMMIT HOST|* UNTIL
+ *
+ * with commits of 40 hex digits, a range as `git rev-list` reads it, and UNTIL a date (to its end, UTC) or a
+ * time (ISO 8601). "#" begins a comment. Thread-safe: looked up while it is read anew.
+ */
+typedef struct _CisGrants CisGrants;
+
+CisGrants *cis_grants_new (const char *path, const char *repository);
+void cis_grants_free (CisGrants *self);
+const char *cis_grants_get_path (CisGrants *self);
+
+/* Reads the file where it changed, or could not be read before. A mistake in it leaves what was read last; a
+ * file that is gone grants nothing. */
+gboolean cis_grants_refresh (CisGrants *self, GError **error);
+
+/* The name of the grant that admits @commit of @host (%NULL: of whichever) at @now, µs since 1970; full,
+ * %NULL where none does. */
+char *cis_grants_find (CisGrants *self, const char *commit, const char *host, gint64 now);
+/* Calls @function for each grant that ended before @now. */
+typedef void (*CisGrantFunc) (const char *name, const char *until, gpointer user_data);
+void cis_grants_foreach_expired (CisGrants *self, gint64 now, CisGrantFunc function, gpointer user_data);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisGrants, cis_grants_free)
+
+G_END_DECLS

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "refresher.h"
+
+#include <string.h>
+
+/* However many unknown commits come in: no more refreshes than this, so that they cannot load the source. */
+#define MIN_INTERVAL (250 * G_TIME_SPAN_MILLISECOND)
+/* A finding that only changes its reason is told no more often. */
+#define MIN_TOLD G_TIME_SPAN_MINUTE
+
+struct _CisRefresher
+{
+  CisPart *part; /* none */
+  GPtrArray *sources;
+  char *branch;
+  guint n;
+  gint64 ttl; /* µs */
+  GThread *thread;
+  GCancellable *cancellable;
+
+  GMutex lock;
+  GCond wake;          /* the thread: somebody asked, or stop */
+  GCond news;          /* those who asked: a refresh has ended */
+  gboolean stopping;   /* locked */
+  gboolean asked;      /* locked: a refresh is wanted that has not begun yet */
+  gint64 ended;        /* locked: when the last refresh that has ended began, monotonic µs; 0: none yet */
+  CisWindow **windows; /* locked: of each source the last good one, behind them the saved one; or NULL */
+  guint n_windows;
+
+  /* Only the thread's. */
+  CisSavedWindow *saved; /* nullable */
+  gboolean save_failed;
+  char *told_id; /* of the finding that stands */
+  char *told_summary;
+  gint64 told_at; /* monotonic µs */
+  char *seen;     /* source and head of the window that was logged last */
+};
+
+CisFinding *
+cis_refresher_describe_error (CisWindowSource *source, const char *branch, const char *subject,
+                              const GError *error)
+{
+  g_autofree char *fix = cis_window_source_suggest (source, branch, error);
+  CisFinding *finding = cis_finding_new ("window-unavailable", CIS_SEVERITY_ERROR, subject,
+                                         "The window of recent commits is not to be had from %s: %s.",
+                                         cis_window_source_get_name (source), error->message);
+
+  cis_finding_set_fix (finding, "%s", fix);
+  cis_finding_set_detail (finding, "source", cis_window_source_get_name (source));
+  return finding;
+}
+
+CisFinding *
+cis_refresher_describe_cut (CisWindowSource *source, const char *branch, const char *subject, guint length,
+                            guint n)
+{
+  g_autofree char *fix = cis_window_source_suggest (source, branch, NULL);
+  CisFinding *finding =
+      cis_finding_new ("window-cut", CIS_SEVERITY_WARNING, subject,
+                       "%s has only %u of the last %u commits of %s: others cannot be refused and wait.",
+                       cis_window_source_get_name (source), length, n, branch);
+
+  cis_finding_set_fix (finding, "%s", fix);
+  cis_finding_set_detail (finding, "source", cis_window_source_get_name (source));
+  return finding;
+}
+
+/* The one finding that stands about the windows, %NULL for none; told only when it changed, not every few
+ * seconds. full. */
+static void
+tell (CisRefresher *self, CisFinding *finding)
+{
+  static const char *const ids[] = { "window-unavailable", "window-fallback", "window-cut" };
+  const char *subject = cis_part_get_name (self->part);
+  const char *id = finding != NULL ? cis_finding_get_id (finding) : NULL;
+  const char *summary = finding != NULL ? cis_finding_get_summary (finding) : NULL;
+  gint64 now = g_get_monotonic_time ();
+
+  if (g_strcmp0 (id, self->told_id) == 0 &&
+      (g_strcmp0 (summary, self->told_summary) == 0 || now - self->told_at < MIN_TOLD))
+    {
+      g_clear_object (&finding);
+      return;
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (ids); i++)
+    if (g_strcmp0 (ids[i], id) != 0)
+      cis_part_clear (self->part, ids[i], subject);
+  g_free (self->told_id);
+  g_free (self->told_summary);
+  self->told_id = g_strdup (id);
+  self->told_summary = g_strdup (summary);
+  self->told_at = now;
+  if (finding != NULL)
+    cis_part_raise (self->part, finding);
+}
+
+static CisFinding *
+describe_fallback (CisRefresher *self, CisWindow *window, const GError *error)
+{
+  CisWindowSource *first = g_ptr_array_index (self->sources, 0);
+  g_autofree char *fix = cis_window_source_suggest (first, self->branch, error);
+  CisFinding *finding =
+      cis_finding_new ("window-fallback", CIS_SEVERITY_WARNING, cis_part_get_name (self->part),
+                       "%s fails (%s); %s stands in, which admits commits and refuses none.",
+                       cis_window_source_get_name (first), error->message, cis_window_get_source (window));
+
+  cis_finding_set_fix (finding, "%s", fix);
+  return finding;
+}
+
+static void
+log_window (CisRefresher *self, CisWindow *window)
+{
+  gboolean fallback = cis_window_is_fallback (window);
+  g_autofree char *source = cis_window_describe_source (window);
+  g_autofree char *seen =
+      g_strdup_printf ("%s %.*s", source, CIS_COMMIT_LENGTH, cis_window_get_head (window));
+
+  if (g_strcmp0 (seen, self->seen) == 0)
+    return;
+  /* A new head alone is no news to an operator, but a source is. */
+  if (self->seen == NULL || strncmp (seen, self->seen, strlen (source) + 1) != 0)
+    cis_part_log (self->part, NULL, fallback ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE, NULL,
+                  "Window of %u commits of %s, head %s, source=%s", cis_window_get_length (window),
+                  self->branch, cis_window_get_head (window), source);
+  else
+    cis_part_log (self->part, NULL, G_LOG_LEVEL_INFO, NULL, "Head of %s is now %s, source=%s", self->branch,
+                  cis_window_get_head (window), source);
+  g_free (self->seen);
+  self->seen = g_steal_pointer (&seen);
+}
+
+/* A file that cannot be written costs nothing until receiver and forge are restarted at once. */
+static void
+save (CisRefresher *self, CisWindow *window)
+{
+  const char *path = self->saved != NULL ? cis_saved_window_get_path (self->saved) : NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (path == NULL)
+    return;
+  if (cis_saved_window_store (self->saved, window, &error))
+    {
+      if (self->save_failed)
+        cis_part_clear (self->part, "window-not-saved", path);
+      self->save_failed = FALSE;
+    }
+  else if (!self->save_failed)
+    {
+      CisFinding *finding =
+          cis_finding_new ("window-not-saved", CIS_SEVERITY_WARNING, path,
+                           "The window cannot be kept for the next start: %s.", error->message);
+      g_autofree char *folder = g_path_get_dirname (path);
+
+      cis_finding_set_fix (finding,
+                           "ls -ld %s\n"
+                           "df -h %s\n"
+                           "# it needs some space, and has to be writable by %s",
+                           folder, folder, g_get_user_name ());
+      cis_part_raise (self->part, finding);
+      self->save_failed = TRUE;
+    }
+}
+
+/* The first source that gives a window, and its index; the finding says why it is not the first one. */
+static CisWindow *
+fetch (CisRefresher *self, guint *index, CisFinding **finding)
+{
+  CisWindowSource *first = g_ptr_array_index (self->sources, 0);
+  g_autoptr (GError) first_error = NULL;
+
+  for (guint i = 0; i < self->sources->len; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      CisWindow *window = cis_window_source_fetch (g_ptr_array_index (self->sources, i), self->branch,
+                                                   self->n, self->cancellable, &error);
+
+      if (window != NULL)
+        {
+          *index = i;
+          if (i > 0)
+            cis_window_set_fallback (window);
+          if (i > 0)
+            *finding = describe_fallback (self, window, first_error);
+          else if (cis_window_is_cut (window))
+            *finding = cis_refresher_describe_cut (first, self->branch, cis_part_get_name (self->part),
+                                                   cis_window_get_length (window), self->n);
+          return window;
+        }
+      if (i == 0)
+        first_error = g_steal_pointer (&error);
+    }
+  *finding = cis_refresher_describe_error (first, self->branch, cis_part_get_name (self->part), first_error);
+  return NULL;
+}
+
+/* Puts @window (full) in its place. One of the first source outdates all others. */
+static void
+keep (CisRefresher *self, CisWindow *window, guint index)
+{
+  for (guint i = 0; i < self->n_windows; i++)
+    if (i == index || index == 0)
+      g_clear_pointer (&self->windows[i], cis_window_unref);
+  self->windows[index] = window;
+}
+
+static void
+refresh (CisRefresher *self, gint64 began)
+{
+  g_autoptr (CisFinding) finding = NULL;
+  guint index = 0;
+  g_autoptr (CisWindow) window = fetch (self, &index, &finding);
+
+  if (!g_cancellable_is_cancelled (self->cancellable))
+    {
+      if (window != NULL)
+        log_window (self, window);
+      tell (self, g_steal_pointer (&finding));
+    }
+  g_mutex_lock (&self->lock);
+  if (window != NULL)
+    keep (self, cis_window_ref (window), index);
+  self->ended = began;
+  g_cond_broadcast (&self->news);
+  g_mutex_unlock (&self->lock);
+  if (window != NULL)
+    save (self, window);
+}
+
+static gpointer
+run (gpointer data)
+{
+  CisRefresher *self = data;
+  gint64 began = 0;
+
+  g_mutex_lock (&self->lock);
+  while (!self->stopping)
+    {
+      gint64 due = began + (self->asked ? MIN (MIN_INTERVAL, self->ttl) : self->ttl);
+
+      if (began != 0 && g_get_monotonic_time () < due)
+        {
+          g_cond_wait_until (&self->wake, &self->lock, due);
+          continue;
+        }
+      self->asked = FALSE;
+      began = g_get_monotonic_time ();
+      g_mutex_unlock (&self->lock);
+      refresh (self, began);
+      g_mutex_lock (&self->lock);
+    }
+  g_mutex_unlock (&self->lock);
+  return NULL;
+}
+
+static void
+load_saved (CisRefresher *self)
+{
+  g_autoptr (GError) error = NULL;
+  CisWindow *window = self->saved != NULL ? cis_saved_window_load (self->saved, self->n, &error) : NULL;
+
+  self->windows[self->n_windows - 1] = window;
+  if (window != NULL)
+    cis_part_log (self->part, NULL, G_LOG_LEVEL_INFO, NULL,
+                  "Window of %u commits of %s, head %s, source=saved", cis_window_get_length (window),
+                  self->branch, cis_window_get_head (window));
+  else if (error != NULL)
+    cis_part_log (self->part, NULL, G_LOG_LEVEL_WARNING, NULL, "The saved window is of no use: %s",
+                  error->message);
+}
+
+CisRefresher *
+cis_refresher_new (CisPart *part, GPtrArray *sources, const char *branch, guint n, gint64 ttl,
+                   CisSavedWindow *saved)
+{
+  CisRefresher *self = g_new0 (CisRefresher, 1);
+
+  self->part = part;
+  self->sources = g_ptr_array_ref (sources);
+  self->branch = g_strdup (branch);
+  self->n = n;
+  self->ttl = ttl;
+  self->saved = saved;
+  self->cancellable = g_cancellable_new ();
+  self->n_windows = sources->len + 1;
+  self->windows = g_new0 (CisWindow *, self->n_windows);
+  g_mutex_init (&self->lock);
+  g_cond_init (&self->wake);
+  g_cond_init (&self->news);
+  load_saved (self);
+  self->thread = g_thread_new ("window", run, self);
+  return self;
+}
+
+void
+cis_refresher_free (CisRefresher *self)
+{
+  g_mutex_lock (&self->lock);
+  self->stopping = TRUE;
+  g_cond_signal (&self->wake);
+  g_mutex_unlock (&self->lock);
+  g_cancellable_cancel (self->cancellable);
+  g_thread_join (self->thread);
+
+  for (guint i = 0; i < self->n_windows; i++)
+    g_clear_pointer (&self->windows[i], cis_window_unref);
+  g_clear_pointer (&self->saved, cis_saved_window_free);
+  g_free (self->windows);
+  g_ptr_array_unref (self->sources);
+  g_object_unref (self->cancellable);
+  g_mutex_clear (&self->lock);
+  g_cond_clear (&self->wake);
+  g_cond_clear (&self->news);
+  g_free (self->branch);
+  g_free (self->told_id);
+  g_free (self->told_summary);
+  g_free (self->seen);
+  g_free (self);
+}
+
+static CisWindow *
+newest_window (CisRefresher *self)
+{
+  CisWindow *newest = NULL;
+
+  for (guint i = 0; i < self->n_windows; i++)
+    {
+      CisWindow *window = self->windows[i];
+
+      if (window != NULL &&
+          (newest == NULL || cis_window_get_fetched_at (window) > cis_window_get_fetched_at (newest)))
+        newest = window;
+    }
+  return newest;
+}
+
+/* The window that has the commit, the first source's before all others; none. */
+static CisWindow *
+find (CisRefresher *self, const char *commit)
+{
+  for (guint i = 0; i < self->n_windows; i++)
+    if (self->windows[i] != NULL && cis_window_get_position (self->windows[i], commit) >= 0)
+      return self->windows[i];
+  return NULL;
+}
+
+gboolean
+cis_refresher_knows (CisRefresher *self, const char *commit)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  return find (self, commit) != NULL;
+}
+
+/* Whether the first source said since @since which commits are recent, all of them. */
+static gboolean
+may_refuse (CisRefresher *self, gint64 since)
+{
+  CisWindow *window = self->windows[0];
+
+  return window != NULL && cis_window_get_fetched_at (window) > since && !cis_window_is_cut (window);
+}
+
+static void
+wake_waiting (GCancellable *cancellable, gpointer data)
+{
+  CisRefresher *self = data;
+
+  g_mutex_lock (&self->lock);
+  g_cond_broadcast (&self->news);
+  g_mutex_unlock (&self->lock);
+}
+
+static CisRefresherAnswer
+wait_for_answer (CisRefresher *self, const char *commit, gint64 since, gint64 deadline,
+                 GCancellable *cancellable)
+{
+  while (TRUE)
+    {
+      if (find (self, commit) != NULL)
+        return CIS_REFRESHER_INSIDE;
+      if (may_refuse (self, since))
+        return CIS_REFRESHER_OUTSIDE;
+      if (self->ended > since || g_get_monotonic_time () >= deadline ||
+          g_cancellable_is_cancelled (cancellable))
+        return CIS_REFRESHER_UNKNOWN;
+      self->asked = TRUE;
+      g_cond_signal (&self->wake);
+      g_cond_wait_until (&self->news, &self->lock, deadline);
+    }
+}
+
+CisRefresherAnswer
+cis_refresher_ask (CisRefresher *self, const char *commit, gint64 wait, CisWindow **window,
+                   GCancellable *cancellable)
+{
+  gint64 since = g_get_monotonic_time ();
+  gulong handler = 0;
+  CisRefresherAnswer answer;
+  CisWindow *decisive;
+
+  /* Nearly every request: a look-up, and nothing to cancel. */
+  g_mutex_lock (&self->lock);
+  decisive = find (self, commit);
+  *window = decisive != NULL ? cis_window_ref (decisive) : NULL;
+  g_mutex_unlock (&self->lock);
+  if (decisive != NULL)
+    return CIS_REFRESHER_INSIDE;
+
+  if (cancellable != NULL)
+    handler = g_cancellable_connect (cancellable, G_CALLBACK (wake_waiting), self, NULL);
+  g_mutex_lock (&self->lock);
+  answer = wait_for_answer (self, commit, since, since + wait, cancellable);
+  decisive = answer == CIS_REFRESHER_INSIDE    ? find (self, commit)
+             : answer == CIS_REFRESHER_OUTSIDE ? self->windows[0]
+                                               : newest_window (self);
+  *window = decisive != NULL ? cis_window_ref (decisive) : NULL;
+  g_mutex_unlock (&self->lock);
+  if (cancellable != NULL)
+    g_cancellable_disconnect (cancellable, handler);
+  return answer;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "refusal.h"
+
+#include "history.h"
+#include "remedy.h"
+
+#include <fcntl.h>
+
+#define REMEDY_MAX (16 * 1024)
+/* A host of stale code asks the same for each of its episodes, and counting walks the history. */
+#define COUNTED_MAX 256
+
+struct _CisRefusal
+{
+  CisPart *part; /* none */
+  char *branch;
+  guint window;
+  char *repository;
+  char *remedy;
+  char *remedy_file; /* nullable */
+
+  GMutex lock;
+  GHashTable *counted; /* locked: "commit head" to how far behind, plus one; -1 + 1 where it is not known */
+  gboolean unreadable; /* locked: "remedy-unreadable" stands */
+};
+
+CisRefusal *
+cis_refusal_new (CisPart *part, const char *branch, guint window, const char *repository, const char *remedy,
+                 const char *remedy_file)
+{
+  CisRefusal *self = g_new0 (CisRefusal, 1);
+
+  self->part = part;
+  self->branch = g_strdup (branch);
+  self->window = window;
+  self->repository = g_strdup (repository);
+  self->remedy = g_strdup (remedy);
+  self->remedy_file = g_strdup (remedy_file);
+  self->counted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_mutex_init (&self->lock);
+  return self;
+}
+
+void
+cis_refusal_free (CisRefusal *self)
+{
+  g_free (self->branch);
+  g_free (self->repository);
+  g_free (self->remedy);
+  g_free (self->remedy_file);
+  g_hash_table_unref (self->counted);
+  g_mutex_clear (&self->lock);
+  g_free (self);
+}
+
+static gint64
+count_behind (CisRefusal *self, const char *commit, const char *head)
+{
+  g_autofree char *key = g_strconcat (commit, " ", head, NULL);
+  gpointer known;
+  gint64 behind;
+
+  g_mutex_lock (&self->lock);
+  if (g_hash_table_lookup_extended (self->counted, key, NULL, &known))
+    {
+      g_mutex_unlock (&self->lock);
+      return GPOINTER_TO_INT (known) - 1;
+    }
+  g_mutex_unlock (&self->lock);
+  behind = cis_history_count_behind (self->repository, commit, head);
+  g_mutex_lock (&self->lock);
+  if (g_hash_table_size (self->counted) >= COUNTED_MAX)
+    g_hash_table_remove_all (self->counted);
+  g_hash_table_replace (self->counted, g_steal_pointer (&key),
+                        GINT_TO_POINTER ((gint) MIN (behind, G_MAXINT - 1) + 1));
+  g_mutex_unlock (&self->lock);
+  return behind;
+}
+
+/* @error: nullable; why the file cannot be read. Told when that changes. */
+static void
+tell_unreadable (CisRefusal *self, const GError *error)
+{
+  gboolean changed;
+  CisFinding *finding;
+
+  g_mutex_lock (&self->lock);
+  changed = self->unreadable != (error != NULL);
+  self->unreadable = error != NULL;
+  g_mutex_unlock (&self->lock);
+  if (!changed)
+    return;
+  if (error == NULL)
+    {
+      cis_part_clear (self->part, "remedy-unreadable", self->remedy_file);
+      return;
+    }
+  finding = cis_finding_new ("remedy-unreadable", CIS_SEVERITY_WARNING, self->remedy_file,
+                             "The remedy's file cannot be read, and refused hosts get the usual one: %s.",
+                             error->message);
+  cis_finding_set_fix (finding,
+                       "chmod a+r %s\n"
+                       "ls -l %s\n"
+                       "# and its folders have to be open to %s",
+                       self->remedy_file, self->remedy_file, g_get_user_name ());
+  cis_part_raise (self->part, finding);
+}
+
+static char *
+read_template (CisRefusal *self)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  const char *text;
+
+  if (self->remedy_file == NULL)
+    return g_strdup (self->remedy);
+  bytes = cis_file_read (AT_FDCWD, self->remedy_file, REMEDY_MAX, &error);
+  text = bytes != NULL ? g_bytes_get_data (bytes, NULL) : NULL;
+  if (text != NULL && !g_utf8_validate (text, (gssize) g_bytes_get_size (bytes), NULL))
+    g_set_error_literal (&error, CIS_ERROR, CIS_ERROR_INVALID, "it is not UTF-8");
+  tell_unreadable (self, error);
+  return g_strdup (error == NULL ? text : self->remedy);
+}
+
+CisFinding *
+cis_refusal_describe (CisRefusal *self, CisItem *item, const char *commit, const char *head)
+{
+  CisRequest *request = cis_item_get_request (item);
+  CisEpisode *episode = CIS_IS_EPISODE (item) ? CIS_EPISODE (item) : NULL;
+  CisRemedy remedy = { commit, head, self->branch,
+                       request != NULL ? cis_request_get_identity (request) : NULL,
+                       episode != NULL ? cis_episode_get_name (episode) : cis_item_get_id (item) };
+  g_autofree char *template = read_template (self);
+  g_autofree char *fix = cis_remedy_fill (template, &remedy);
+  g_autofree char *length = g_strdup_printf ("%u", self->window);
+  gint64 behind = count_behind (self, commit, head);
+  g_autofree char *far =
+      behind >= 0 ? g_strdup_printf ("%" G_GINT64_FORMAT " commit%s behind", behind, behind == 1 ? "" : "s")
+                  : NULL;
+  CisFinding *finding =
+      cis_finding_new ("commit-not-in-window", CIS_SEVERITY_ERROR, cis_item_get_id (item),
+                       "The episode's code, commit %.12s, is not among the last %s commits of %s%s%s.",
+                       commit, length, self->branch, far != NULL ? ": it is " : "", far != NULL ? far : "");
+
+  cis_finding_set_fix (finding, "%s", fix);
+  cis_finding_set_detail (finding, "your_commit", commit);
+  cis_finding_set_detail (finding, "head_commit", head);
+  if (far != NULL)
+    cis_finding_set_detail (finding, "behind", far);
+  cis_finding_set_detail (finding, "branch", self->branch);
+  cis_finding_set_detail (finding, "window", length);
+  return finding;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "cis490.h"
+
+G_BEGIN_DECLS
+
+/**
+ * CisRefusal: the 412, and what the person on the host is told to do.
+ * @remedy_file: nullable; read for each refusal, so that an edit needs no reload.
+ */
+typedef struct _CisRefusal CisRefusal;
+
+CisRefusal *cis_refusal_new (CisPart *part, const char *branch, guint window, const char *repository,
+                             const char *remedy, const char *remedy_file);
+void cis_refusal_free (CisRefusal *self);
+/* full. On any thread. */
+CisFinding *cis_refusal_describe (CisRefusal *self, CisItem *item, const char *commit, const char *head);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisRefusal, cis_refusal_free)
+
+G_END_DECLS

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The window from Forgejo's API (Gitea's is the same): GET /api/v1/repos/{owner}/{repo}/commits.
+ *
+ * The branch is named only in the first page's request. The others name the head that this page gave, so that
+ * a push between two pages can neither hide nor double a commit. Where the list ends although a commit in it
+ * has parents that were not listed, it is not the whole history, and nobody is refused because of it.
+ */
+#include "forgejo-client.h"
+#include "source.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+/* What is asked for at once; the server has a cap of its own, usually 50. */
+#define PAGE_SIZE 1000
+#define TOKEN_MAX 4096
+
+typedef struct
+{
+  CisWindowSource parent;
+  char *api;        /* "https://forge.example/api/v1/repos/owner/name" */
+  char *token_file; /* nullable */
+  CisForgejoClient *client;
+  /* The last whole answer: what a 304 stands for. */
+  char *etag; /* nullable */
+  CisWindow *last;
+  char *last_branch;
+  guint last_n;
+} CisWindowSourceForgejo;
+
+typedef CisWindowSourceClass CisWindowSourceForgejoClass;
+GType cis_window_source_forgejo_get_type (void);
+G_DEFINE_TYPE (CisWindowSourceForgejo, cis_window_source_forgejo, CIS_TYPE_WINDOW_SOURCE)
+
+/* One fetch. */
+typedef struct
+{
+  CisWindow *window;
+  guint n;
+  const char *token;
+  GHashTable *parents; /* of all commits so far */
+  gint64 total;
+} Fetch;
+
+static char *
+read_token (const char *path, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  g_autoptr (GBytes) bytes = cis_file_read (AT_FDCWD, path, TOKEN_MAX, &problem);
+  g_autofree char *token = bytes != NULL ? g_strstrip (g_strdup (g_bytes_get_data (bytes, NULL))) : NULL;
+
+  if (token == NULL)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "cannot read its token: %s",
+                 problem->message);
+  else if (token[0] != '\0' &&
+           strspn (token, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-._~+/=") == strlen (token))
+    return g_steal_pointer (&token);
+  else
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "there is no token in %s", path);
+  return NULL;
+}
+
+static gboolean
+check_status (guint status, GError **error)
+{
+  if (status == 200)
+    return TRUE;
+  if (status == 401 || status == 403)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "it does not take our token (%u)", status);
+  else if (status == 404)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "it knows no such repository or branch (404)");
+  else
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, "it answers %u", status);
+  return FALSE;
+}
+
+static gboolean
+set_garbage (GError **error, const char *reason)
+{
+  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "its answer is no list of commits: %s", reason);
+  return FALSE;
+}
+
+/* "2026-11-21T23:51:51+01:00" as seconds since 1970; 0 where it is something else. */
+static gint64
+parse_time (const char *text)
+{
+  g_autoptr (GDateTime) time = text != NULL ? g_date_time_new_from_iso8601 (text, NULL) : NULL;
+
+  return time != NULL ? g_date_time_to_unix (time) : 0;
+}
+
+static JsonObject *
+get_object (JsonObject *object, const char *member)
+{
+  JsonNode *node = object != NULL ? json_object_get_member (object, member) : NULL;
+
+  return node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+}
+
+/* The committer's time, as git sorts by it; where that is not told, "created", which is the same. */
+static gint64
+get_time (JsonObject *commit)
+{
+  JsonObject *committer = get_object (get_object (commit, "commit"), "committer");
+  const char *text = committer != NULL ? cis_json_get_string (committer, "date") : NULL;
+
+  return parse_time (text != NULL ? text : cis_json_get_string (commit, "created"));
+}
+
+static void
+note_parents (Fetch *fetch, JsonObject *commit)
+{
+  JsonNode *node = json_object_get_member (commit, "parents");
+  JsonArray *parents = node != NULL && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+
+  for (guint i = 0; parents != NULL && i < json_array_get_length (parents); i++)
+    {
+      JsonNode *parent = json_array_get_element (parents, i);
+      const char *sha =
+          JSON_NODE_HOLDS_OBJECT (parent) ? cis_json_get_string (json_node_get_object (parent), "sha") : NULL;
+
+      if (sha != NULL)
+        g_hash_table_add (fetch->parents, g_strdup (sha));
+    }
+}
+
+/* @n_listed: how many commits the page has. */
+static gboolean
+parse_page (Fetch *fetch, GBytes *body, guint *n_listed, GError **error)
+{
+  /* Our strict reader takes an object, and the list is an array. */
+  g_autoptr (GString) text = g_string_new ("{\"commits\":");
+  g_autoptr (GError) problem = NULL;
+  g_autoptr (JsonObject) object = NULL;
+  JsonNode *node;
+  JsonArray *list;
+
+  g_string_append_len (text, g_bytes_get_data (body, NULL), (gssize) g_bytes_get_size (body));
+  g_string_append_c (text, '}');
+  object = cis_json_parse (text->str, text->len, &problem);
+  if (object == NULL)
+    return set_garbage (error, problem->message);
+  node = json_object_get_member (object, "commits");
+  if (node == NULL || !JSON_NODE_HOLDS_ARRAY (node))
+    return set_garbage (error, "no array");
+  list = json_node_get_array (node);
+  *n_listed = json_array_get_length (list);
+  for (guint i = 0; i < *n_listed && cis_window_get_length (fetch->window) < fetch->n; i++)
+    {
+      JsonNode *entry = json_array_get_element (list, i);
+      JsonObject *commit = JSON_NODE_HOLDS_OBJECT (entry) ? json_node_get_object (entry) : NULL;
+      const char *sha = commit != NULL ? cis_json_get_string (commit, "sha") : NULL;
+
+      if (sha == NULL || !cis_hex_is_valid (sha, CIS_COMMIT_LENGTH))
+        return set_garbage (error, "an entry has no sha of 40 hex digits");
+      cis_window_append (fetch->window, sha, get_time (commit));
+      note_parents (fetch, commit);
+    }
+  return TRUE;
+}
+
+static char *
+make_url (CisWindowSourceForgejo *self, const char *of, guint n, guint page)
+{
+  g_autofree char *escaped = g_uri_escape_string (of, NULL, FALSE);
+
+  return g_strdup_printf ("%s/commits?sha=%s&limit=%u&page=%u&stat=false&verification=false&files=false",
+                          self->api, escaped, MIN (n, PAGE_SIZE), page);
+}
+
+/* The pages after the first one, from the head that it gave, until the window is full or the list ends. */
+static gboolean
+fetch_rest (CisWindowSourceForgejo *self, Fetch *fetch, GCancellable *cancellable, GError **error)
+{
+  const char *head = cis_window_get_head (fetch->window);
+  guint n_listed = 1;
+
+  for (guint page = 2; n_listed > 0 && cis_window_get_length (fetch->window) < fetch->n; page++)
+    {
+      g_autofree char *url = make_url (self, head, fetch->n, page);
+      g_auto (CisForgejoAnswer) answer = { 0 };
+      guint before = cis_window_get_length (fetch->window);
+
+      if (!cis_forgejo_client_get (self->client, url, fetch->token, NULL, &answer, cancellable, error) ||
+          !check_status (answer.status, error) || !parse_page (fetch, answer.body, &n_listed, error))
+        return FALSE;
+      if (n_listed > 0 && cis_window_get_length (fetch->window) == before)
+        return set_garbage (error, "one page repeats another");
+    }
+  return TRUE;
+}
+
+/* Whether there is more of the branch than the list that ended. */
+static gboolean
+lacks_commits (Fetch *fetch)
+{
+  GHashTableIter iter;
+  gpointer parent;
+
+  if (cis_window_get_length (fetch->window) >= fetch->n)
+    return FALSE;
+  if (fetch->total > cis_window_get_length (fetch->window))
+    return TRUE;
+  g_hash_table_iter_init (&iter, fetch->parents);
+  while (g_hash_table_iter_next (&iter, &parent, NULL))
+    if (!cis_hex_is_valid (parent, CIS_COMMIT_LENGTH) || cis_window_get_position (fetch->window, parent) < 0)
+      return TRUE;
+  return FALSE;
+}
+
+static void
+copy_last (CisWindowSourceForgejo *self, CisWindow *window)
+{
+  for (guint i = 0; i < cis_window_get_length (self->last); i++)
+    cis_window_append (window, cis_window_get_commit (self->last, i), cis_window_get_time (self->last, i));
+  if (cis_window_is_cut (self->last))
+    cis_window_set_cut (window);
+}
+
+static void
+remember (CisWindowSourceForgejo *self, const char *etag, CisWindow *window, const char *branch, guint n)
+{
+  g_clear_pointer (&self->last, cis_window_unref);
+  g_free (self->etag);
+  g_free (self->last_branch);
+  self->etag = g_strdup (etag);
+  self->last = etag != NULL ? cis_window_ref (window) : NULL;
+  self->last_branch = g_strdup (branch);
+  self->last_n = n;
+}
+
+static gboolean
+fetch_all (CisWindowSourceForgejo *self, Fetch *fetch, const char *branch, GCancellable *cancellable,
+           GError **error)
+{
+  gboolean same =
+      self->last != NULL && self->last_n == fetch->n && g_strcmp0 (self->last_branch, branch) == 0;
+  g_autofree char *url = make_url (self, branch, fetch->n, 1);
+  g_auto (CisForgejoAnswer) answer = { 0 };
+  guint n_listed;
+
+  if (!cis_forgejo_client_get (self->client, url, fetch->token, same ? self->etag : NULL, &answer,
+                               cancellable, error))
+    return FALSE;
+  if (same && answer.status == 304)
+    {
+      copy_last (self, fetch->window);
+      return TRUE;
+    }
+  if (!check_status (answer.status, error) || !parse_page (fetch, answer.body, &n_listed, error))
+    return FALSE;
+  if (n_listed == 0)
+    return TRUE;
+  fetch->total = answer.total;
+  if (!fetch_rest (self, fetch, cancellable, error))
+    return FALSE;
+  /* A list that ended too early may be whole next time, though its first page is the same. */
+  if (lacks_commits (fetch))
+    cis_window_set_cut (fetch->window);
+  remember (self, cis_window_is_cut (fetch->window) ? NULL : answer.etag, fetch->window, branch, fetch->n);
+  return TRUE;
+}
+
+static gboolean
+cis_window_source_forgejo_fetch (CisWindowSource *source, CisWindow *window, const char *branch, guint n,
+                                 GCancellable *cancellable, GError **error)
+{
+  CisWindowSourceForgejo *self = (CisWindowSourceForgejo *) source;
+  g_autoptr (GHashTable) parents = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autofree char *token = NULL;
+  Fetch fetch = { window, n, NULL, parents, -1 };
+
+  if (self->token_file != NULL)
+    {
+      token = read_token (self->token_file, error);
+      if (token == NULL)
+        return FALSE;
+      fetch.token = token;
+    }
+  return fetch_all (self, &fetch, branch, cancellable, error);
+}
+
+static char *
+cis_window_source_forgejo_suggest (CisWindowSource *source, const char *branch, const GError *error)
+{
+  CisWindowSourceForgejo *self = (CisWindowSourceForgejo *) source;
+  g_autofree char *escaped = g_uri_escape_string (branch, NULL, FALSE);
+
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
+    return g_strdup_printf (
+        "install -m 600 -o %s /dev/stdin %s\n"
+        "# with a token that may read the repository (in Forgejo: settings, applications)",
+        g_get_user_name (),
+        self->token_file != NULL ? self->token_file
+                                 : "FILE # and [site] forgejo-token-file=FILE in cis490.ini");
+  return g_strdup_printf ("curl -sS '%s/commits?sha=%s&limit=1'\n"
+                          "# and compare forgejo-url, forgejo-repository and branch in cis490.ini",
+                          self->api, escaped);
+}
+
+static void
+cis_window_source_forgejo_finalize (GObject *object)
+{
+  CisWindowSourceForgejo *self = (CisWindowSourceForgejo *) object;
+
+  g_clear_pointer (&self->client, cis_forgejo_client_free);
+  g_clear_pointer (&self->last, cis_window_unref);
+  g_free (self->api);
+  g_free (self->token_file);
+  g_free (self->etag);
+  g_free (self->last_branch);
+  G_OBJECT_CLASS (cis_window_source_forgejo_parent_class)->finalize (object);
+}
+
+static void
+cis_window_source_forgejo_class_init (CisWindowSourceForgejoClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = cis_window_source_forgejo_finalize;
+  klass->name = "forgejo";
+  klass->fetch = cis_window_source_forgejo_fetch;
+  klass->suggest = cis_window_source_forgejo_suggest;
+}
+
+static void
+cis_window_source_forgejo_init (CisWindowSourceForgejo *self)
+{
+}
+
+/* "owner/name" */
+static gboolean
+is_repository (const char *name)
+{
+  g_auto (GStrv) parts = g_strsplit (name, "/", -1);
+
+  return g_strv_length (parts) == 2 && cis_name_is_valid (parts[0], 255) && cis_name_is_valid (parts[1], 255);
+}
+
+static gboolean
+is_url (const char *text)
+{
+  g_autoptr (GUri) uri = g_uri_parse (text, G_URI_FLAGS_NONE, NULL);
+  const char *scheme = uri != NULL ? g_uri_get_scheme (uri) : "";
+
+  return (g_str_equal (scheme, "http") || g_str_equal (scheme, "https")) && g_uri_get_host (uri) != NULL &&
+         g_uri_get_host (uri)[0] != '\0' && g_uri_get_query (uri) == NULL &&
+         g_uri_get_fragment (uri) == NULL && g_uri_get_userinfo (uri) == NULL;
+}
+
+gboolean
+cis_window_source_forgejo_check (const char *url, const char *repository, GError **error)
+{
+  const char *address = cis_window_option_is_set (url) ? url : "";
+  const char *name = cis_window_option_is_set (repository) ? repository : "";
+
+  if (!is_url (address))
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                 "forgejo-url=%s is no address; it looks like https://forge.example", address);
+  else if (!is_repository (name))
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                 "forgejo-repository=%s is no repository; it looks like OWNER/NAME", name);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+CisWindowSource *
+cis_window_source_forgejo_new (const char *url, const char *repository, const char *token_file,
+                               gint64 timeout, GError **error)
+{
+  g_autofree char *base = NULL;
+  CisWindowSourceForgejo *self;
+
+  if (!cis_window_source_forgejo_check (url, repository, error))
+    return NULL;
+  base = g_strdup (url);
+  while (g_str_has_suffix (base, "/"))
+    base[strlen (base) - 1] = '\0';
+  self = g_object_new (cis_window_source_forgejo_get_type (), NULL);
+  self->api = g_strconcat (base, "/api/v1/repos/", repository, NULL);
+  self->token_file = g_strdup (token_file);
+  self->client = cis_forgejo_client_new (timeout);
+  return CIS_WINDOW_SOURCE (self);
+}

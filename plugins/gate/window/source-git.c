@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The window out of a local repository: what `git rev-list --max-count=N BRANCH` prints.
+ *
+ * The walk is our own: libgit2 1.5 knows nothing of a shallow clone's edge and fails there, and its
+ * time-sorted walk reads the whole history first.
+ */
+#include "history.h"
+#include "source.h"
+
+#include <stdlib.h>
+
+typedef struct
+{
+  CisWindowSource parent;
+  char *repository;
+  gint64 until; /* seconds since 1970 */
+} CisWindowSourceGit;
+
+typedef CisWindowSourceClass CisWindowSourceGitClass;
+GType cis_window_source_git_get_type (void);
+G_DEFINE_TYPE (CisWindowSourceGit, cis_window_source_git, CIS_TYPE_WINDOW_SOURCE)
+
+/* What the walk has still to visit: newest first, and first come first served within a second. */
+typedef struct
+{
+  git_commit *commit;
+  guint64 order;
+} Candidate;
+
+typedef struct
+{
+  git_repository *repository;
+  GHashTable *seen;    /* ids as strings */
+  GHashTable *shallow; /* ids whose parents a shallow clone has left out */
+  GSequence *candidates;
+  guint64 n_seen;
+} Walk;
+
+static gboolean
+find_branch (git_repository *repository, const char *branch, git_oid *head, GError **error)
+{
+  static const char *const prefixes[] = { "refs/heads/", "refs/remotes/origin/" };
+  g_autofree char *what = g_strdup_printf ("no branch %s in %s", branch, git_repository_path (repository));
+  int rc = GIT_ENOTFOUND;
+
+  for (guint i = 0; i < G_N_ELEMENTS (prefixes) && rc == GIT_ENOTFOUND; i++)
+    {
+      g_autofree char *name = g_strconcat (prefixes[i], branch, NULL);
+
+      rc = git_reference_name_to_id (head, repository, name);
+    }
+  return rc == 0 ? TRUE : cis_history_set_error (error, CIS_HISTORY_ERROR_BRANCH, what);
+}
+
+/* The commits at which a shallow clone ends, one id a line; see gitrepository-layout(5). */
+static GHashTable *
+read_shallow (git_repository *repository, GError **error)
+{
+  g_autoptr (GHashTable) shallow = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autofree char *path = g_build_filename (git_repository_commondir (repository), "shallow", NULL);
+  g_autofree char *text = NULL;
+  g_autoptr (GError) problem = NULL;
+  g_auto (GStrv) lines = NULL;
+
+  if (!g_file_get_contents (path, &text, NULL, &problem))
+    {
+      if (g_error_matches (problem, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+        return g_steal_pointer (&shallow);
+      g_set_error (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_COMMIT, "%s", problem->message);
+      return NULL;
+    }
+  lines = g_strsplit (text, "\n", -1);
+  for (guint i = 0; lines[i] != NULL; i++)
+    if (cis_hex_is_valid (lines[i], GIT_OID_HEXSZ))
+      g_hash_table_add (shallow, g_strdup (lines[i]));
+  return g_steal_pointer (&shallow);
+}
+
+static void
+candidate_free (gpointer data)
+{
+  Candidate *candidate = data;
+
+  git_commit_free (candidate->commit);
+  g_free (candidate);
+}
+
+static int
+candidate_compare (gconstpointer a, gconstpointer b, gpointer user_data)
+{
+  const Candidate *first = a;
+  const Candidate *second = b;
+  git_time_t first_time = git_commit_time (first->commit);
+  git_time_t second_time = git_commit_time (second->commit);
+
+  if (first_time != second_time)
+    return first_time > second_time ? -1 : 1;
+  return first->order < second->order ? -1 : 1;
+}
+
+static void
+walk_clear (Walk *walk)
+{
+  g_clear_pointer (&walk->seen, g_hash_table_unref);
+  g_clear_pointer (&walk->shallow, g_hash_table_unref);
+  g_clear_pointer (&walk->candidates, g_sequence_free);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Walk, walk_clear)
+
+static gboolean
+walk_push (Walk *walk, const git_oid *id, GError **error)
+{
+  g_autofree char *hex = g_strdup (git_oid_tostr_s (id));
+  g_autofree char *what = g_strdup_printf ("cannot read the commit %s", hex);
+  g_autoptr (git_commit) commit = NULL;
+  Candidate *candidate;
+
+  if (!g_hash_table_add (walk->seen, g_steal_pointer (&hex)))
+    return TRUE;
+  if (git_commit_lookup (&commit, walk->repository, id) < 0)
+    return cis_history_set_error (error, CIS_HISTORY_ERROR_COMMIT, what);
+  candidate = g_new0 (Candidate, 1);
+  candidate->commit = g_steal_pointer (&commit);
+  candidate->order = walk->n_seen++;
+  g_sequence_insert_sorted (walk->candidates, candidate, candidate_compare, NULL);
+  return TRUE;
+}
+
+/* Takes the newest candidate into the window (where it is old enough); its parents become candidates where
+ * the walk goes on. */
+static gboolean
+walk_step (Walk *walk, CisWindow *window, gint64 until, guint n, GError **error)
+{
+  GSequenceIter *first = g_sequence_get_begin_iter (walk->candidates);
+  Candidate *candidate = g_sequence_get (first);
+  gint64 time = git_commit_time (candidate->commit);
+  gboolean last;
+  char hex[GIT_OID_HEXSZ + 1];
+
+  git_oid_tostr (hex, sizeof hex, git_commit_id (candidate->commit));
+  if (time <= until)
+    cis_window_append (window, hex, time);
+  last = cis_window_get_length (window) >= n;
+  /* What lies behind a shallow clone's edge belongs into the window, unless this commit was the last one of
+   * it. */
+  if (!last && g_hash_table_contains (walk->shallow, hex))
+    cis_window_set_cut (window);
+  else if (!last)
+    for (guint i = 0; i < git_commit_parentcount (candidate->commit); i++)
+      if (!walk_push (walk, git_commit_parent_id (candidate->commit, i), error))
+        return FALSE;
+  g_sequence_remove (first);
+  return TRUE;
+}
+
+static gboolean
+cis_window_source_git_fetch (CisWindowSource *source, CisWindow *window, const char *branch, guint n,
+                             GCancellable *cancellable, GError **error)
+{
+  CisWindowSourceGit *self = (CisWindowSourceGit *) source;
+  g_autoptr (git_repository) repository = cis_history_open (self->repository, error);
+  g_auto (Walk) walk = { .repository = repository };
+  git_oid head;
+
+  if (repository == NULL || !find_branch (repository, branch, &head, error))
+    return FALSE;
+  walk.shallow = read_shallow (repository, error);
+  if (walk.shallow == NULL)
+    return FALSE;
+  walk.seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  walk.candidates = g_sequence_new (candidate_free);
+
+  if (!walk_push (&walk, &head, error))
+    return FALSE;
+  while (cis_window_get_length (window) < n && !g_sequence_is_empty (walk.candidates))
+    if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
+        !walk_step (&walk, window, self->until, n, error))
+      return FALSE;
+  return TRUE;
+}
+
+static char *
+cis_window_source_git_suggest (CisWindowSource *source, const char *branch, const GError *error)
+{
+  const char *path = ((CisWindowSourceGit *) source)->repository;
+
+  if (error == NULL)
+    return g_strdup_printf ("git -C %s fetch --unshallow", path);
+  if (g_error_matches (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_OWNER))
+    {
+      /* It is compared with the path that has no symlinks. */
+      g_autofree char *real = realpath (path, NULL);
+
+      return g_strdup_printf ("git config --system --add safe.directory %s", real != NULL ? real : path);
+    }
+  if (g_error_matches (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_BRANCH))
+    return g_strdup_printf ("git -C %s fetch origin %s:refs/remotes/origin/%s\n"
+                            "# or name another branch in cis490.ini: [site] branch=…",
+                            path, branch, branch);
+  if (g_error_matches (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_COMMIT))
+    return g_strdup_printf ("git -C %s fsck", path);
+  return g_strdup_printf (
+      "git clone --bare ADDRESS-OF-THE-REPOSITORY %s\n"
+      "# or name an existing one, that the user %s may read, in cis490.ini: [site] repository=…",
+      path, g_get_user_name ());
+}
+
+static void
+cis_window_source_git_finalize (GObject *object)
+{
+  g_free (((CisWindowSourceGit *) object)->repository);
+  G_OBJECT_CLASS (cis_window_source_git_parent_class)->finalize (object);
+}
+
+static void
+cis_window_source_git_class_init (CisWindowSourceGitClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = cis_window_source_git_finalize;
+  klass->name = "git";
+  klass->fetch = cis_window_source_git_fetch;
+  klass->suggest = cis_window_source_git_suggest;
+}
+
+static void
+cis_window_source_git_init (CisWindowSourceGit *self)
+{
+}
+
+CisWindowSource *
+cis_window_source_git_new_at (const char *repository, gint64 until)
+{
+  CisWindowSourceGit *self = g_object_new (cis_window_source_git_get_type (), NULL);
+
+  self->repository = g_strdup (repository);
+  self->until = until;
+  return CIS_WINDOW_SOURCE (self);
+}
+
+CisWindowSource *
+cis_window_source_git_new (const char *repository)
+{
+  return cis_window_source_git_new_at (repository, G_MAXINT64);
+}

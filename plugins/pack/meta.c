@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* pack/meta: learns from an archive's bytes what nobody has noted beside it: its SHA-256, and from its
+ * meta.json the commit. The archive is read as a stream, so nothing is unpacked.
+ *
+ * An archive whose meta.json cannot be read goes on without a commit: it is in the store, so it belongs into
+ * the index, and a person can see there what it lacks. */
+
+#include "../gate/verify/meta-reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sys/stat.h>
+
+typedef struct
+{
+  CisStage parent;
+  CisMetaLimits limits; /* immutable */
+  guint unreadable;     /* archives without a commit; atomic */
+} CisMeta;
+typedef CisStageClass CisMetaClass;
+
+enum
+{
+  PROP_0,
+  /* Beyond those of the options, which are numbered from 1. */
+  PROP_UNREADABLE = 100,
+};
+
+GType cis_meta_get_type (void);
+G_DEFINE_TYPE (CisMeta, cis_meta, CIS_TYPE_STAGE)
+
+typedef struct
+{
+  CisStage *stage;
+  CisItem *item;
+} Progress;
+
+static void
+report (guint64 done, guint64 total, gpointer user_data)
+{
+  Progress *progress = user_data;
+
+  cis_stage_progress (progress->stage, progress->item, done, total);
+}
+
+static void
+note_unreadable (CisMeta *self, CisItem *item, const char *reason)
+{
+  g_atomic_int_inc (&self->unreadable);
+  cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_WARNING, NULL,
+                "The commit of %s stays unknown: in its archive, %s", cis_item_get_id (item), reason);
+}
+
+static gboolean
+learn_commit (CisMeta *self, CisEpisode *episode, int fd, GCancellable *cancellable, GError **error)
+{
+  Progress progress = { CIS_STAGE (self), CIS_ITEM (episode) };
+  g_autoptr (GError) problem = NULL;
+  g_autoptr (JsonObject) meta = cis_meta_read (fd, cis_episode_get_name (episode), &self->limits,
+                                               CIS_META_FIRST, report, &progress, cancellable, &problem);
+  const char *commit = meta != NULL ? cis_meta_get_commit (meta) : NULL;
+
+  if (commit != NULL)
+    cis_episode_set_commit (episode, commit);
+  else if (meta != NULL)
+    note_unreadable (self, CIS_ITEM (episode), "meta.json has no code_version.commit of 40 digits");
+  else if (g_error_matches (problem, CIS_ERROR, CIS_ERROR_INVALID))
+    note_unreadable (self, CIS_ITEM (episode), problem->message);
+  else
+    g_propagate_error (error, g_steal_pointer (&problem));
+  return problem == NULL || g_error_matches (problem, CIS_ERROR, CIS_ERROR_INVALID);
+}
+
+static gboolean
+learn_digest (CisEpisode *episode, int fd, const struct stat *st, GCancellable *cancellable, GError **error)
+{
+  g_autofree char *sha256 = cis_digest_file (fd, cancellable, error);
+
+  if (sha256 == NULL)
+    return FALSE;
+  cis_episode_set_archive (episode, cis_episode_get_archive (episode), sha256, st->st_size);
+  return TRUE;
+}
+
+static gboolean
+learn (CisMeta *self, CisEpisode *episode, int fd, GCancellable *cancellable, GError **error)
+{
+  struct stat st;
+
+  if (fstat (fd, &st) < 0)
+    return cis_error_set_errno (error, errno, "Looking at %s", cis_episode_get_archive (episode));
+  if (cis_episode_get_sha256 (episode) == NULL && !learn_digest (episode, fd, &st, cancellable, error))
+    return FALSE;
+  if (cis_episode_get_commit (episode) == NULL && !learn_commit (self, episode, fd, cancellable, error))
+    return FALSE;
+  if (cis_episode_get_receipt (episode) == NULL)
+    {
+      g_autofree char *since = cis_time_to_string (st.st_mtim.tv_sec * G_USEC_PER_SEC);
+      g_autoptr (JsonObject) receipt =
+          cis_receipt_new (episode, cis_episode_get_host (episode), "stored", since);
+
+      cis_episode_set_receipt (episode, receipt);
+    }
+  return TRUE;
+}
+
+static CisOutcome *
+cis_meta_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
+{
+  CisMeta *self = (CisMeta *) stage;
+  CisEpisode *episode = CIS_EPISODE (item);
+  const char *path = cis_episode_get_archive (episode);
+  g_autoptr (GError) error = NULL;
+  int fd;
+
+  if (path == NULL)
+    return cis_outcome_failed (
+        g_error_new (CIS_ERROR, CIS_ERROR_INVALID, "%s has no archive to read", cis_item_get_id (item)));
+  fd = TEMP_FAILURE_RETRY (open (path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (fd < 0 && errno == ENOENT)
+    return cis_outcome_none ();
+  if (fd < 0)
+    cis_error_set_errno (&error, errno, "Opening %s", path);
+  else
+    {
+      learn (self, episode, fd, cancellable, &error);
+      g_close (fd, NULL);
+    }
+  return error == NULL ? cis_outcome_passed () : cis_outcome_failed (g_steal_pointer (&error));
+}
+
+/* The base class's, for the options. */
+static void (*get_option) (GObject *object, guint id, GValue *value, GParamSpec *pspec);
+
+static void
+cis_meta_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  if (id == PROP_UNREADABLE)
+    g_value_set_uint (value, g_atomic_int_get (&((CisMeta *) object)->unreadable));
+  else
+    get_option (object, id, value, pspec);
+}
+
+static void
+cis_meta_class_init (CisMetaClass *klass)
+{
+  static const char *const needs[] = { "archive", NULL };
+  static const char *const provides[] = { "receipt", NULL };
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  CisStageClass *stage_class = CIS_STAGE_CLASS (klass);
+
+  stage_class->item_type = CIS_TYPE_EPISODE;
+  stage_class->needs = needs;
+  stage_class->provides = provides;
+  stage_class->process = cis_meta_process;
+
+  cis_meta_limits_add_options (CIS_PART_CLASS (klass), G_STRUCT_OFFSET (CisMeta, limits));
+  get_option = object_class->get_property;
+  object_class->get_property = cis_meta_get_property;
+  g_object_class_install_property (object_class, PROP_UNREADABLE,
+                                   g_param_spec_uint ("unreadable", NULL,
+                                                      "Archives whose commit stayed unknown.", 0, G_MAXUINT,
+                                                      0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
+}
+
+static void
+cis_meta_init (CisMeta *self)
+{
+}
+
+CIS_PLUGIN ("pack/meta", "Learns an archive's digest and commit from its bytes, where nobody has noted them.",
+            CisMeta, cis_meta, CisStage)

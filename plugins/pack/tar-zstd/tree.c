@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tree.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+
+/* Each level keeps a descriptor open. */
+#define DEPTH_MAX 128
+
+G_DEFINE_QUARK (cis - tree - error - quark, cis_tree_error)
+
+typedef struct
+{
+  CisTreeVisit visit;
+  gpointer user_data;
+  GCancellable *cancellable;
+} Walk;
+
+char *
+cis_tree_quote (const char *path)
+{
+  g_autoptr (GString) quoted = NULL;
+  gboolean plain = g_utf8_validate (path, -1, NULL);
+
+  for (const char *c = path; plain && *c != '\0'; c++)
+    plain = !g_ascii_iscntrl (*c);
+  if (plain)
+    return g_shell_quote (path);
+
+  quoted = g_string_new ("$'");
+  for (const guchar *c = (const guchar *) path; *c != '\0'; c++)
+    {
+      if (!g_ascii_isprint (*c))
+        g_string_append_printf (quoted, "\\x%02x", *c);
+      else if (*c == '\'' || *c == '\\')
+        g_string_append_printf (quoted, "\\%c", *c);
+      else
+        g_string_append_c (quoted, (char) *c);
+    }
+  g_string_append_c (quoted, '\'');
+  return g_string_free (g_steal_pointer (&quoted), FALSE);
+}
+
+/* What went wrong with an entry that was there a moment ago. Returns FALSE. */
+static gboolean
+set_entry_error (GError **error, int errsv, const char *path)
+{
+  g_autofree char *quoted = cis_tree_quote (path);
+
+  if (errsv != ENOENT && errsv != ENOTDIR && errsv != ELOOP && errsv != ENXIO && errsv != ESTALE)
+    return cis_error_set_errno (error, errsv, "Cannot read %s", quoted);
+  g_set_error (error, CIS_TREE_ERROR, CIS_TREE_ERROR_CHANGED, "%s is gone", quoted);
+  return FALSE;
+}
+
+static gboolean
+set_unsupported (GError **error, const char *path, const char *what)
+{
+  g_autofree char *quoted = cis_tree_quote (path);
+
+  g_set_error (error, CIS_TREE_ERROR, CIS_TREE_ERROR_UNSUPPORTED, "%s is %s", quoted, what);
+  return FALSE;
+}
+
+static const char *
+describe_type (mode_t mode)
+{
+  switch (mode & S_IFMT)
+    {
+    case S_IFLNK:
+      return "a symbolic link";
+    case S_IFSOCK:
+      return "a socket";
+    case S_IFIFO:
+      return "a named pipe";
+    case S_IFBLK:
+    case S_IFCHR:
+      return "a device";
+    default:
+      return "neither a file nor a folder";
+    }
+}
+
+static int
+compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
+/* The names in the opened folder @fd, sorted; full. */
+static GPtrArray *
+list_folder (int fd, const char *path, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  int own = fcntl (fd, F_DUPFD_CLOEXEC, 0);
+  DIR *dir = own >= 0 ? fdopendir (own) : NULL;
+  const struct dirent *entry;
+  int errsv = errno;
+
+  if (dir == NULL)
+    {
+      if (own >= 0)
+        close (own);
+      set_entry_error (error, errsv, path);
+      return NULL;
+    }
+  while ((errno = 0, entry = readdir (dir)) != NULL)
+    if (!g_str_equal (entry->d_name, ".") && !g_str_equal (entry->d_name, ".."))
+      g_ptr_array_add (names, g_strdup (entry->d_name));
+  errsv = errno;
+  if (closedir (dir) != 0 && errsv == 0)
+    errsv = errno;
+  if (errsv != 0)
+    {
+      set_entry_error (error, errsv, path);
+      return NULL;
+    }
+  g_ptr_array_sort (names, compare_names);
+  return g_steal_pointer (&names);
+}
+
+static gboolean walk_folder (const Walk *walk, const CisTreeEntry *folder, int fd, guint depth,
+                             GError **error);
+
+static gboolean
+walk_entry (const Walk *walk, int parent, const char *name, const char *path, guint depth, GError **error)
+{
+  struct stat info;
+  CisTreeEntry entry = { parent, name, path, &info };
+  gboolean ok;
+  int fd;
+
+  if (g_cancellable_set_error_if_cancelled (walk->cancellable, error))
+    return FALSE;
+  if (fstatat (parent, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
+    return set_entry_error (error, errno, path);
+  if (S_ISREG (info.st_mode))
+    return walk->visit (&entry, walk->user_data, error);
+  if (!S_ISDIR (info.st_mode))
+    return set_unsupported (error, path, describe_type (info.st_mode));
+  if (depth == DEPTH_MAX)
+    return set_unsupported (error, path, "nested too deep (at most " G_STRINGIFY (DEPTH_MAX) " folders)");
+
+  fd = openat (parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0)
+    return set_entry_error (error, errno, path);
+  ok = walk_folder (walk, &entry, fd, depth, error);
+  close (fd);
+  return ok;
+}
+
+static gboolean
+walk_folder (const Walk *walk, const CisTreeEntry *folder, int fd, guint depth, GError **error)
+{
+  g_autoptr (GPtrArray) names = list_folder (fd, folder->path, error);
+
+  if (names == NULL || !walk->visit (folder, walk->user_data, error))
+    return FALSE;
+  for (guint i = 0; i < names->len; i++)
+    {
+      const char *name = g_ptr_array_index (names, i);
+      g_autofree char *path = g_strconcat (folder->path, "/", name, NULL);
+
+      if (!walk_entry (walk, fd, name, path, depth + 1, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+gboolean
+cis_tree_walk (int dirfd, const char *directory, const char *name, CisTreeVisit visit, gpointer user_data,
+               GCancellable *cancellable, GError **error)
+{
+  Walk walk = { visit, user_data, cancellable };
+  struct stat info;
+
+  if (fstatat (dirfd, directory, &info, AT_SYMLINK_NOFOLLOW) != 0)
+    {
+      if (errno != ENOENT)
+        return set_entry_error (error, errno, name);
+      g_set_error (error, CIS_ERROR, CIS_ERROR_GONE, "The episode %s is gone", name);
+      return FALSE;
+    }
+  if (S_ISREG (info.st_mode))
+    return set_unsupported (error, name, "a file, not a folder");
+  /* The first path component is the name in the archive, wherever the folder is. */
+  return walk_entry (&walk, dirfd, directory, name, 0, error);
+}
+
+int
+cis_tree_open_file (const CisTreeEntry *entry, GError **error)
+{
+  /* O_NONBLOCK: a named pipe put in the file's place meanwhile must not block the worker. */
+  int fd = openat (entry->parent, entry->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  struct stat info;
+
+  if (fd < 0)
+    {
+      set_entry_error (error, errno, entry->path);
+      return -1;
+    }
+  if (fstat (fd, &info) != 0 || !S_ISREG (info.st_mode) || info.st_ino != entry->stat->st_ino ||
+      info.st_dev != entry->stat->st_dev || info.st_size != entry->stat->st_size)
+    {
+      g_autofree char *quoted = cis_tree_quote (entry->path);
+
+      g_set_error (error, CIS_TREE_ERROR, CIS_TREE_ERROR_CHANGED, "%s changed", quoted);
+      close (fd);
+      return -1;
+    }
+  return fd;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "backlog.h"
+#include "watch.h"
+
+#include <time.h>
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  CisSource parent;
+
+  /* Options: immutable. */
+  char *state_path;
+  gboolean lock;
+  gint64 quiet;
+  gint64 poll;
+  gint64 backoff_initial;
+  gint64 backoff_max;
+  gint64 sweep_interval;
+
+  /* From open() to close(). */
+  CisHostState *state;
+  Backlog *backlog; /* locks itself */
+  int wake;         /* eventfd: something was settled */
+
+  /* Of run()'s thread. */
+  Watch *watch;
+  GHashTable *invalid; /* names that were told of, to the listing that last had them */
+  guint listing;
+  struct timespec listed; /* the mtime of episodes/ as it was listed; zero: list it on the next tick */
+  gint64 next_tick;
+  gint64 next_sweep;
+  gint64 clock_offset; /* of the wall clock to the time since boot, µs */
+  gint64 stepped_at;   /* when the wall clock was last seen to be set, monotonic; 0: never */
+  gboolean once;
+  guint n_unfinished;             /* with --once: without a meta.json */
+  guint n_written;                /* with --once: changed while it was looked at */
+  struct timespec swept_receipts; /* the mtime of receipts/ when it was swept; zero: sweep it */
+
+  GHashTable *unreadable; /* names of the episodes that were told of as unreadable */
+
+  gint relist;       /* atomic: something was forgotten that may still be there */
+  GMutex count_lock; /* guards what follows, and keeps counts told in their order */
+  guint n_passed, n_rejected;
+  guint n_left; /* rejected, and still there */
+} CisScanEpisodes;
+typedef CisSourceClass CisScanEpisodesClass;
+
+static inline int
+get_episodes_fd (CisScanEpisodes *self)
+{
+  return cis_host_state_get_fd (self->state, CIS_FOLDER_EPISODES);
+}
+
+/* listing.c. Brings the backlog up to date: all of it where a sweep is due, else what the hints say and, once
+ * per `poll`, whether episodes/ changed without a hint. */
+gboolean tick (CisScanEpisodes *self, GCancellable *cancellable, GError **error);
+
+/* look.c. The fingerprint of an episode that is ready (full), or %NULL: then it is back in the backlog. */
+char *look (CisScanEpisodes *self, BacklogEntry *entry, GCancellable *cancellable);
+
+G_END_DECLS

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Whether an episode is ready: it has a meta.json, and nobody writes to it any more. */
+
+#include "episodes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#define LONG_QUIET (10 * 60 * G_USEC_PER_SEC)
+#define CLOCK_STEP (60 * G_USEC_PER_SEC)
+
+/* A host without a battery for its clock boots in 1970 and jumps when it hears of the time: then files that
+ * are written right now are fifty years old. */
+static gboolean
+is_clock_trusted (CisScanEpisodes *self)
+{
+  struct timespec boot;
+  gint64 offset;
+
+  if (clock_gettime (CLOCK_BOOTTIME, &boot) != 0)
+    return FALSE;
+  offset = g_get_real_time () - (boot.tv_sec * G_USEC_PER_SEC + boot.tv_nsec / 1000);
+  if (self->clock_offset == 0)
+    self->clock_offset = offset;
+  if (ABS (offset - self->clock_offset) > CLOCK_STEP)
+    {
+      self->clock_offset = offset;
+      self->stepped_at = g_get_monotonic_time ();
+    }
+  return self->stepped_at == 0 || g_get_monotonic_time () - self->stepped_at > LONG_QUIET;
+}
+
+/* Puts an entry back that is not ready. With --once, one that was looked at twice has had its chance. */
+static void
+look_again (CisScanEpisodes *self, BacklogEntry *entry, gint64 due, gboolean last, guint *n_parked)
+{
+  if (!last || !self->once)
+    {
+      backlog_wait (self->backlog, entry->name, due);
+      return;
+    }
+  backlog_park (self->backlog, entry->name);
+  (*n_parked)++;
+}
+
+/* The longer it has no meta.json, the more seldom one looks: the watch tells, and some are never finished. */
+static void
+look_again_unfinished (CisScanEpisodes *self, BacklogEntry *entry, gint64 now)
+{
+  watch_add_unfinished (self->watch, entry->name);
+  look_again (self, entry,
+              now + CLAMP ((now - entry->first_seen) / 8, self->quiet, MAX (self->quiet, LONG_QUIET)), TRUE,
+              &self->n_unfinished);
+}
+
+static void
+look_again_unreadable (CisScanEpisodes *self, BacklogEntry *entry, GError *error)
+{
+  g_autofree char *path = cis_host_state_get_file (self->state, CIS_FOLDER_EPISODES, entry->name, NULL);
+  g_autofree char *quoted = g_shell_quote (path);
+  CisFinding *finding;
+
+  if (g_error_matches (error, CIS_ERROR, CIS_ERROR_GONE) ||
+      g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    {
+      backlog_forget (self->backlog, entry->name);
+      return;
+    }
+  /* Something in it vanished meanwhile, so it is being written. */
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_BUSY))
+    {
+      g_clear_pointer (&entry->fingerprint, g_free);
+      look_again (self, entry, g_get_monotonic_time () + self->quiet, entry->looks > 1, &self->n_written);
+      return;
+    }
+  finding = cis_finding_new ("episode-unreadable", CIS_SEVERITY_ERROR, entry->name,
+                             "The episode %s cannot be read, so it is not shipped: %s", entry->name,
+                             error->message);
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
+    cis_finding_set_fix (finding, "chown -R \"$(stat -c %%U:%%G %s/..)\" %s && chmod -R u+rwX %s", quoted,
+                         quoted, quoted);
+  else
+    cis_finding_set_fix (finding, "ls -laR %s\n# it is looked at again by itself", quoted);
+  cis_part_raise (CIS_PART (self), finding);
+  g_hash_table_add (self->unreadable, g_strdup (entry->name));
+  if (self->once)
+    backlog_park (self->backlog, entry->name);
+  else
+    backlog_defer (self->backlog, entry->name, g_get_monotonic_time (), 0);
+}
+
+/* Whether the fingerprint says that nobody writes any more; otherwise remembers it for the next look. */
+static gboolean
+is_quiet (CisScanEpisodes *self, BacklogEntry *entry, char **fingerprint, gint64 newest, gint64 started)
+{
+  gint64 now = g_get_monotonic_time ();
+  gboolean unchanged = g_strcmp0 (entry->fingerprint, *fingerprint) == 0;
+  gboolean seen = entry->fingerprint != NULL;
+
+  if (is_clock_trusted (self) && g_get_real_time () - newest > LONG_QUIET)
+    return TRUE;
+  if (unchanged && started - entry->unchanged_at >= self->quiet)
+    return TRUE;
+  if (!unchanged)
+    {
+      g_free (entry->fingerprint);
+      entry->fingerprint = g_steal_pointer (fingerprint);
+      entry->unchanged_at = now;
+    }
+  /* A tree so large that looking takes long is looked at more seldom. */
+  look_again (self, entry, MAX (entry->unchanged_at + self->quiet, now + 4 * (now - started)),
+              seen && !unchanged, &self->n_written);
+  return FALSE;
+}
+
+char *
+look (CisScanEpisodes *self, BacklogEntry *entry, GCancellable *cancellable)
+{
+  g_autofree char *meta = g_strconcat (entry->name, "/meta.json", NULL);
+  g_autofree char *fingerprint = NULL;
+  g_autoptr (GError) error = NULL;
+  gint64 started = g_get_monotonic_time ();
+  gint64 newest;
+  struct stat st;
+
+  if (fstatat (get_episodes_fd (self), meta, &st, AT_SYMLINK_NOFOLLOW) != 0 &&
+      (errno == ENOENT || errno == ENOTDIR))
+    {
+      if (fstatat (get_episodes_fd (self), entry->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        look_again_unfinished (self, entry, started);
+      else
+        backlog_forget (self->backlog, entry->name);
+      return NULL;
+    }
+  watch_remove_unfinished (self->watch, entry->name);
+  entry->looks++;
+  fingerprint = cis_fingerprint (get_episodes_fd (self), entry->name, &newest, cancellable, &error);
+  if (fingerprint == NULL)
+    {
+      look_again_unreadable (self, entry, error);
+      return NULL;
+    }
+  if (g_hash_table_remove (self->unreadable, entry->name))
+    cis_part_clear (CIS_PART (self), "episode-unreadable", entry->name);
+  return is_quiet (self, entry, &fingerprint, newest, started) ? g_steal_pointer (&fingerprint) : NULL;
+}

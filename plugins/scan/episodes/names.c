@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "names.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/* Room for "-999" behind it. */
+#define SUGGESTION_MAX (CIS_EPISODE_NAME_MAX - 4)
+
+char *
+name_to_subject (const char *name)
+{
+  return g_strescape (name, NULL);
+}
+
+/* The word that a shell reads as these very bytes; $'…' (bash, zsh, POSIX 2024) where they do not print. */
+static char *
+quote (const char *path)
+{
+  g_autofree char *escaped = g_strescape (path, "\"");
+  g_auto (GStrv) parts = NULL;
+  g_autofree char *joined = NULL;
+
+  if (g_str_equal (escaped, path))
+    return g_shell_quote (path);
+  parts = g_strsplit (escaped, "'", -1);
+  joined = g_strjoinv ("\\'", parts);
+  return g_strdup_printf ("$'%s'", joined);
+}
+
+static gboolean
+is_taken (CisHostState *state, const char *name)
+{
+  struct stat st;
+
+  return fstatat (cis_host_state_get_fd (state, CIS_FOLDER_EPISODES), name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* The nearest name that is valid and free; full. */
+static char *
+suggest (CisHostState *state, const char *name)
+{
+  g_autoptr (GString) nearest = g_string_new (NULL);
+
+  for (const char *at = name; *at != '\0' && nearest->len < SUGGESTION_MAX; at++)
+    {
+      gboolean plain = g_ascii_isalnum (*at) || *at == '.' || *at == '_';
+      char c = plain ? *at : '-';
+
+      if (nearest->len == 0 ? g_ascii_isalnum (c)
+                            : g_ascii_isalnum (c) || nearest->str[nearest->len - 1] != c)
+        g_string_append_c (nearest, c);
+    }
+  if (nearest->len == 0)
+    g_string_append (nearest, "episode");
+
+  for (guint n = 2, length = (guint) nearest->len; is_taken (state, nearest->str) && n < 1000; n++)
+    {
+      g_string_truncate (nearest, length);
+      g_string_append_printf (nearest, "-%u", n);
+    }
+  return g_string_free (g_steal_pointer (&nearest), FALSE);
+}
+
+CisFinding *
+name_to_finding (CisHostState *state, const char *name)
+{
+  g_autofree char *subject = name_to_subject (name);
+  g_autofree char *nearest = suggest (state, name);
+  g_autofree char *from = cis_host_state_get_file (state, CIS_FOLDER_EPISODES, name, NULL);
+  g_autofree char *to = cis_host_state_get_file (state, CIS_FOLDER_EPISODES, nearest, NULL);
+  g_autofree char *quoted_from = quote (from);
+  g_autofree char *quoted_to = quote (to);
+  CisFinding *finding = cis_finding_new (
+      "episode-name-invalid", CIS_SEVERITY_WARNING, subject,
+      "The episode \"%s\" is not shipped: a name is a letter or digit, then letters, digits, "
+      "'.', '_' and '-', at most %d bytes, without \"..\"",
+      subject, CIS_EPISODE_NAME_MAX);
+
+  cis_finding_set_fix (finding, "mv -T -- %s %s", quoted_from, quoted_to);
+  return finding;
+}

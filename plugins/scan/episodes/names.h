@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "cis490.h"
+
+G_BEGIN_DECLS
+
+/* The name as a finding's subject: without control characters and invalid UTF-8; full. */
+char *name_to_subject (const char *name);
+/* What to say of a folder in episodes/ whose name no receiver takes, with the mv(1) that helps; full. */
+CisFinding *name_to_finding (CisHostState *state, const char *name);
+
+G_END_DECLS

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "layout.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#define ARCHIVE_SUFFIX ".tar.zst"
+#define PART_SUFFIX    ".part"
+#define RECEIPT_XATTR  "user.cis490.receipt"
+#define RECEIPT_MAX    16384
+#define SHA256_LENGTH  64
+#define COMMIT_LENGTH  40
+
+gboolean
+cis_layout_open (CisLayout *self, const char *directory, GError **error)
+{
+  g_autofree char *incoming = g_build_filename (directory, "incoming", NULL);
+  g_autofree char *store = g_build_filename (directory, "store", NULL);
+  struct stat incoming_stat, store_stat;
+
+  self->incoming = cis_folder_open (AT_FDCWD, incoming, TRUE, error);
+  if (self->incoming < 0)
+    return FALSE;
+  self->store = cis_folder_open (AT_FDCWD, store, TRUE, error);
+  if (self->store < 0)
+    return FALSE;
+  if (fstat (self->incoming, &incoming_stat) < 0 || fstat (self->store, &store_stat) < 0)
+    return cis_error_set_errno (error, errno, "Looking at %s", directory);
+  if (incoming_stat.st_dev != store_stat.st_dev)
+    {
+      g_set_error (
+          error, CIS_ERROR, CIS_ERROR_CONFIG,
+          "%s and %s are on different file systems: an archive is put into the store by a hard link, "
+          "so mount one file system above both",
+          incoming, store);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+void
+cis_layout_close (CisLayout *self)
+{
+  if (self->incoming >= 0)
+    g_close (self->incoming, NULL);
+  if (self->store >= 0)
+    g_close (self->store, NULL);
+  self->incoming = self->store = -1;
+}
+
+char *
+cis_layout_archive_name (const char *episode)
+{
+  return g_strconcat (episode, ARCHIVE_SUFFIX, NULL);
+}
+
+/* git's name for no commit: what a gate that is off lets in may have none. */
+#define NO_COMMIT "0000000000000000000000000000000000000000"
+
+char *
+cis_layout_part_name (CisEpisode *episode)
+{
+  const char *commit = cis_episode_get_commit (episode);
+
+  return g_strdup_printf ("%s.%s.%s" PART_SUFFIX, cis_episode_get_name (episode),
+                          cis_episode_get_sha256 (episode), commit != NULL ? commit : NO_COMMIT);
+}
+
+/* An episode's name may hold dots, so the name is read from its end, where the lengths are fixed. */
+CisPartName *
+cis_part_name_parse (const char *name)
+{
+  const gsize fixed = 1 + SHA256_LENGTH + 1 + COMMIT_LENGTH + strlen (PART_SUFFIX);
+  gsize length = strlen (name);
+  const char *tail = name + length - MIN (length, fixed);
+  g_autoptr (CisPartName) self = NULL;
+
+  if (length <= fixed || !g_str_has_suffix (name, PART_SUFFIX) || tail[0] != '.' ||
+      tail[1 + SHA256_LENGTH] != '.')
+    return NULL;
+  self = g_new0 (CisPartName, 1);
+  self->episode = g_strndup (name, tail - name);
+  self->sha256 = g_strndup (tail + 1, SHA256_LENGTH);
+  self->commit = g_strndup (tail + 2 + SHA256_LENGTH, COMMIT_LENGTH);
+  if (!cis_name_is_valid (self->episode, CIS_EPISODE_NAME_MAX) ||
+      !cis_hex_is_valid (self->sha256, SHA256_LENGTH) || !cis_hex_is_valid (self->commit, COMMIT_LENGTH))
+    return NULL;
+  if (g_str_equal (self->commit, NO_COMMIT))
+    g_clear_pointer (&self->commit, g_free);
+  return g_steal_pointer (&self);
+}
+
+void
+cis_part_name_free (CisPartName *self)
+{
+  g_free (self->episode);
+  g_free (self->sha256);
+  g_free (self->commit);
+  g_free (self);
+}
+
+GPtrArray *
+cis_layout_list (int dirfd, const char *folder, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  int fd = openat (dirfd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  struct dirent *entry;
+  DIR *dir;
+
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+    return g_steal_pointer (&names);
+  dir = fd < 0 ? NULL : fdopendir (fd);
+  if (dir == NULL)
+    {
+      cis_error_set_errno (error, errno, "Opening the folder %s", folder);
+      if (fd >= 0)
+        g_close (fd, NULL);
+      return NULL;
+    }
+  for (errno = 0; (entry = readdir (dir)) != NULL; errno = 0)
+    if (entry->d_name[0] != '.')
+      g_ptr_array_add (names, g_strdup (entry->d_name));
+  if (errno != 0)
+    {
+      cis_error_set_errno (error, errno, "Reading the folder %s", folder);
+      closedir (dir);
+      return NULL;
+    }
+  closedir (dir);
+  return g_steal_pointer (&names);
+}
+
+char *
+cis_layout_find_intent (CisLayout *self, const char *host, const char *episode, const struct stat *stored,
+                        GError **error)
+{
+  g_autoptr (GPtrArray) names = cis_layout_list (self->incoming, host, error);
+
+  for (guint i = 0; names != NULL && i < names->len; i++)
+    {
+      const char *name = g_ptr_array_index (names, i);
+      g_autoptr (CisPartName) parsed = cis_part_name_parse (name);
+      g_autofree char *path = g_build_filename (host, name, NULL);
+      struct stat st;
+
+      if (parsed != NULL && strcmp (parsed->episode, episode) == 0 &&
+          fstatat (self->incoming, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == stored->st_ino &&
+          st.st_dev == stored->st_dev)
+        return g_strdup (name);
+    }
+  return NULL;
+}
+
+gboolean
+cis_layout_write_receipt (int fd, JsonObject *receipt, CisItem *item)
+{
+  GHashTable *marks = cis_item_get_marks (item);
+  g_autofree char *line = NULL;
+  GHashTableIter iter;
+  gpointer key, value;
+  JsonObject *noted = json_object_new ();
+
+  if (marks != NULL)
+    g_hash_table_iter_init (&iter, marks);
+  while (marks != NULL && g_hash_table_iter_next (&iter, &key, &value))
+    json_object_set_string_member (noted, key, value);
+  json_object_set_object_member (receipt, "marks", noted);
+  line = cis_json_to_line (receipt);
+  json_object_remove_member (receipt, "marks");
+  return fsetxattr (fd, RECEIPT_XATTR, line, strlen (line), 0) == 0;
+}
+
+static void
+take_marks (JsonObject *receipt, CisItem *item)
+{
+  JsonNode *node = json_object_get_member (receipt, "marks");
+  JsonObject *marks = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+  g_autoptr (GList) keys = marks != NULL ? json_object_get_members (marks) : NULL;
+
+  for (GList *l = keys; item != NULL && l != NULL; l = l->next)
+    {
+      const char *value = cis_json_get_string (marks, l->data);
+
+      if (value != NULL)
+        cis_item_set_mark (item, l->data, value);
+    }
+  if (node != NULL)
+    json_object_remove_member (receipt, "marks");
+}
+
+JsonObject *
+cis_layout_read_receipt (int fd, CisItem *item)
+{
+  g_autofree char *line = g_malloc (RECEIPT_MAX);
+  g_autoptr (JsonObject) receipt = NULL;
+  ssize_t length = fgetxattr (fd, RECEIPT_XATTR, line, RECEIPT_MAX);
+  const char *sha256;
+  struct stat st;
+
+  if (length < 0 || fstat (fd, &st) < 0)
+    return NULL;
+  receipt = cis_json_parse (line, length, NULL);
+  if (receipt == NULL)
+    return NULL;
+  /* A file that was restored by hand may carry the attribute of other bytes. */
+  sha256 = cis_json_get_string (receipt, "sha256");
+  if (sha256 == NULL || !cis_hex_is_valid (sha256, SHA256_LENGTH) ||
+      cis_json_get_size (receipt, "size", -1) != st.st_size)
+    return NULL;
+  take_marks (receipt, item);
+  return g_steal_pointer (&receipt);
+}

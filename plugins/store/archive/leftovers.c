@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "leftovers.h"
+
+#include "upload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <time.h>
+
+typedef gboolean (*PartFunc) (const char *host, const char *name, const CisPartName *parsed,
+                              const struct stat *st, gpointer user_data, GError **error);
+
+static gboolean
+walk_host (CisLayout *layout, const char *host, PartFunc func, gpointer user_data, GError **error)
+{
+  g_autoptr (GPtrArray) names = cis_layout_list (layout->incoming, host, error);
+
+  for (guint i = 0; names != NULL && i < names->len; i++)
+    {
+      const char *name = g_ptr_array_index (names, i);
+      g_autoptr (CisPartName) parsed = cis_part_name_parse (name);
+      g_autofree char *path = g_build_filename (host, name, NULL);
+      struct stat st;
+
+      if (parsed != NULL && fstatat (layout->incoming, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+          S_ISREG (st.st_mode) && !func (host, name, parsed, &st, user_data, error))
+        return FALSE;
+    }
+  return names != NULL;
+}
+
+static gboolean
+walk (CisLayout *layout, PartFunc func, gpointer user_data, GError **error)
+{
+  g_autoptr (GPtrArray) hosts = cis_layout_list (layout->incoming, ".", error);
+
+  for (guint i = 0; hosts != NULL && i < hosts->len; i++)
+    {
+      const char *host = g_ptr_array_index (hosts, i);
+
+      if (cis_name_is_valid (host, CIS_HOST_NAME_MAX) && !walk_host (layout, host, func, user_data, error))
+        return FALSE;
+    }
+  return hosts != NULL;
+}
+
+typedef struct
+{
+  CisLayout *layout;
+  CisShelves *shelves;
+  CisLeftoverFunc found;
+  gpointer user_data;
+  GPtrArray *odd;
+} Recovery;
+
+/* The archive, if it is the same inode as its .part; -1 otherwise. */
+static int
+open_twin (CisShelf *shelf, const char *episode, const struct stat *part)
+{
+  g_autofree char *name = cis_layout_archive_name (episode);
+  int fd = openat (shelf->store, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  struct stat st;
+
+  if (fd >= 0 && fstat (fd, &st) == 0 && st.st_ino == part->st_ino && st.st_dev == part->st_dev)
+    return fd;
+  if (fd >= 0)
+    g_close (fd, NULL);
+  return -1;
+}
+
+static gboolean
+recover_part (const char *host, const char *name, const CisPartName *parsed, const struct stat *st,
+              gpointer user_data, GError **error)
+{
+  Recovery *recovery = user_data;
+  CisEpisode *episode;
+  CisShelf *shelf;
+  int fd;
+
+  if (st->st_nlink < 2)
+    return TRUE;
+  shelf = cis_shelves_get (recovery->shelves, host, error);
+  if (shelf == NULL)
+    return FALSE;
+  fd = open_twin (shelf, parsed->episode, st);
+  if (fd < 0)
+    {
+      g_ptr_array_add (recovery->odd, g_strdup_printf ("incoming/%s/%s has a second name that is not its "
+                                                       "archive's in the store; it is kept",
+                                                       host, name));
+      return TRUE;
+    }
+  episode = cis_episode_new (host, parsed->episode, NULL);
+  cis_upload_adopt (episode, fd, parsed);
+  g_close (fd, NULL);
+  recovery->found (episode, name, recovery->user_data);
+  /* The link may be known to the kernel only: nothing tells at which step the other run ended. */
+  return cis_group_commit_flush (shelf->store_commit, error);
+}
+
+gboolean
+cis_leftovers_recover (CisLayout *layout, CisShelves *shelves, CisLeftoverFunc found, gpointer user_data,
+                       GPtrArray *odd, GError **error)
+{
+  Recovery recovery = { layout, shelves, found, user_data, odd };
+
+  return walk (layout, recover_part, &recovery, error);
+}
+
+struct _CisLeftovers
+{
+  CisLayout *layout;
+  CisHolds *holds;
+  CisQuota *quota;
+  gint64 keep;
+  GHashTable *seen; /* "host/part" to when it was first seen (gint64 *, µs since boot) */
+  GHashTable *next; /* the same, of the pass that runs */
+  gint64 now;
+  int n_expired;
+};
+
+CisLeftovers *
+cis_leftovers_new (CisLayout *layout, CisHolds *holds, CisQuota *quota, gint64 keep)
+{
+  CisLeftovers *self = g_new0 (CisLeftovers, 1);
+
+  self->layout = layout;
+  self->holds = holds;
+  self->quota = quota;
+  self->keep = keep;
+  self->seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  return self;
+}
+
+void
+cis_leftovers_free (CisLeftovers *self)
+{
+  g_hash_table_unref (self->seen);
+  g_free (self);
+}
+
+gint64
+cis_leftovers_now (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_BOOTTIME, &now);
+  return now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
+}
+
+/* The wall clock alone may jump, and what this run has seen alone forgets at each start: both must agree. */
+static gboolean
+is_due (CisLeftovers *self, const char *path, const struct stat *st)
+{
+  gint64 *first = g_hash_table_lookup (self->seen, path);
+  gint64 since = first != NULL ? *first : self->now;
+
+  g_hash_table_insert (self->next, g_strdup (path), g_memdup2 (&since, sizeof since));
+  return self->now - since >= self->keep &&
+         g_get_real_time () - st->st_mtim.tv_sec * G_USEC_PER_SEC >= self->keep;
+}
+
+static gboolean
+expire_part (const char *host, const char *name, const CisPartName *parsed, const struct stat *st,
+             gpointer user_data, GError **error)
+{
+  CisLeftovers *self = user_data;
+  g_autofree char *path = g_build_filename (host, name, NULL);
+  g_autofree char *id = g_build_filename (host, parsed->episode, NULL);
+  gboolean ok = TRUE;
+  struct stat again;
+  CisHold *hold;
+
+  if (st->st_nlink > 1 || !is_due (self, path, st))
+    return TRUE;
+  /* Held, so that no upload begins this very .part meanwhile; and looked at again, because one may have done
+   * so before. */
+  hold = cis_holds_take (self->holds, id, NULL);
+  if (hold == NULL)
+    return TRUE;
+  if (fstatat (self->layout->incoming, path, &again, AT_SYMLINK_NOFOLLOW) == 0 &&
+      again.st_ino == st->st_ino && again.st_nlink == 1)
+    {
+      ok = cis_file_remove (self->layout->incoming, path, error);
+      self->n_expired += ok;
+      if (ok)
+        cis_quota_add (self->quota, host, -again.st_size);
+    }
+  cis_holds_release (self->holds, hold);
+  return ok;
+}
+
+int
+cis_leftovers_expire (CisLeftovers *self, gint64 now, GError **error)
+{
+  gboolean walked;
+
+  self->next = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->now = now;
+  self->n_expired = 0;
+  walked = walk (self->layout, expire_part, self, error);
+  g_hash_table_unref (self->seen);
+  self->seen = g_steal_pointer (&self->next);
+  return walked ? self->n_expired : -1;
+}

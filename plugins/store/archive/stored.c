@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "stored.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+
+#define IN_FLIGHT_RETRY    (1 * G_USEC_PER_SEC)
+#define STORAGE_FULL_RETRY (30 * G_USEC_PER_SEC)
+
+CisOutcome *
+cis_stored_in_flight (CisItem *item, const char *summary)
+{
+  CisFinding *finding =
+      cis_finding_new ("in-flight", CIS_SEVERITY_INFO, cis_item_get_id (item), "%s", summary);
+
+  cis_finding_set_fix (finding, "# nothing to do: ask again in a second");
+  return cis_outcome_deferred (CIS_SCOPE_ITEM, IN_FLIGHT_RETRY, finding);
+}
+
+CisOutcome *
+cis_stored_failed (CisPart *part, CisItem *item, GError *error)
+{
+  CisFinding *finding;
+
+  if (g_error_matches (error, CIS_ERROR, CIS_ERROR_FATAL))
+    cis_part_stop (part, g_error_copy (error));
+  if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE))
+    return cis_outcome_failed (error);
+
+  finding =
+      cis_finding_new ("storage-full", CIS_SEVERITY_ERROR, cis_item_get_id (item),
+                       "The receiver's file system is full (or its quota is used up): %s", error->message);
+  cis_finding_set_fix (finding, "# on the receiver; hosts deliver by themselves once there is room:\n"
+                                "df -h");
+  g_error_free (error);
+  return cis_outcome_deferred (CIS_SCOPE_ITEM, STORAGE_FULL_RETRY, finding);
+}
+
+static CisOutcome *
+duplicate (CisEpisode *episode, JsonObject *stored, const struct stat *st)
+{
+  CisRequest *request = cis_item_get_request (CIS_ITEM (episode));
+  g_autofree char *since = cis_time_to_string (st->st_mtim.tv_sec * G_USEC_PER_SEC);
+  g_autoptr (JsonObject) receipt =
+      stored != NULL ? json_object_ref (stored)
+                     : cis_receipt_new (episode, cis_episode_get_host (episode), "duplicate", since);
+
+  json_object_set_string_member (receipt, "status", "duplicate");
+  cis_episode_set_receipt (episode, receipt);
+  if (request != NULL)
+    cis_request_set_reply (request, 200, g_steal_pointer (&receipt));
+  return cis_outcome_done ();
+}
+
+static CisOutcome *
+conflict (CisEpisode *episode, const char *stored_sha256)
+{
+  const char *host = cis_episode_get_host (episode);
+  const char *name = cis_episode_get_name (episode);
+  CisFinding *finding =
+      cis_finding_new ("episode-conflict", CIS_SEVERITY_ERROR, cis_item_get_id (CIS_ITEM (episode)),
+                       "The receiver has other bytes under the name %s/%s (sha256 %s); it never "
+                       "replaces what it has stored.",
+                       host, name, stored_sha256);
+
+  cis_finding_set_fix (finding,
+                       "# where it is another run of the experiment, it can go out under another name:\n"
+                       "cis490 quarantine release %s --as %s-2\n"
+                       "# where it is the same run, changed after it was sent, leave it in quarantine",
+                       name, name);
+  cis_finding_set_detail (finding, "stored_sha256", stored_sha256);
+  return cis_outcome_rejected (finding);
+}
+
+static CisOutcome *
+judge_unfinished (CisEpisode *episode, char *part, char **intent)
+{
+  g_autofree char *name = part;
+  g_autoptr (CisPartName) parsed = cis_part_name_parse (name);
+
+  if (parsed != NULL && g_strcmp0 (parsed->sha256, cis_episode_get_sha256 (episode)) == 0)
+    {
+      *intent = g_steal_pointer (&name);
+      return cis_outcome_passed ();
+    }
+  return cis_stored_in_flight (CIS_ITEM (episode), "Another archive is just being stored under this name.");
+}
+
+static CisOutcome *
+judge_archive (CisLayout *layout, CisEpisode *episode, int fd, char **intent, GCancellable *cancellable)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) receipt = NULL;
+  g_autofree char *part = NULL;
+  g_autofree char *sha256 = NULL;
+  struct stat st;
+
+  if (fstat (fd, &st) < 0)
+    {
+      cis_error_set_errno (&error, errno, "Looking at the archive of %s",
+                           cis_item_get_id (CIS_ITEM (episode)));
+      return cis_outcome_failed (g_steal_pointer (&error));
+    }
+  /* More than one link is an intent beside it, or merely a backup made of hard links. */
+  if (st.st_nlink > 1)
+    part = cis_layout_find_intent (layout, cis_episode_get_host (episode), cis_episode_get_name (episode),
+                                   &st, &error);
+  if (error != NULL)
+    return cis_outcome_failed (g_steal_pointer (&error));
+  if (part != NULL)
+    return judge_unfinished (episode, g_steal_pointer (&part), intent);
+
+  receipt = cis_layout_read_receipt (fd, NULL);
+  sha256 = receipt != NULL ? g_strdup (cis_json_get_string (receipt, "sha256"))
+                           : cis_digest_file (fd, cancellable, &error);
+  if (sha256 == NULL)
+    return cis_outcome_failed (g_steal_pointer (&error));
+  if (g_strcmp0 (sha256, cis_episode_get_sha256 (episode)) == 0)
+    return duplicate (episode, receipt, &st);
+  return conflict (episode, sha256);
+}
+
+CisOutcome *
+cis_stored_judge (CisLayout *layout, CisEpisode *episode, char **intent, GCancellable *cancellable)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *name = cis_layout_archive_name (cis_episode_get_name (episode));
+  g_autofree char *path = g_build_filename (cis_episode_get_host (episode), name, NULL);
+  int fd = openat (layout->store, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  CisOutcome *outcome;
+
+  *intent = NULL;
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+    return cis_outcome_passed ();
+  if (fd < 0)
+    {
+      cis_error_set_errno (&error, errno, "Opening store/%s", path);
+      return cis_outcome_failed (g_steal_pointer (&error));
+    }
+  outcome = judge_archive (layout, episode, fd, intent, cancellable);
+  g_close (fd, NULL);
+  return outcome;
+}

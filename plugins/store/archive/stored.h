@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What is in the store under an episode's name already, as an answer; for store/known and store/archive. */
+
+#include "layout.h"
+
+/* passed: nothing is there, or (@intent set, full) these bytes are, but not yet home: whoever asks may finish
+ * them. done, with the reply 200 and the receipt as duplicate: these bytes are there. rejected
+ * (episode-conflict): other bytes are. deferred (in-flight): other bytes are about to be. */
+CisOutcome *cis_stored_judge (CisLayout *layout, CisEpisode *episode, char **intent,
+                              GCancellable *cancellable);
+
+/* deferred: somebody is at it. */
+CisOutcome *cis_stored_in_flight (CisItem *item, const char *summary);
+
+/* What a failed step means: a full disk defers (storage-full), a failed fsync stops the pipeline. @error:
+ * full. */
+CisOutcome *cis_stored_failed (CisPart *part, CisItem *item, GError *error);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* One archive on its way into the store: from the request's body to the hard link that commits it. */
+
+#include "holds.h"
+#include "layout.h"
+#include "shelf.h"
+
+typedef struct
+{
+  CisStage *stage;
+  CisEpisode *episode;
+  CisLayout *layout;
+  CisShelf *shelf;
+  CisHolds *holds;
+  CisHold *hold;
+  gboolean resumed;          /* the body is the rest of an archive, from … */
+  guint64 offset;            /* … here on */
+  GCancellable *cancellable; /* the pipeline's */
+  gboolean kept;             /* set by cis_upload_receive(): the .part stays for a resume */
+} CisUpload;
+
+/* Reads, writes, syncs and links. passed: it is in the store, and the episode has its receipt. Otherwise the
+ * .part is left where the body did not come whole, and where hold->linked says that the commit point was
+ * passed. */
+CisOutcome *cis_upload_receive (CisUpload *self);
+/* Goes on with what is in the store under the same bytes, but has not come home; @intent (full) is its .part.
+ */
+CisOutcome *cis_upload_finish (CisUpload *self, char *intent);
+
+/* Gives @episode the digest, size, commit, receipt and marks of the archive @fd, whose intent is @part. */
+void cis_upload_adopt (CisEpisode *episode, int fd, const CisPartName *part);

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "rows.h"
+
+#include "row-set.h"
+#include "tail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BLOCK   (1024 * 1024)
+#define ROW_MAX (1024 * 1024)
+
+struct _CisRows
+{
+  char *name;
+  char *path;
+  int dirfd;
+  int fd;           /* appends, and carries the OFD lock */
+  GMutex lock;      /* one row at a time; an OFD lock does not keep this process's threads apart */
+  gint64 end;       /* where our last row ended; locked */
+  gboolean bad;     /* a row is torn or a flush failed: nothing may follow; locked */
+  CisRowSet *known; /* nullable; locked */
+  CisGroupCommit *commit;
+};
+
+static gboolean
+sync_rows (gpointer data, GError **error)
+{
+  CisRows *self = data;
+
+  /* After EINTR nothing was attempted yet. */
+  if (TEMP_FAILURE_RETRY (fdatasync (self->fd)) == 0)
+    return TRUE;
+  g_set_error (error, CIS_ERROR, CIS_ERROR_FATAL, "Flushing %s: %s", self->path, g_strerror (errno));
+  g_mutex_lock (&self->lock);
+  self->bad = TRUE;
+  g_mutex_unlock (&self->lock);
+  return FALSE;
+}
+
+/* Under both locks, on a descriptor that does not append. */
+static gboolean
+repair (CisRows *self, int fd, guint64 *n_cut, GError **error)
+{
+  struct stat st;
+  gint64 torn, damaged;
+
+  if (fstat (fd, &st) < 0)
+    return cis_error_set_errno (error, errno, "Looking at %s", self->path);
+  torn = cis_tail_cut_torn (fd, st.st_size, error);
+  damaged = torn < 0 ? -1 : cis_tail_cut_damaged (fd, st.st_size - torn, error);
+  if (damaged < 0)
+    {
+      g_prefix_error (error, "%s: ", self->path);
+      return FALSE;
+    }
+  *n_cut = torn + damaged;
+  self->end = st.st_size - torn - damaged;
+  return cis_tail_rewrite (fd, self->path, error);
+}
+
+static gboolean
+repair_locked (CisRows *self, guint64 *n_cut, GError **error)
+{
+  gboolean repaired;
+  int fd;
+
+  /* pwrite() on a descriptor that appends appends, so the repair has one of its own. */
+  fd = openat (self->dirfd, self->name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0)
+    return cis_error_set_errno (error, errno, "Opening %s", self->path);
+  if (!cis_file_lock (self->fd, TRUE, self->path, error))
+    {
+      g_close (fd, NULL);
+      return FALSE;
+    }
+  repaired = repair (self, fd, n_cut, error);
+  cis_file_unlock (self->fd);
+  g_close (fd, NULL);
+  return repaired;
+}
+
+/* A new file that root makes, by a backfill, must be the receiver's to append to: it is of the folder's
+ * owner. */
+static gboolean
+give_to_owner (CisRows *self, GError **error)
+{
+  struct stat st, folder;
+
+  if (geteuid () != 0)
+    return TRUE;
+  if (fstat (self->fd, &st) < 0 || fstat (self->dirfd, &folder) < 0)
+    return cis_error_set_errno (error, errno, "Looking at %s", self->path);
+  if (st.st_size > 0 || st.st_uid == folder.st_uid || fchown (self->fd, folder.st_uid, folder.st_gid) == 0)
+    return TRUE;
+  return cis_error_set_errno (error, errno, "Giving %s to the owner of its folder", self->path);
+}
+
+CisRows *
+cis_rows_open (const char *directory, const char *name, guint64 *n_cut, GError **error)
+{
+  g_autoptr (CisRows) self = g_new0 (CisRows, 1);
+
+  g_mutex_init (&self->lock);
+  self->name = g_strdup (name);
+  self->path = g_build_filename (directory, name, NULL);
+  self->bad = TRUE; /* until it is known to be whole */
+  self->fd = -1;
+  self->dirfd = cis_folder_open (AT_FDCWD, directory, TRUE, error);
+  if (self->dirfd < 0)
+    return NULL;
+  self->fd = openat (self->dirfd, name, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+  if (self->fd < 0)
+    {
+      cis_error_set_errno (error, errno, "Opening %s", self->path);
+      return NULL;
+    }
+  if (!give_to_owner (self, error))
+    return NULL;
+  self->commit = cis_group_commit_new (sync_rows, self, NULL);
+  /* The folder too: the file may be new. */
+  if (!repair_locked (self, n_cut, error) || !cis_file_sync (self->dirfd, directory, error))
+    return NULL;
+  self->bad = FALSE;
+  return g_steal_pointer (&self);
+}
+
+void
+cis_rows_free (CisRows *self)
+{
+  struct stat st;
+
+  if (!self->bad && self->fd >= 0 && cis_group_commit_flush (self->commit, NULL) &&
+      fstat (self->fd, &st) == 0)
+    cis_tail_note_clean (self->fd, MIN (st.st_size, self->end));
+  g_clear_pointer (&self->commit, cis_group_commit_free);
+  g_clear_pointer (&self->known, cis_row_set_free);
+  if (self->fd >= 0)
+    g_close (self->fd, NULL);
+  if (self->dirfd >= 0)
+    g_close (self->dirfd, NULL);
+  g_mutex_clear (&self->lock);
+  g_free (self->name);
+  g_free (self->path);
+  g_free (self);
+}
+
+const char *
+cis_rows_get_path (CisRows *self)
+{
+  return self->path;
+}
+
+static gboolean
+set_bad (CisRows *self, GError **error, const char *reason)
+{
+  self->bad = TRUE;
+  g_set_error (error, CIS_ERROR, CIS_ERROR_FATAL, "%s %s", self->path, reason);
+  return FALSE;
+}
+
+/* Where the next row goes: the file's end, once what another process left torn is cut. */
+static gboolean
+find_end (CisRows *self, gint64 *end, GError **error)
+{
+  struct stat st, opened;
+  gint64 n_cut;
+
+  if (fstat (self->fd, &opened) < 0)
+    return cis_error_set_errno (error, errno, "Looking at %s", self->path);
+  if (fstatat (self->dirfd, self->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    {
+      if (errno != ENOENT)
+        return cis_error_set_errno (error, errno, "Looking at %s", self->path);
+      st.st_ino = 0;
+    }
+  if (st.st_ino != opened.st_ino)
+    return set_bad (self, error, "was moved away or replaced while it is in use; the receiver starts anew");
+  *end = opened.st_size;
+  if (*end == self->end)
+    return TRUE;
+  n_cut = cis_tail_cut_torn (self->fd, *end, error);
+  *end -= n_cut;
+  return n_cut >= 0;
+}
+
+static gboolean
+append_locked (CisRows *self, const char *row, gsize length, GError **error)
+{
+  gint64 end;
+  ssize_t written;
+  int errsv;
+
+  if (!find_end (self, &end, error))
+    return FALSE;
+  written = TEMP_FAILURE_RETRY (write (self->fd, row, length));
+  errsv = written < 0 ? errno : ENOSPC;
+  if (written == (ssize_t) length)
+    {
+      self->end = end + length;
+      return TRUE;
+    }
+  if (TEMP_FAILURE_RETRY (ftruncate (self->fd, end)) < 0)
+    return set_bad (self, error, "has half a row at its end that can't be cut off");
+  return cis_error_set_errno (error, errsv, "Appending to %s", self->path);
+}
+
+gboolean
+cis_rows_append (CisRows *self, const char *line, GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autofree char *row = g_strconcat (line, "\n", NULL);
+  gboolean appended;
+
+  if (self->bad)
+    return set_bad (self, error, "can't be written to any more; see the error before this one");
+  if (!cis_file_lock (self->fd, TRUE, self->path, error))
+    return FALSE;
+  appended = append_locked (self, row, strlen (row), error);
+  cis_file_unlock (self->fd);
+  return appended;
+}
+
+static int
+append_missing_locked (CisRows *self, const char *host, const char *episode, const char *row,
+                       GCancellable *cancellable, GError **error)
+{
+  gint64 end;
+
+  /* First, so that what another process left torn is never taken for a row. */
+  if (!find_end (self, &end, error) || !cis_row_set_read (self->known, self->fd, cancellable, error))
+    return -1;
+  if (cis_row_set_has (self->known, host, episode))
+    return 0;
+  return append_locked (self, row, strlen (row), error) ? 1 : -1;
+}
+
+int
+cis_rows_append_missing (CisRows *self, const char *host, const char *episode, const char *line,
+                         GCancellable *cancellable, GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autofree char *row = g_strconcat (line, "\n", NULL);
+  int appended;
+
+  if (self->bad)
+    {
+      set_bad (self, error, "can't be written to any more; see the error before this one");
+      return -1;
+    }
+  if (self->known == NULL)
+    self->known = cis_row_set_new ();
+  /* Most of it before the file is locked: a receiver waits for that lock with each upload. */
+  if (!cis_row_set_read (self->known, self->fd, cancellable, error) ||
+      !cis_file_lock (self->fd, TRUE, self->path, error))
+    return -1;
+  appended = append_missing_locked (self, host, episode, row, cancellable, error);
+  cis_file_unlock (self->fd);
+  return appended;
+}
+
+gboolean
+cis_rows_flush (CisRows *self, GError **error)
+{
+  return cis_group_commit_flush (self->commit, error);
+}
+
+static gboolean
+row_is_of (const char *row, gsize length, const char *host, const char *episode)
+{
+  g_autoptr (JsonObject) object = NULL;
+
+  /* Most rows are another's: a look is a hundred times cheaper than parsing. Names need no escapes in JSON.
+   */
+  if (memmem (row, length, episode, strlen (episode)) == NULL)
+    return FALSE;
+  object = cis_json_parse (row, length, NULL);
+  return object != NULL && g_strcmp0 (cis_json_get_string (object, "host"), host) == 0 &&
+         g_strcmp0 (cis_json_get_string (object, "episode"), episode) == 0;
+}
+
+/* Looks through the whole rows in @data; @rest is where an unfinished one begins. */
+static gboolean
+find_row (const char *data, gsize length, const char *host, const char *episode, gsize *rest)
+{
+  const char *newline;
+
+  for (*rest = 0; (newline = memchr (data + *rest, '\n', length - *rest)) != NULL; *rest = newline + 1 - data)
+    if (row_is_of (data + *rest, newline - data - *rest, host, episode))
+      return TRUE;
+  return FALSE;
+}
+
+int
+cis_rows_have (CisRows *self, const char *host, const char *episode, GCancellable *cancellable,
+               GError **error)
+{
+  g_autofree char *data = g_malloc (BLOCK + ROW_MAX);
+  gsize held = 0, rest;
+  gint64 offset = 0;
+  ssize_t length;
+
+  while ((length = TEMP_FAILURE_RETRY (pread (self->fd, data + held, BLOCK, offset))) > 0)
+    {
+      if (g_cancellable_set_error_if_cancelled (cancellable, error))
+        return -1;
+      offset += length;
+      held += length;
+      if (find_row (data, held, host, episode, &rest))
+        return 1;
+      held -= rest;
+      memmove (data, data + rest, held);
+      if (held > ROW_MAX)
+        held = 0; /* nothing of ours is so long */
+    }
+  if (length < 0)
+    cis_error_set_errno (error, errno, "Reading %s", self->path);
+  return length < 0 ? -1 : 0;
+}

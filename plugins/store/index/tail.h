@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The end of a file of rows, which is what a crash may have left half-written. The caller has the file's
+ * lock. */
+
+#include "cis490.h"
+
+/* Where the row begins whose last byte is before @end; -1 with @error. */
+gint64 cis_tail_row_start (int fd, gint64 end, GError **error);
+/* Cuts off a row without its newline. Returns how many bytes; -1 with @error. */
+gint64 cis_tail_cut_torn (int fd, gint64 size, GError **error);
+/* The same for one whole row that is no JSON. CIS_ERROR_CONFIG if the row before it is none either. */
+gint64 cis_tail_cut_damaged (int fd, gint64 size, GError **error);
+/* Writes the bytes from where the last clean end was once more, and syncs: after a failed fsync they may look
+ * well in memory and not be on disk. */
+gboolean cis_tail_rewrite (int fd, const char *what, GError **error);
+/* Notes that all @size bytes are on disk. */
+void cis_tail_note_clean (int fd, gint64 size);

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "audit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_NAME "audit.jsonl"
+
+typedef struct
+{
+  guint releases;
+  char *first_seen; /* nullable */
+  char *last_stay;  /* the last released one's quarantined_at: a release that was cut leaves its line twice */
+} History;
+
+struct _Audit
+{
+  int dirfd;
+  GHashTable *histories; /* episode to History, up to: */
+  ino_t inode;
+  goffset offset;
+};
+
+static void
+history_free (gpointer data)
+{
+  History *history = data;
+
+  g_free (history->first_seen);
+  g_free (history->last_stay);
+  g_free (history);
+}
+
+Audit *
+audit_new (int dirfd)
+{
+  Audit *self = g_new0 (Audit, 1);
+
+  self->dirfd = dirfd;
+  self->histories = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, history_free);
+  return self;
+}
+
+void
+audit_free (Audit *self)
+{
+  g_hash_table_unref (self->histories);
+  g_free (self);
+}
+
+/* ---- reading */
+
+static void
+add_line (Audit *self, const char *line, gsize length)
+{
+  g_autoptr (JsonObject) object = NULL;
+  JsonObject *reason = NULL;
+  const char *episode, *stay, *first_seen;
+  History *history;
+
+  /* Most lines of a long file need not be parsed. */
+  if (g_strstr_len (line, (gssize) length, "\"release\"") == NULL)
+    return;
+  object = cis_json_parse (line, length, NULL);
+  episode = object != NULL ? cis_json_get_string (object, "episode") : NULL;
+  if (episode == NULL || g_strcmp0 (cis_json_get_string (object, "verb"), "release") != 0)
+    return;
+  if (json_object_has_member (object, "reason") &&
+      JSON_NODE_HOLDS_OBJECT (json_object_get_member (object, "reason")))
+    reason = json_object_get_object_member (object, "reason");
+  stay = reason != NULL ? cis_json_get_string (reason, "quarantined_at") : NULL;
+  first_seen = reason != NULL ? cis_json_get_string (reason, "first_seen") : NULL;
+
+  history = g_hash_table_lookup (self->histories, episode);
+  if (history == NULL)
+    {
+      history = g_new0 (History, 1);
+      history->first_seen = g_strdup (first_seen != NULL ? first_seen : stay);
+      g_hash_table_insert (self->histories, g_strdup (episode), history);
+    }
+  else if (stay != NULL && g_strcmp0 (stay, history->last_stay) == 0)
+    return;
+  history->releases++;
+  g_free (history->last_stay);
+  history->last_stay = g_strdup (stay);
+}
+
+/* Reads what was appended since the last time; a last line that was cut is left for the next. */
+static void
+read_on (Audit *self)
+{
+  int fd =
+      TEMP_FAILURE_RETRY (openat (self->dirfd, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  g_autofree char *text = NULL;
+  struct stat st;
+  ssize_t length = 0;
+
+  if (fd < 0)
+    return;
+  if (fstat (fd, &st) == 0 && S_ISREG (st.st_mode))
+    {
+      /* Somebody rotated it: what it told so far still holds. */
+      if (st.st_ino != self->inode || st.st_size < self->offset)
+        self->offset = 0;
+      self->inode = st.st_ino;
+      if (st.st_size > self->offset)
+        {
+          text = g_malloc ((gsize) (st.st_size - self->offset));
+          length = TEMP_FAILURE_RETRY (pread (fd, text, (gsize) (st.st_size - self->offset), self->offset));
+        }
+    }
+  for (const char *line = text, *end; length > 0 && (end = memchr (line, '\n', (gsize) length)) != NULL;
+       line = end + 1)
+    {
+      add_line (self, line, (gsize) (end - line));
+      length -= end + 1 - line;
+      self->offset += end + 1 - line;
+    }
+  g_close (fd, NULL);
+}
+
+guint
+audit_count_releases (Audit *self, const char *episode, char **first_seen)
+{
+  const History *history;
+
+  read_on (self);
+  history = g_hash_table_lookup (self->histories, episode);
+  if (first_seen != NULL)
+    *first_seen = history != NULL ? g_strdup (history->first_seen) : NULL;
+  return history != NULL ? history->releases : 0;
+}
+
+/* ---- writing */
+
+/* Who did it: behind sudo(8), the person. */
+static const char *
+get_user (void)
+{
+  const char *sudo = g_getenv ("SUDO_USER");
+
+  return geteuid () == 0 && sudo != NULL && *sudo != '\0' ? sudo : g_get_user_name ();
+}
+
+static char *
+make_line (const char *verb, const char *id, const char *episode, JsonObject *reason)
+{
+  g_autoptr (JsonObject) line = json_object_new ();
+  g_autofree char *now = cis_time_to_string (g_get_real_time ());
+  g_autofree char *text = NULL;
+  const char *finding = reason != NULL ? cis_json_get_string (reason, "finding") : NULL;
+
+  json_object_set_string_member (line, "ts", now);
+  json_object_set_string_member (line, "verb", verb);
+  json_object_set_string_member (line, "episode", episode);
+  if (finding != NULL)
+    json_object_set_string_member (line, "finding", finding);
+  json_object_set_string_member (line, "user", get_user ());
+  json_object_set_string_member (line, "id", id);
+  if (reason != NULL)
+    json_object_set_object_member (line, "reason", json_object_ref (reason));
+  text = cis_json_to_line (line);
+  return g_strconcat (text, "\n", NULL);
+}
+
+/* The file belongs to whom the state belongs: what root began, the shipper goes on with. */
+static int
+open_to_append (Audit *self, gboolean *made, GError **error)
+{
+  int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
+  int fd = TEMP_FAILURE_RETRY (openat (self->dirfd, FILE_NAME, flags));
+  struct stat st;
+
+  *made = fd < 0 && errno == ENOENT;
+  if (*made)
+    fd = TEMP_FAILURE_RETRY (openat (self->dirfd, FILE_NAME, flags | O_CREAT, 0640));
+  if (fd < 0)
+    cis_error_set_errno (error, errno, "Cannot open " FILE_NAME);
+  else if (*made && geteuid () == 0 &&
+           (fstat (self->dirfd, &st) != 0 || fchown (fd, st.st_uid, st.st_gid) != 0))
+    {
+      cis_error_set_errno (error, errno, "Cannot give " FILE_NAME " to the owner of its folder");
+      g_close (fd, NULL);
+      return -1;
+    }
+  return fd;
+}
+
+/* A line that a power cut tore gets its end, so that it spoils no other. */
+static gboolean
+end_torn_line (int fd, GError **error)
+{
+  goffset size = lseek (fd, 0, SEEK_END);
+  char last = '\n';
+
+  if (size < 0 || (size > 0 && TEMP_FAILURE_RETRY (pread (fd, &last, 1, size - 1)) != 1))
+    return cis_error_set_errno (error, errno, "Cannot read " FILE_NAME);
+  return last == '\n' || cis_file_write_all (fd, "\n", 1, FILE_NAME, error);
+}
+
+gboolean
+audit_append (Audit *self, const char *verb, const char *id, const char *episode, JsonObject *reason,
+              GError **error)
+{
+  g_autofree char *line = make_line (verb, id, episode, reason);
+  gboolean made, written;
+  int fd = open_to_append (self, &made, error);
+
+  if (fd < 0)
+    return FALSE;
+  written = end_torn_line (fd, error) && cis_file_write_all (fd, line, strlen (line), FILE_NAME, error) &&
+            cis_file_sync (fd, FILE_NAME, error) &&
+            (!made || cis_file_sync (self->dirfd, "the state folder", error));
+  return cis_file_close (&fd, FILE_NAME, written ? error : NULL) && written;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "folder-private.h"
+#include "reason.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+typedef DIR Dir;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Dir, closedir)
+
+Quarantine *
+quarantine_open (const char *state, CisPart *part, GError **error)
+{
+  g_autoptr (Quarantine) self = g_new0 (Quarantine, 1);
+  g_autoptr (GError) cause = NULL;
+
+  self->state = g_canonicalize_filename (state, NULL);
+  self->part = part;
+  self->episodes = self->fd = -1;
+  g_mutex_init (&self->mutex);
+  self->root = cis_folder_open (AT_FDCWD, self->state, FALSE, error);
+  if (self->root < 0 || (self->episodes = cis_folder_open (self->root, "episodes", FALSE, error)) < 0)
+    {
+      if (self->root >= 0)
+        g_prefix_error (error, "In the state folder %s: ", self->state);
+      return NULL;
+    }
+  self->fd = cis_folder_open (self->root, "quarantine", FALSE, &cause);
+  /* Where no pipeline ran yet. */
+  if (self->fd < 0 && !g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+    {
+      g_propagate_prefixed_error (error, g_steal_pointer (&cause), "In the state folder %s: ", self->state);
+      return NULL;
+    }
+  self->audit = audit_new (self->root);
+  return g_steal_pointer (&self);
+}
+
+/* Nothing was written through any of them. */
+static void
+clear_fd (int *fd)
+{
+  if (*fd >= 0)
+    g_close (*fd, NULL);
+  *fd = -1;
+}
+
+void
+quarantine_free (Quarantine *self)
+{
+  g_clear_pointer (&self->audit, audit_free);
+  clear_fd (&self->fd);
+  clear_fd (&self->episodes);
+  clear_fd (&self->root);
+  g_mutex_clear (&self->mutex);
+  g_free (self->state);
+  g_free (self);
+}
+
+const char *
+quarantine_get_state (Quarantine *self)
+{
+  return self->state;
+}
+
+/* ---- lock */
+
+QuarantineLocker *
+quarantine_locker_new (Quarantine *self, GError **error)
+{
+  if (self->fd < 0)
+    {
+      g_set_error (error, CIS_ERROR, CIS_ERROR_GONE, "There is no %s/quarantine", self->state);
+      return NULL;
+    }
+  g_mutex_lock (&self->mutex);
+  if (TEMP_FAILURE_RETRY (flock (self->fd, LOCK_EX)) == 0)
+    return self;
+  cis_error_set_errno (error, errno, "Cannot lock %s/quarantine", self->state);
+  g_mutex_unlock (&self->mutex);
+  return NULL;
+}
+
+void
+quarantine_locker_free (QuarantineLocker *locker)
+{
+  if (flock (locker->fd, LOCK_UN) != 0)
+    cis_part_log (locker->part, NULL, G_LOG_LEVEL_WARNING, NULL, "Cannot unlock %s/quarantine: %s",
+                  locker->state, g_strerror (errno));
+  g_mutex_unlock (&locker->mutex);
+}
+
+/* ---- names */
+
+gboolean
+quarantine_is_there (int dirfd, const char *name)
+{
+  struct stat st;
+
+  return fstatat (dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
+char *
+quarantine_get_outside (const char *id)
+{
+  return g_strconcat (".", id, REASON_SUFFIX, NULL);
+}
+
+char *
+quarantine_get_inside (const char *id)
+{
+  return g_build_filename (id, QUARANTINE_REASON, NULL);
+}
+
+static int
+compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
+GPtrArray *
+quarantine_list (Quarantine *self, gboolean hidden, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  int fd =
+      self->fd >= 0 ? TEMP_FAILURE_RETRY (openat (self->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) : -1;
+  g_autoptr (Dir) dir = fd >= 0 ? fdopendir (fd) : NULL;
+  struct dirent *entry;
+
+  if (self->fd < 0)
+    return g_steal_pointer (&names);
+  for (errno = dir != NULL ? 0 : errno; dir != NULL && (entry = readdir (dir)) != NULL; errno = 0)
+    if ((*entry->d_name == '.') == hidden && !g_str_equal (entry->d_name, ".") &&
+        !g_str_equal (entry->d_name, ".."))
+      g_ptr_array_add (names, g_strdup (entry->d_name));
+  if (errno == 0)
+    {
+      g_ptr_array_sort (names, compare_names);
+      return g_steal_pointer (&names);
+    }
+  cis_error_set_errno (error, errno, "Cannot list %s/quarantine", self->state);
+  if (dir == NULL && fd >= 0)
+    g_close (fd, NULL);
+  return NULL;
+}
+
+/* ---- entries */
+
+QuarantineEntry *
+quarantine_load (Quarantine *self, const char *id, GError **error)
+{
+  g_autoptr (QuarantineEntry) entry = g_new0 (QuarantineEntry, 1);
+  g_autofree char *outside = quarantine_get_outside (id);
+  g_autofree char *inside = quarantine_get_inside (id);
+  struct stat st;
+
+  if (*id == '\0' || *id == '.' || strchr (id, '/') != NULL ||
+      fstatat (self->fd, id, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR (st.st_mode))
+    {
+      g_set_error (error, CIS_ERROR, CIS_ERROR_GONE, "There is no %s in %s/quarantine", id, self->state);
+      return NULL;
+    }
+  entry->id = g_strdup (id);
+  /* Who reads without the lock may look into either place just when it is moved to the other. */
+  for (guint i = 0; i < 2 && entry->reason == NULL; i++)
+    {
+      entry->reason = reason_load (self->fd, outside, &entry->time);
+      entry->outside = entry->reason != NULL;
+      if (entry->reason == NULL)
+        entry->reason = reason_load (self->fd, inside, &entry->time);
+    }
+  return g_steal_pointer (&entry);
+}
+
+void
+quarantine_entry_free (QuarantineEntry *entry)
+{
+  g_free (entry->id);
+  g_clear_pointer (&entry->reason, json_object_unref);
+  g_free (entry);
+}
+
+const char *
+quarantine_entry_get_episode (QuarantineEntry *entry)
+{
+  const char *episode = entry->reason != NULL ? cis_json_get_string (entry->reason, "episode") : NULL;
+
+  return episode != NULL && cis_name_is_valid (episode, CIS_EPISODE_NAME_MAX) ? episode : entry->id;
+}
+
+const char *
+quarantine_entry_get_finding (QuarantineEntry *entry)
+{
+  return entry->reason != NULL ? cis_json_get_string (entry->reason, "finding") : NULL;
+}
+
+/* ---- the reason */
+
+/* What the file that lies where the reason goes is called from then on: as the reason says or, where a person
+ * put it there meanwhile, anything that is free. full */
+static char *
+choose_kept (Quarantine *self, const char *id, const char *outside)
+{
+  g_autoptr (JsonObject) reason = reason_load (self->fd, outside, NULL);
+  const char *displaced = reason != NULL ? cis_json_get_string (reason, "displaced") : NULL;
+  g_autofree char *kept = NULL;
+  struct stat st;
+
+  if (displaced != NULL && strchr (displaced, '/') == NULL)
+    kept = g_build_filename (id, displaced, NULL);
+  /* What cannot be looked at may be taken for free, as the rename replaces nothing; the other way round this
+   * would not end. */
+  for (guint n = 1; kept == NULL || fstatat (self->fd, kept, &st, AT_SYMLINK_NOFOLLOW) == 0; n++)
+    {
+      g_free (kept);
+      kept = g_strdup_printf ("%s/quarantine_reason-%u.json", id, n);
+    }
+  return g_steal_pointer (&kept);
+}
+
+gboolean
+quarantine_move_reason_in (Quarantine *self, const char *id, GError **error)
+{
+  g_autofree char *outside = quarantine_get_outside (id);
+  g_autofree char *inside = quarantine_get_inside (id);
+  g_autofree char *kept = NULL;
+  g_autoptr (GError) cause = NULL;
+
+  if (cis_file_publish (self->fd, outside, self->fd, inside, &cause))
+    return TRUE;
+  if (!g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_EXISTS))
+    {
+      g_propagate_error (error, g_steal_pointer (&cause));
+      return FALSE;
+    }
+  /* The experiment's own, or an older one of ours: nothing in an episode is ever replaced. */
+  kept = choose_kept (self, id, outside);
+  return cis_file_publish (self->fd, inside, self->fd, kept, error) &&
+         cis_file_publish (self->fd, outside, self->fd, inside, error);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* store/quarantine: puts an episode that was rejected aside, with the reason and its remedy.
+ *
+ * How that is done so that no crash leaves an episode without its reason, and how `cis490 quarantine` gives
+ * it back, is in enter.c and leave.c: stage and command share them. What is left to the stage is what it
+ * tells, the tarball that nobody needs any more, and the removal of what is past `keep-days`. */
+
+#include "folder.h"
+
+#define MESSAGE_QUARANTINED "5a0e2f7d1c3b4f5e8f9b0c6d7e2a4b18"
+#define MESSAGE_REMOVED     "c4d9a1e07b5246f38a6f1e0b9d3c2a57"
+#define DAY                 (G_GINT64_CONSTANT (24) * 60 * 60 * G_USEC_PER_SEC)
+
+typedef struct
+{
+  CisStage parent;
+
+  /* Options: immutable. */
+  char *state_path;
+  gboolean dry_run;
+  int keep_days;
+  gint64 cleanup_interval;
+
+  /* From open() to close(); thread-safe. */
+  CisHostState *state;
+  Quarantine *quarantine;
+} CisStoreQuarantine;
+typedef CisStageClass CisStoreQuarantineClass;
+
+GType cis_store_quarantine_get_type (void);
+G_DEFINE_TYPE (CisStoreQuarantine, cis_store_quarantine, CIS_TYPE_STAGE)
+
+static gboolean
+cis_store_quarantine_open (CisPart *part, GCancellable *cancellable, GError **error)
+{
+  CisStoreQuarantine *self = (CisStoreQuarantine *) part;
+
+  self->state = cis_host_state_open (self->state_path, error);
+  self->quarantine = self->state != NULL ? quarantine_open (self->state_path, part, error) : NULL;
+  return self->quarantine != NULL && (self->dry_run || quarantine_recover (self->quarantine, error));
+}
+
+static CisOutcome *
+cis_store_quarantine_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
+{
+  CisStoreQuarantine *self = (CisStoreQuarantine *) stage;
+  CisEpisode *episode = CIS_EPISODE (item);
+  CisOutcome *outcome = cis_item_get_outcome (item);
+  CisFinding *finding = outcome != NULL ? cis_outcome_get_finding (outcome) : NULL;
+  g_autofree char *target = NULL;
+  GError *error = NULL;
+
+  if (finding == NULL)
+    return cis_outcome_failed (
+        g_error_new (CIS_ERROR, CIS_ERROR_INVALID,
+                     "%s was not rejected for any reason, so it is not put into quarantine: run "
+                     "this stage with when=rejected",
+                     cis_episode_get_name (episode)));
+  if (self->dry_run)
+    {
+      cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_MESSAGE, NULL,
+                    "%s would go into quarantine, but for dry-run", cis_episode_get_name (episode));
+      return cis_outcome_passed ();
+    }
+  target = quarantine_put (self->quarantine, episode, finding, &error);
+  if (target == NULL)
+    return cis_outcome_failed (error);
+  cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_MESSAGE, MESSAGE_QUARANTINED, "%s is in quarantine/%s",
+                cis_episode_get_name (episode), target);
+  /* Garbage now, which scan would sweep too. */
+  if (!cis_host_state_drop_archive (self->state, cis_episode_get_name (episode), &error))
+    {
+      cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_WARNING, NULL, "%s", error->message);
+      g_clear_error (&error);
+    }
+    return cis_outcome_passed ();
+}
+
+/* ---- keep-days */
+
+static gboolean
+expire (CisStoreQuarantine *self, const char *id, gint64 now, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (QuarantineEntry) entry = quarantine_load (self->quarantine, id, NULL);
+  g_autofree char *since = NULL;
+
+  if (entry == NULL || entry->time < 0 || now - entry->time < self->keep_days * DAY)
+    return TRUE;
+  if (!quarantine_remove (self->quarantine, entry, "expire", cancellable, error))
+    return FALSE;
+  since = cis_time_to_string (entry->time);
+  cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, MESSAGE_REMOVED,
+                "Removed quarantine/%s: it was there since %s, and keep-days is %d", id, since,
+                self->keep_days);
+  return TRUE;
+}
+
+static gint64
+cis_store_quarantine_maintain (CisPart *part, GCancellable *cancellable, GError **error)
+{
+  CisStoreQuarantine *self = (CisStoreQuarantine *) part;
+  g_autoptr (GPtrArray) ids = NULL;
+  gint64 now = g_get_real_time ();
+
+  if (self->dry_run)
+    return 0;
+  if (!quarantine_sweep (self->quarantine, cancellable, error))
+    return -1;
+  if (self->keep_days == 0)
+    return 0;
+  ids = quarantine_list (self->quarantine, FALSE, error);
+  for (guint i = 0; ids != NULL && i < ids->len; i++)
+    {
+      const char *id = g_ptr_array_index (ids, i);
+      g_autoptr (GError) cause = NULL;
+
+      if (g_cancellable_set_error_if_cancelled (cancellable, error))
+        return -1;
+      if (!expire (self, id, now, cancellable, &cause) && !g_error_matches (cause, CIS_ERROR, CIS_ERROR_GONE))
+        cis_part_log (part, NULL, G_LOG_LEVEL_WARNING, NULL, "Cannot remove quarantine/%s: %s", id,
+                      cause->message);
+    }
+  return ids != NULL ? self->cleanup_interval : -1;
+}
+
+static void
+cis_store_quarantine_close (CisPart *part)
+{
+  CisStoreQuarantine *self = (CisStoreQuarantine *) part;
+
+  g_clear_pointer (&self->quarantine, quarantine_free);
+  g_clear_object (&self->state);
+}
+
+static void
+cis_store_quarantine_class_init (CisStoreQuarantineClass *klass)
+{
+  CisPartClass *part_class = CIS_PART_CLASS (klass);
+
+  part_class->open = cis_store_quarantine_open;
+  part_class->close = cis_store_quarantine_close;
+  part_class->maintain = cis_store_quarantine_maintain;
+  klass->item_type = CIS_TYPE_EPISODE;
+  klass->when = CIS_WHEN_REJECTED;
+  klass->process = cis_store_quarantine_process;
+
+  cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisStoreQuarantine, state_path),
+                             g_param_spec_string ("state", NULL,
+                                                  "The host's state folder, with episodes/ in it.",
+                                                  "${STATE_DIRECTORY}", CIS_PARAM_OPTION));
+  cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisStoreQuarantine, dry_run),
+                             g_param_spec_boolean ("dry-run", NULL,
+                                                   "Whether to tell only what would be put into quarantine.",
+                                                   FALSE, CIS_PARAM_OPTION));
+  cis_part_class_add_option (
+      part_class, G_STRUCT_OFFSET (CisStoreQuarantine, keep_days),
+      g_param_spec_int ("keep-days", NULL,
+                        "After how many days an episode in quarantine is removed; 0 for never.", 0, 36500, 30,
+                        CIS_PARAM_OPTION));
+  cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisStoreQuarantine, cleanup_interval),
+                             g_param_spec_int64 ("cleanup-interval", NULL,
+                                                 "How often to look for episodes that are past keep-days.",
+                                                 1000, G_MAXINT64 / 8,
+                                                 G_GINT64_CONSTANT (60) * 60 * G_USEC_PER_SEC,
+                                                 CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+}
+
+static void
+cis_store_quarantine_init (CisStoreQuarantine *self)
+{
+}
+
+CIS_PLUGIN ("store/quarantine", "Puts an episode that was rejected aside, with the reason and its remedy.",
+            CisStoreQuarantine, cis_store_quarantine, CisStage)

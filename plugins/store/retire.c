@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* store/retire: moves an episode to shipped/ once a receipt for exactly these bytes is on disk and the tree
+ * is still the one that was packed. This is the only way out of episodes/ but the quarantine.
+ *
+ * What was shipped `keep-days` ago is removed. The age counts from the receipt's received_at, never from an
+ * mtime, and the receipt goes last: what has none is not removed. So receipts/ is what a pass goes through,
+ * and it knows when the oldest receipt becomes due: until then a pass reads nothing at all, be there 100,000
+ * of them. */
+
+#include "cis490.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sys/stat.h>
+
+#define MESSAGE_RETIRED "0d0b0c7a8fb94c0ea1b2b6a4b6f7c5d2"
+#define MESSAGE_REMOVED "b8b1c5f23a4f4e4b9e6b2f0a8d1c7e35"
+#define DAY             (G_GINT64_CONSTANT (24) * 60 * 60 * G_USEC_PER_SEC)
+
+typedef DIR Dir;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Dir, closedir)
+
+typedef struct
+{
+  CisStage parent;
+
+  /* Options: immutable. */
+  char *state_path;
+  int keep_days;
+  gint64 cleanup_interval;
+
+  CisHostState *state; /* from open() to close(); thread-safe */
+
+  GMutex lock;     /* guards what follows */
+  gint64 next_due; /* when the oldest receipt becomes due, µs since 1970; G_MININT64: not known yet */
+} CisStoreRetire;
+typedef CisStageClass CisStoreRetireClass;
+
+GType cis_store_retire_get_type (void);
+G_DEFINE_TYPE (CisStoreRetire, cis_store_retire, CIS_TYPE_STAGE)
+
+static gboolean
+cis_store_retire_open (CisPart *part, GCancellable *cancellable, GError **error)
+{
+  CisStoreRetire *self = (CisStoreRetire *) part;
+
+  self->next_due = G_MININT64;
+  self->state = cis_host_state_open (self->state_path, error);
+  return self->state != NULL;
+}
+
+/* "name", or "name-2", "name-3", …; full. */
+static char *
+get_suffixed (const char *name, guint n)
+{
+  return n < 2 ? g_strdup (name) : g_strdup_printf ("%s-%u", name, n);
+}
+
+/* When the receipt's episode may go, µs since 1970; G_MAXINT64 where it says no time. */
+static gint64
+get_due (CisStoreRetire *self, JsonObject *receipt)
+{
+  const char *text = cis_json_get_string (receipt, "received_at");
+  g_autoptr (GDateTime) received = text != NULL ? g_date_time_new_from_iso8601 (text, NULL) : NULL;
+
+  if (received == NULL)
+    return G_MAXINT64;
+  return g_date_time_to_unix (received) * G_USEC_PER_SEC + g_date_time_get_microsecond (received) +
+         self->keep_days * DAY;
+}
+
+static CisOutcome *
+reject_changed (CisStoreRetire *self, CisEpisode *episode)
+{
+  const char *name = cis_episode_get_name (episode);
+  g_autofree char *folder = cis_host_state_get_file (self->state, CIS_FOLDER_QUARANTINE, name, NULL);
+  g_autofree char *quoted = g_shell_quote (folder);
+  g_autofree char *state = g_shell_quote (cis_host_state_get_path (self->state));
+  CisFinding *finding = cis_finding_new (
+      "changed-after-shipping", CIS_SEVERITY_ERROR, name,
+      "The episode %s changed after it was packed and shipped: the receiver has it as it was before", name);
+
+  cis_finding_set_detail (finding, "shipped_sha256", cis_episode_get_sha256 (episode));
+  /* The first line shows what changed; the second ships it as an episode of its own. */
+  cis_finding_set_fix (finding,
+                       "find %s -newerct '%s' -ls\n"
+                       "cis490 quarantine release %s --as %s-changed --state %s",
+                       quoted, cis_json_get_string (cis_episode_get_receipt (episode), "received_at"), name,
+                       name, state);
+  return cis_outcome_rejected (finding);
+}
+
+/* Whether the receipt on the disk, the one that outlives us, is for these bytes. */
+static JsonObject *
+load_receipt (CisStoreRetire *self, CisEpisode *episode, GError **error)
+{
+  const char *name = cis_episode_get_name (episode);
+  g_autoptr (GError) cause = NULL;
+  g_autoptr (JsonObject) receipt = cis_host_state_load_receipt (self->state, name, &cause);
+
+  if (receipt == NULL && cause == NULL)
+    g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID,
+                 "There is no receipt for %s on the disk, so it stays in episodes/ and is shipped again",
+                 name);
+  else if (receipt == NULL || !cis_receipt_matches (receipt, episode, NULL, &cause))
+    g_propagate_prefixed_error (error, g_steal_pointer (&cause),
+                                "The receipt for %s on the disk is not for it: ", name);
+  else
+    return g_steal_pointer (&receipt);
+  return NULL;
+}
+
+/* Renames the episode to a name in shipped/ that is free, and returns that; full. */
+static char *
+move_to_shipped (CisStoreRetire *self, const char *name, GError **error)
+{
+  int episodes = cis_host_state_get_fd (self->state, CIS_FOLDER_EPISODES);
+  int shipped = cis_host_state_get_fd (self->state, CIS_FOLDER_SHIPPED);
+
+  for (guint n = 1;; n++)
+    {
+      g_autofree char *target = get_suffixed (name, n);
+      g_autoptr (GError) cause = NULL;
+
+      if (cis_file_publish (episodes, name, shipped, target, &cause))
+        return g_steal_pointer (&target);
+      if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_EXISTS))
+        continue;
+      if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+        g_set_error (error, CIS_ERROR, CIS_ERROR_GONE, "%s is not in episodes/ any more", name);
+      else
+        g_propagate_error (error, g_steal_pointer (&cause));
+      return NULL;
+    }
+}
+
+static CisOutcome *
+cis_store_retire_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
+{
+  CisStoreRetire *self = (CisStoreRetire *) stage;
+  CisEpisode *episode = CIS_EPISODE (item);
+  const char *name = cis_episode_get_name (episode);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) receipt = load_receipt (self, episode, &error);
+  g_autofree char *fingerprint = NULL;
+  g_autofree char *target = NULL;
+
+  if (receipt == NULL)
+    return cis_outcome_failed (g_steal_pointer (&error));
+  fingerprint = cis_fingerprint (cis_host_state_get_fd (self->state, CIS_FOLDER_EPISODES), name, NULL,
+                                 cancellable, &error);
+  if (fingerprint == NULL)
+    return cis_outcome_failed (g_steal_pointer (&error));
+  if (g_strcmp0 (fingerprint, cis_episode_get_fingerprint (episode)) != 0)
+    {
+      cis_episode_set_receipt (episode, receipt);
+      return reject_changed (self, episode);
+    }
+  target = move_to_shipped (self, name, &error);
+  if (target == NULL)
+    return cis_outcome_failed (g_steal_pointer (&error));
+  /* It is home already; what is left in outbox/, scan sweeps. */
+  if (!cis_host_state_drop_archive (self->state, name, &error))
+    cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_WARNING, NULL, "%s", error->message);
+  g_mutex_lock (&self->lock);
+  self->next_due = MIN (self->next_due, get_due (self, receipt));
+  g_mutex_unlock (&self->lock);
+  cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_INFO, MESSAGE_RETIRED,
+                "%s is shipped, and rests in shipped/%s", name, target);
+  return cis_outcome_passed ();
+}
+
+static gboolean
+is_in (CisStoreRetire *self, CisFolder folder, const char *name)
+{
+  struct stat st;
+
+  /* What cannot be looked at counts as there: then nothing is removed. */
+  return fstatat (cis_host_state_get_fd (self->state, folder), name, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+         errno != ENOENT;
+}
+
+/* Removes what was shipped under @name, with its suffixed siblings: the last first, so that a run which is
+ * cut finds the rest. One that has a receipt by its own name is another episode. */
+static gboolean
+remove_shipped (CisStoreRetire *self, const char *name, JsonObject *receipt, GCancellable *cancellable,
+                GError **error)
+{
+  int shipped = cis_host_state_get_fd (self->state, CIS_FOLDER_SHIPPED);
+  guint last = 1;
+
+  for (;; last++)
+    {
+      g_autofree char *next = get_suffixed (name, last + 1);
+      struct stat st;
+
+      if (fstatat (shipped, next, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        continue;
+      if (errno != ENOENT)
+        return cis_error_set_errno (error, errno, "Cannot look at shipped/%s", next);
+      break;
+    }
+  for (guint n = last; n >= 1; n--)
+    {
+      g_autofree char *entry = get_suffixed (name, n);
+      g_autofree char *own = g_strconcat (entry, ".json", NULL);
+
+      if (!is_in (self, CIS_FOLDER_SHIPPED, entry) || (n > 1 && is_in (self, CIS_FOLDER_RECEIPTS, own)))
+        continue;
+      if (!cis_folder_remove (shipped, entry, cancellable, error))
+        return FALSE;
+      cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, MESSAGE_REMOVED,
+                    "Removed shipped/%s: received at %s with sha256 %s, and keep-days is %d", entry,
+                    cis_json_get_string (receipt, "received_at"), cis_json_get_string (receipt, "sha256"),
+                    self->keep_days);
+    }
+  return TRUE;
+}
+
+/* Looks at one receipt, and returns when its episode becomes due; G_MAXINT64 where there is nothing to wait
+ * for. One that is removed is added to @spent. */
+static gint64
+consider (CisStoreRetire *self, const char *file, gint64 now, GPtrArray *spent, GCancellable *cancellable)
+{
+  g_autofree char *name = g_strndup (file, strlen (file) - strlen (".json"));
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) receipt = cis_host_state_load_receipt (self->state, name, &error);
+  gint64 due;
+
+  if (receipt == NULL || g_strcmp0 (cis_json_get_string (receipt, "episode"), name) != 0 ||
+      !cis_hex_is_valid (cis_json_get_string (receipt, "sha256"), 64))
+    {
+      if (error != NULL)
+        cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_WARNING, NULL, "Nothing is removed for it: %s",
+                      error->message);
+      return G_MAXINT64;
+    }
+  due = get_due (self, receipt);
+  if (due > now)
+    return due;
+  /* It still has to be retired, and this is its proof. */
+  if (is_in (self, CIS_FOLDER_EPISODES, name))
+    return now;
+  if (!remove_shipped (self, name, receipt, cancellable, &error))
+    {
+      cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_WARNING, NULL, "Cannot remove shipped/%s: %s", name,
+                    error->message);
+      return now;
+    }
+  g_ptr_array_add (spent, g_strdup (file));
+  return G_MAXINT64;
+}
+
+/* The receipts go once it is certain that their episodes are gone. */
+static gboolean
+remove_receipts (CisStoreRetire *self, GPtrArray *spent, GError **error)
+{
+  if (spent->len > 0 &&
+      !cis_file_sync (cis_host_state_get_fd (self->state, CIS_FOLDER_SHIPPED), "the folder shipped/", error))
+    return FALSE;
+  for (guint i = 0; i < spent->len; i++)
+    if (!cis_file_remove (cis_host_state_get_fd (self->state, CIS_FOLDER_RECEIPTS),
+                          g_ptr_array_index (spent, i), error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+clean_up (CisStoreRetire *self, gint64 now, gint64 *next_due, GCancellable *cancellable, GError **error)
+{
+  int fd = openat (cis_host_state_get_fd (self->state, CIS_FOLDER_RECEIPTS), ".",
+                   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  g_autoptr (Dir) dir = fd >= 0 ? fdopendir (fd) : NULL;
+  g_autoptr (GPtrArray) spent = g_ptr_array_new_with_free_func (g_free);
+  struct dirent *entry;
+
+  if (dir == NULL)
+    {
+      cis_error_set_errno (error, errno, "Cannot list %s/receipts", cis_host_state_get_path (self->state));
+      if (fd >= 0)
+        g_close (fd, NULL);
+      return FALSE;
+    }
+  while ((entry = readdir (dir)) != NULL && !g_cancellable_is_cancelled (cancellable))
+    if (*entry->d_name != '.' && g_str_has_suffix (entry->d_name, ".json"))
+      *next_due = MIN (*next_due, consider (self, entry->d_name, now, spent, cancellable));
+  return remove_receipts (self, spent, error) && !g_cancellable_set_error_if_cancelled (cancellable, error);
+}
+
+static gint64
+cis_store_retire_maintain (CisPart *part, GCancellable *cancellable, GError **error)
+{
+  CisStoreRetire *self = (CisStoreRetire *) part;
+  gint64 now = g_get_real_time ();
+  gint64 next_due = G_MAXINT64;
+  gboolean is_due;
+
+  if (self->keep_days == 0)
+    return 0;
+  g_mutex_lock (&self->lock);
+  is_due = self->next_due <= now;
+  /* What is retired while the pass runs counts for the next one. */
+  if (is_due)
+    self->next_due = G_MAXINT64;
+  g_mutex_unlock (&self->lock);
+  if (!is_due)
+    return self->cleanup_interval;
+
+  if (!clean_up (self, now, &next_due, cancellable, error))
+    {
+      g_mutex_lock (&self->lock);
+      self->next_due = G_MININT64;
+      g_mutex_unlock (&self->lock);
+      return -1;
+    }
+  g_mutex_lock (&self->lock);
+  self->next_due = MIN (self->next_due, next_due);
+  g_mutex_unlock (&self->lock);
+  return self->cleanup_interval;
+}
+
+static void
+cis_store_retire_close (CisPart *part)
+{
+  g_clear_object (&((CisStoreRetire *) part)->state);
+}
+
+static void
+cis_store_retire_finalize (GObject *object)
+{
+  g_mutex_clear (&((CisStoreRetire *) object)->lock);
+  G_OBJECT_CLASS (cis_store_retire_parent_class)->finalize (object);
+}
+
+static void
+cis_store_retire_class_init (CisStoreRetireClass *klass)
+{
+  static const char *const needs[] = { "receipt", NULL };
+  CisPartClass *part_class = CIS_PART_CLASS (klass);
+
+  G_OBJECT_CLASS (klass)->finalize = cis_store_retire_finalize;
+  part_class->open = cis_store_retire_open;
+  part_class->close = cis_store_retire_close;
+  part_class->maintain = cis_store_retire_maintain;
+  klass->item_type = CIS_TYPE_EPISODE;
+  klass->needs = needs;
+  klass->process = cis_store_retire_process;
+
+  cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisStoreRetire, state_path),
+                             g_param_spec_string ("state", NULL,
+                                                  "The host's state folder, with episodes/ in it.",
+                                                  "${STATE_DIRECTORY}", CIS_PARAM_OPTION));
+  cis_part_class_add_option (
+      part_class, G_STRUCT_OFFSET (CisStoreRetire, keep_days),
+      g_param_spec_int ("keep-days", NULL,
+                        "How many days after its receipt a shipped episode is removed; 0 for never.", 0,
+                        36500, 30, CIS_PARAM_OPTION));
+  cis_part_class_add_option (
+      part_class, G_STRUCT_OFFSET (CisStoreRetire, cleanup_interval),
+      g_param_spec_int64 ("cleanup-interval", NULL,
+                          "How often to look for shipped episodes that are past keep-days.", 1000,
+                          G_MAXINT64 / 8, G_GINT64_CONSTANT (60) * 60 * G_USEC_PER_SEC,
+                          CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+}
+
+static void
+cis_store_retire_init (CisStoreRetire *self)
+{
+  g_mutex_init (&self->lock);
+}
+
+CIS_PLUGIN ("store/retire", "Moves an episode to shipped/ once its receipt is on disk.", CisStoreRetire,
+            cis_store_retire, CisStage)

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "answer.h"
+#include "body.h"
+#include "set.h"
+
+G_BEGIN_DECLS
+
+/**
+ * CisExchange: one request's hold on its connection. It belongs to the request, and an item that is dropped
+ * unanswered closes the connection.
+ */
+typedef struct
+{
+  CisSet *set;               /* owned */
+  CisConnection *connection; /* owned */
+  CisBody *body;             /* owned, nullable */
+  gboolean keep_alive;       /* as far as the client is concerned */
+} CisExchange;
+
+/* @connection: full. */
+CisExchange *cis_exchange_new (CisSet *set, CisConnection *connection);
+/* Gives the connection back. */
+void cis_exchange_end (CisExchange *self, CisAfter after);
+/* Answers, waiting for the peer for at most @timeout µs, and ends. @keep: the connection stands at the end of
+ * the request's body. */
+void cis_exchange_answer (CisExchange *self, const CisAnswer *answer, gboolean keep, gboolean without_body,
+                          gint64 timeout);
+/* @self: full. */
+void cis_exchange_attach (CisExchange *self, CisRequest *request);
+/* %NULL where the request did not come from here, or is answered; full. */
+CisExchange *cis_exchange_detach (CisRequest *request);
+
+G_END_DECLS

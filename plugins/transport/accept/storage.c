@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "storage.h"
+
+#include <sys/statvfs.h>
+
+/* Tells people that the storage is full, once, and when it is over. */
+static void
+watch_storage (CisStorage *self, guint64 available)
+{
+  CisFinding *finding;
+
+  if (self->full == (available < self->free_space))
+    return;
+  self->full = !self->full;
+  if (!self->full)
+    {
+      cis_part_clear (self->part, "storage-full", self->directory);
+      return;
+    }
+  finding = cis_finding_new ("storage-full", CIS_SEVERITY_ERROR, self->directory,
+                             "Only %" G_GUINT64_FORMAT " bytes are left at %s, so that no archive is taken",
+                             available, self->directory);
+  cis_finding_set_fix (finding,
+                       "df -h %s\n"
+                       "# free space there, or enlarge it; hosts deliver by themselves once there is room",
+                       self->directory);
+  cis_part_raise (self->part, finding);
+}
+
+CisFinding *
+cis_storage_check (CisStorage *self, guint64 promised, guint64 size)
+{
+  struct statvfs fs;
+  guint64 available;
+  CisFinding *finding;
+
+  /* A folder that cannot be asked is the store's to complain about, in better words. */
+  if (statvfs (self->directory, &fs) != 0)
+    return NULL;
+  available = (guint64) fs.f_bavail * fs.f_frsize;
+  watch_storage (self, available);
+  if (available >= self->free_space && available - self->free_space >= promised &&
+      available - self->free_space - promised >= size)
+    return NULL;
+  finding = cis_finding_new ("storage-full", CIS_SEVERITY_ERROR, "storage",
+                             "The receiver has no room for %" G_GUINT64_FORMAT " bytes", size);
+  cis_finding_set_fix (finding,
+                       "# on the receiver; hosts deliver by themselves once there is room:\n"
+                       "df -h %s",
+                       self->directory);
+  return finding;
+}

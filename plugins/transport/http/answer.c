@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The one table of what an answer means to an episode.
+ *
+ * Only what our own receiver says of an episode can reject it. Whatever a proxy, a captive portal or a wrong
+ * address answers says something of the set-up, and the episodes wait until that is mended. */
+
+#include "answer.h"
+
+void
+cis_answer_clear (CisAnswer *answer)
+{
+  g_clear_pointer (&answer->content_type, g_free);
+  g_clear_pointer (&answer->body, g_bytes_unref);
+  g_clear_pointer (&answer->failure, g_free);
+  g_clear_pointer (&answer->fault, g_free);
+}
+
+void
+cis_judgement_clear (CisJudgement *judgement)
+{
+  g_clear_pointer (&judgement->outcome, cis_outcome_unref);
+  g_clear_pointer (&judgement->receipt, json_object_unref);
+}
+
+static JsonObject *
+parse_body (const CisAnswer *answer, GError **error)
+{
+  if (answer->body == NULL)
+    {
+      g_set_error_literal (error, CIS_ERROR, CIS_ERROR_INVALID, "it has no body, or one far too long");
+      return NULL;
+    }
+  return cis_json_parse (g_bytes_get_data (answer->body, NULL), g_bytes_get_size (answer->body), error);
+}
+
+static gboolean
+is_kebab (const char *id)
+{
+  return *id != '\0' && strspn (id, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen (id);
+}
+
+/* The finding that a receiver of ours sends, or NULL; full. */
+static CisFinding *
+parse_finding (const CisAnswer *answer, const char *subject)
+{
+  g_autoptr (JsonObject) problem = NULL;
+  g_autoptr (CisFinding) finding = NULL;
+
+  if (answer->content_type == NULL ||
+      g_ascii_strcasecmp (answer->content_type, "application/problem+json") != 0)
+    return NULL;
+  problem = parse_body (answer, NULL);
+  finding = problem != NULL ? cis_finding_from_problem (problem, subject) : NULL;
+  return finding != NULL && is_kebab (cis_finding_get_id (finding)) ? g_steal_pointer (&finding) : NULL;
+}
+
+static gint64
+retry_after (const CisAnswer *answer)
+{
+  return CLAMP (answer->retry_after, 0, CIS_RETRY_AFTER_MAX);
+}
+
+static CisOutcome *
+defer_stage (const CisAnswer *answer, CisFinding *finding)
+{
+  return cis_outcome_deferred (CIS_SCOPE_STAGE, retry_after (answer), finding);
+}
+
+static gboolean
+is_set (const char *option)
+{
+  return option != NULL && *option != '\0';
+}
+
+/* Shows whose certificate the receiver has, and what is wrong with it. */
+static void
+set_trust_fix (CisFinding *finding, const CisPeer *peer)
+{
+  g_autoptr (GUri) uri = g_uri_parse (peer->url, G_URI_FLAGS_NONE, NULL);
+  const char *host = uri != NULL ? g_uri_get_host (uri) : NULL;
+  int port = uri != NULL && g_uri_get_port (uri) > 0 ? g_uri_get_port (uri) : 443;
+  gboolean own = is_set (peer->ca_file);
+
+  cis_finding_set_fix (
+      finding,
+      "# is ca-file= in cis490.ini the authority that signed the receiver's certificate (now: %s),\n"
+      "# and the name in receiver-url= the one in that certificate?\n"
+      "openssl s_client -connect %s:%d -servername %s%s%s </dev/null",
+      own ? peer->ca_file : "the system's authorities", host != NULL ? host : "RECEIVER", port,
+      host != NULL ? host : "RECEIVER", own ? " -CAfile " : "", own ? peer->ca_file : "");
+}
+
+/* Shows our own certificate. @who: of the proxies, says so by what came. */
+static void
+set_certificate_fix (CisFinding *finding, const CisPeer *peer, const char *who)
+{
+  gboolean own = is_set (peer->certificate_file);
+
+  cis_finding_set_fix (finding,
+                       "# %s a client certificate that is missing, expired or of another authority\n"
+                       "# (now: %s)\n"
+                       "openssl x509 -noout -subject -issuer -dates -in %s",
+                       who,
+                       own ? peer->certificate_file
+                           : "none: set certificate-file= and key-file= in cis490.ini",
+                       own ? peer->certificate_file : "CERTIFICATE-FILE");
+}
+
+static CisFinding *
+unreachable (const CisAnswer *answer, const CisPeer *peer)
+{
+  const char *failure = answer->failure != NULL ? answer->failure : "the connection was cut";
+  CisFinding *finding;
+
+  if (answer->cut_new)
+    {
+      finding = cis_finding_new ("receiver-unreachable", CIS_SEVERITY_ERROR, peer->url,
+                                 "No answer from %s: it cut the connection%s%s%s.", peer->url,
+                                 answer->fault != NULL ? ", and " : " (",
+                                 answer->fault != NULL ? answer->fault : failure,
+                                 answer->fault != NULL ? "" : "); perhaps it does not take our certificate");
+      set_certificate_fix (finding, peer, "Caddy hangs up on");
+      return finding;
+    }
+  finding = cis_finding_new ("receiver-unreachable", CIS_SEVERITY_ERROR, peer->url, "No answer from %s: %s.",
+                             peer->url, failure);
+  if (answer->untrusted)
+    set_trust_fix (finding, peer);
+  else
+    cis_finding_set_fix (finding,
+                         "# is receiver-url= in cis490.ini right? And on the receiver, does it run:\n"
+                         "systemctl status cis490-receiver nginx caddy\n"
+                         "# then, here:\n"
+                         "cis490 ping");
+  return finding;
+}
+
+static CisFinding *
+busy (const CisAnswer *answer, const CisPeer *peer)
+{
+  CisFinding *finding =
+      cis_finding_new ("receiver-busy", CIS_SEVERITY_WARNING, peer->url,
+                       "%s answers %u and wants to be asked later.", peer->url, answer->status);
+
+  cis_finding_set_fix (finding, "# on the receiver, where this lasts:\n"
+                                "systemctl status cis490-receiver nginx caddy");
+  return finding;
+}
+
+static CisFinding *
+refused_token (const CisPeer *peer, const char *said)
+{
+  CisFinding *finding = cis_finding_new ("receiver-refused-token", CIS_SEVERITY_ERROR, peer->url,
+                                         "%s does not take our token: %s", peer->url, said);
+
+  cis_finding_set_fix (finding,
+                       "# on the receiver; add the line that it prints to tokens-file:\n"
+                       "cis490 token new %s\n"
+                       "# and here the token that it prints, then Ctrl-D:\n"
+                       "install -o %s -m 600 /dev/stdin %s",
+                       peer->host, g_get_user_name (),
+                       peer->token_file != NULL ? peer->token_file : "TOKEN-FILE");
+  return finding;
+}
+
+static CisFinding *
+refused_host (const CisPeer *peer, const char *said)
+{
+  CisFinding *finding =
+      cis_finding_new ("receiver-refused-host", CIS_SEVERITY_ERROR, peer->url,
+                       "%s does not let our credentials write as host %s: %s", peer->url, peer->host, said);
+
+  cis_finding_set_fix (
+      finding,
+      "# either host-id= in cis490.ini (now: %s) is not the host that the token was made for,\n"
+      "# or this host needs a token of its own: on the receiver, add the line that it prints to tokens-file\n"
+      "cis490 token new %s\n"
+      "# and here the token that it prints, then Ctrl-D:\n"
+      "install -o %s -m 600 /dev/stdin %s",
+      peer->host, peer->host, g_get_user_name (), peer->token_file != NULL ? peer->token_file : "TOKEN-FILE");
+  return finding;
+}
+
+static CisFinding *
+not_found (const CisPeer *peer, const char *said)
+{
+  CisFinding *finding = cis_finding_new ("receiver-not-found", CIS_SEVERITY_ERROR, peer->url,
+                                         "There is no receiver at %s: %s", peer->url, said);
+
+  cis_finding_set_fix (finding,
+                       "# in cis490.ini, the address up to and without /v1 (now: %s):\n"
+                       "receiver-url=https://RECEIVER",
+                       peer->url);
+  return finding;
+}
+
+/* What a proxy of the usual kind means by a status of its own. */
+static void
+set_proxy_fix (CisFinding *finding, guint status, const CisPeer *peer)
+{
+  if (status == 413)
+    cis_finding_set_fix (finding,
+                         "# in the proxy's configuration (nginx), as the receiver has its own limit:\n"
+                         "client_max_body_size 0;");
+  else if (status >= 300 && status < 400)
+    cis_finding_set_fix (finding,
+                         "# redirects are not followed; where does it lead?\n"
+                         "curl -sI %s/v1/ping\n"
+                         "# and put that address into receiver-url= of cis490.ini",
+                         peer->url);
+  else if (status == 400)
+    set_certificate_fix (finding, peer, "nginx says 400 to");
+  else
+    cis_finding_set_fix (finding,
+                         "# is receiver-url= in cis490.ini the receiver's address (now: %s)?\n"
+                         "# its proxy's log says why it refuses",
+                         peer->url);
+}
+
+/* nginx's pages are titled "The SSL certificate error" and "No required SSL certificate was sent". */
+static gboolean
+names_certificate (const CisAnswer *answer)
+{
+  gsize length = 0;
+  const char *page = answer->body != NULL ? g_bytes_get_data (answer->body, &length) : NULL;
+
+  return answer->status == 400 && page != NULL &&
+         g_strstr_len (page, (gssize) length, "SSL certificate") != NULL;
+}
+
+static CisFinding *
+proxy_refused (const CisAnswer *answer, const CisPeer *peer)
+{
+  gboolean certificate = names_certificate (answer);
+  CisFinding *finding =
+      cis_finding_new ("proxy-refused", CIS_SEVERITY_ERROR, peer->url,
+                       "Something in front of the receiver, not the receiver itself, answers %u at %s%s%s%s.",
+                       answer->status, peer->url, certificate ? ": it does not take our certificate" : "",
+                       certificate && answer->fault != NULL ? ", and " : "",
+                       certificate && answer->fault != NULL ? answer->fault : "");
+
+  set_proxy_fix (finding, answer->status, peer);
+  return finding;
+}
+
+/* The set-up is wrong, not the episode. @theirs: nullable; what our receiver says about it. */
+static CisFinding *
+set_up_finding (const CisAnswer *answer, const CisPeer *peer, CisFinding *theirs)
+{
+  g_autofree char *plain = g_strdup_printf ("it answers %u.", answer->status);
+  const char *said = theirs != NULL ? cis_finding_get_summary (theirs) : plain;
+
+  switch (answer->status)
+    {
+    case 401:
+      return refused_token (peer, said);
+    case 403:
+      return refused_host (peer, said);
+    case 404:
+    case 405:
+      return not_found (peer, said);
+    default:
+      return theirs != NULL ? g_object_ref (theirs) : proxy_refused (answer, peer);
+    }
+}
+
+static gboolean
+is_one_of (CisFinding *finding, const char *const *ids)
+{
+  return finding != NULL && g_strv_contains (ids, cis_finding_get_id (finding));
+}
+
+/* Of the statuses that our receiver uses about an episode, those that no later attempt can change. */
+static gboolean
+rejects (guint status, CisFinding *finding)
+{
+  static const char *const set_up[] = { "request-malformed", "length-required", NULL };
+
+  return finding != NULL && !is_one_of (finding, set_up) &&
+         (status == 400 || status == 409 || status == 412 || status == 413 || status == 422);
+}
+
+static void
+judge_refusal (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, const CisPeer *peer,
+               CisJudgement *judgement)
+{
+  static const char *const repack[] = { "digest-mismatch", NULL };
+  static const char *const ask[] = { "upload-offset-mismatch", "in-flight", "body-cut", NULL };
+  const char *name = episode != NULL ? cis_episode_get_name (episode) : peer->url;
+  g_autoptr (CisFinding) finding = parse_finding (answer, name);
+  guint status = answer->status;
+
+  /* A receiver, or a proxy before it, that knows PUT only. */
+  judgement->whole = asked == CIS_ASKED_REST && (status == 405 || status == 501);
+  judgement->repack = is_one_of (finding, repack);
+  judgement->ask = is_one_of (finding, ask);
+  if (judgement->repack || judgement->ask)
+    judgement->outcome =
+        cis_outcome_deferred (CIS_SCOPE_ITEM, retry_after (answer), g_steal_pointer (&finding));
+  else if (episode != NULL && rejects (status, finding))
+    {
+      g_autofree char *text = g_strdup_printf ("%u", status);
+
+      cis_finding_set_detail (finding, "answer_status", text); /* for quarantine_reason.json */
+      judgement->outcome = cis_outcome_rejected (g_steal_pointer (&finding));
+    }
+  else
+    {
+      g_autoptr (CisFinding) theirs = parse_finding (answer, peer->url);
+      gboolean later = status == 408 || status == 425 || status == 429 || status >= 500;
+
+      judgement->outcome =
+          defer_stage (answer,
+                       theirs == NULL && later ? busy (answer, peer) : set_up_finding (answer, peer, theirs));
+    }
+}
+
+/* More than there is to send is no offset: then it is sent whole. */
+static guint64
+get_offset (JsonObject *welcome, CisEpisode *episode)
+{
+  guint64 offset = (guint64) cis_json_get_size (welcome, "offset", 0);
+
+  return offset <= cis_episode_get_size (episode) ? offset : 0;
+}
+
+static void
+judge_acceptance (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, const CisPeer *peer,
+                  CisJudgement *judgement)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) body = parse_body (answer, &error);
+  CisFinding *finding;
+
+  if (body != NULL && asked == CIS_ASKED_PING)
+    return;
+  if (body != NULL && asked == CIS_ASKED_QUESTION &&
+      g_strcmp0 (cis_json_get_string (body, "status"), "welcome") == 0)
+    {
+      judgement->offset = get_offset (body, episode);
+      return;
+    }
+  if (body != NULL && episode != NULL && cis_receipt_matches (body, episode, peer->host, &error))
+    {
+      judgement->receipt = g_steal_pointer (&body);
+      judgement->outcome = cis_outcome_passed ();
+      return;
+    }
+
+  finding = cis_finding_new ("receipt-mismatch", CIS_SEVERITY_ERROR, peer->url,
+                             "%s answers %u, but not as a receiver does: %s.", peer->url, answer->status,
+                             error->message);
+  cis_finding_set_fix (finding, "# nothing was marked as shipped; what answers there?\n"
+                                "cis490 ping");
+  judgement->outcome = defer_stage (answer, finding);
+}
+
+void
+cis_answer_judge (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, const CisPeer *peer,
+                  CisJudgement *judgement)
+{
+  *judgement = (CisJudgement){ NULL };
+  if (answer->status >= 200 && answer->status < 300)
+    judge_acceptance (answer, asked, episode, peer, judgement);
+  else if (answer->status >= 300)
+    judge_refusal (answer, asked, episode, peer, judgement);
+  else
+    {
+      /* Perhaps the body was refused in its middle, which looks alike. */
+      judgement->ask = asked != CIS_ASKED_PING;
+      judgement->outcome = defer_stage (answer, unreachable (answer, peer));
+    }
+}

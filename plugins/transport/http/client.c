@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "client.h"
+
+#include "credentials.h"
+
+#include <gio/gunixinputstream.h>
+#include <gio/gunixsocketaddress.h>
+#include <libsoup/soup.h>
+#include <unistd.h>
+
+#define ANSWER_MAX  (64 * 1024)
+#define REPEAT_MAX  (1024 * 1024)
+#define UNIX_PREFIX "unix:"
+/* As in the IETF's draft on resumable uploads. */
+#define PARTIAL_UPLOAD "application/partial-upload"
+
+struct _CisHttpClient
+{
+  CisPeer peer;
+  gint64 timeout;               /* µs */
+  SoupSession *session;         /* NULL: made for the next request */
+  GTlsCertificate *certificate; /* nullable */
+  char *stamp;                  /* of the files that the session was made from */
+};
+
+gboolean
+cis_http_url_check (const char *url, GError **error)
+{
+  g_autoptr (GError) reason = NULL;
+  g_autoptr (GUri) uri = NULL;
+  const char *scheme;
+
+  if (g_str_has_prefix (url, UNIX_PREFIX "/"))
+    return TRUE;
+  uri = g_uri_parse (url, G_URI_FLAGS_NONE, &reason);
+  scheme = uri != NULL ? g_uri_get_scheme (uri) : "";
+  if (uri != NULL && (g_str_equal (scheme, "http") || g_str_equal (scheme, "https")) &&
+      g_uri_get_host (uri) != NULL && *g_uri_get_host (uri) != '\0' && g_uri_get_query (uri) == NULL &&
+      g_uri_get_fragment (uri) == NULL && g_uri_get_userinfo (uri) == NULL)
+    return TRUE;
+  g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+               "url=%s is no receiver's address%s%s: it looks like https://receiver.example, or unix:/path",
+               url, reason != NULL ? ": " : "", reason != NULL ? reason->message : "");
+  return FALSE;
+}
+
+CisHttpClient *
+cis_http_client_new (const CisPeer *peer, gint64 timeout)
+{
+  CisHttpClient *self = g_new0 (CisHttpClient, 1);
+
+  self->peer = *peer;
+  self->timeout = timeout;
+  return self;
+}
+
+static void
+drop_session (CisHttpClient *self)
+{
+  g_clear_object (&self->session);
+  g_clear_object (&self->certificate);
+  g_clear_pointer (&self->stamp, g_free);
+}
+
+void
+cis_http_client_free (CisHttpClient *self)
+{
+  drop_session (self);
+  g_free (self);
+}
+
+/* Makes the session where there is none, or the certificates changed. */
+static gboolean
+prepare (CisHttpClient *self, GError **error)
+{
+  g_autofree char *stamp = cis_credentials_stamp (&self->peer);
+  g_autoptr (GTlsDatabase) authorities = NULL;
+  g_autoptr (GSocketConnectable) address = NULL;
+
+  if (self->session != NULL && g_strcmp0 (stamp, self->stamp) == 0)
+    return TRUE;
+  drop_session (self);
+  if (!cis_credentials_load (&self->peer, &self->certificate, &authorities, error))
+    return FALSE;
+  if (g_str_has_prefix (self->peer.url, UNIX_PREFIX))
+    address = G_SOCKET_CONNECTABLE (g_unix_socket_address_new (self->peer.url + strlen (UNIX_PREFIX)));
+  /* No main context of our own: libsoup asks for the client's certificate in the thread's default one while
+   * this thread waits for the handshake, so one that was pushed here would never answer. And no idle timer,
+   * which another thread's loop would run: a connection that its server closed is found out when it is used
+   * again. */
+  self->session =
+      soup_session_new_with_options ("remote-connectable", address, "idle-timeout", 0u, "timeout",
+                                     (guint) CLAMP ((self->timeout + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC, 1,
+                                                    G_MAXINT),
+                                     "user-agent", "cis490/" CIS_VERSION, NULL);
+  soup_session_set_proxy_resolver (self->session, NULL);
+  /* No basic authentication, no content coding: what is not asked for cannot surprise. */
+  soup_session_remove_feature_by_type (self->session, SOUP_TYPE_AUTH_MANAGER);
+  soup_session_remove_feature_by_type (self->session, SOUP_TYPE_CONTENT_DECODER);
+  if (authorities != NULL)
+    soup_session_set_tls_database (self->session, authorities);
+  self->stamp = g_steal_pointer (&stamp);
+  return TRUE;
+}
+
+static gboolean
+add_token (SoupMessageHeaders *headers, const CisPeer *peer, GError **error)
+{
+  g_autofree char *token = NULL, *value = NULL;
+
+  if (peer->token_file == NULL || *peer->token_file == '\0')
+    return TRUE;
+  token = cis_credentials_read_token (peer->token_file, error);
+  if (token == NULL)
+    return FALSE;
+  value = g_strconcat ("Bearer ", token, NULL);
+  soup_message_headers_replace (headers, "Authorization", value);
+  return TRUE;
+}
+
+static char *
+make_url (const CisPeer *peer, CisEpisode *episode)
+{
+  gboolean local = g_str_has_prefix (peer->url, UNIX_PREFIX);
+  g_autofree char *base = g_strdup (local ? "http://localhost" : peer->url);
+
+  while (g_str_has_suffix (base, "/"))
+    base[strlen (base) - 1] = '\0';
+  if (episode == NULL)
+    return g_strconcat (base, "/v1/ping", NULL);
+  return g_strconcat (base, "/v1/episodes/", peer->host, "/", cis_episode_get_name (episode), NULL);
+}
+
+static void
+add_claims (SoupMessageHeaders *headers, const CisHttpRequest *request)
+{
+  const char *commit = cis_episode_get_commit (request->episode);
+  g_autofree char *size = g_strdup_printf ("%" G_GUINT64_FORMAT, cis_episode_get_size (request->episode));
+
+  soup_message_headers_replace (headers, "X-Cis490-Sha256", cis_episode_get_sha256 (request->episode));
+  if (commit != NULL)
+    soup_message_headers_replace (headers, "X-Cis490-Code-Commit", commit);
+  if (request->asked != CIS_ASKED_UPLOAD)
+    soup_message_headers_replace (headers, "Upload-Length", size);
+  if (request->asked == CIS_ASKED_REST)
+    {
+      g_autofree char *offset = g_strdup_printf ("%" G_GUINT64_FORMAT, request->offset);
+
+      soup_message_headers_replace (headers, "Upload-Offset", offset);
+      soup_message_headers_replace (headers, "Content-Type", PARTIAL_UPLOAD);
+    }
+}
+
+typedef struct
+{
+  const CisHttpRequest *request;
+  guint64 done;
+  GCancellable *stop;           /* of this request alone */
+  GTlsCertificate *certificate; /* borrowed, nullable */
+  gboolean shook_hands;         /* a TLS connection was made for it */
+} Upload;
+
+/* Should the file's offset not move, there is no body, and the receiver refuses it. */
+static void
+set_body (SoupMessage *message, const CisHttpRequest *request)
+{
+  const gboolean rest = request->asked == CIS_ASKED_REST;
+  g_autoptr (GInputStream) body = NULL;
+
+  if (lseek (request->fd, (off_t) request->offset, SEEK_SET) < 0)
+    return;
+  body = g_unix_input_stream_new (request->fd, FALSE);
+  soup_message_set_request_body (message, rest ? PARTIAL_UPLOAD : "application/zstd", body,
+                                 (gssize) (cis_episode_get_size (request->episode) - request->offset));
+}
+
+/* libsoup sends once more where the kept connection turns out to be closed before any answer, and then
+ * without a body unless it gets one again. */
+static void
+rewind_body (SoupMessage *message, gpointer user_data)
+{
+  Upload *upload = user_data;
+
+  /* Where that much is gone out, it is not the idle connection's end but a cut: there is a better way to go
+   * on. */
+  if (upload->done - upload->request->offset > REPEAT_MAX)
+    {
+      g_cancellable_cancel (upload->stop);
+      return;
+    }
+  upload->done = upload->request->offset;
+  set_body (message, upload->request);
+}
+
+static void
+count_body (SoupMessage *message, guint length, gpointer user_data)
+{
+  Upload *upload = user_data;
+
+  upload->done += length;
+  upload->request->progress (upload->done, upload->request->user_data);
+}
+
+static const char *
+get_method (const CisHttpRequest *request)
+{
+  switch (request->asked)
+    {
+    case CIS_ASKED_UPLOAD:
+      return SOUP_METHOD_PUT;
+    case CIS_ASKED_REST:
+      return "PATCH";
+    default:
+      return SOUP_METHOD_POST;
+    }
+}
+
+/* All of it may be there, and yet not stored: then the rest is nothing. */
+static gboolean
+has_body (const CisHttpRequest *request)
+{
+  return request->asked == CIS_ASKED_UPLOAD ||
+         (request->asked == CIS_ASKED_REST && request->offset < cis_episode_get_size (request->episode));
+}
+
+/* The certificate is set before the handshake, not when the server asks: sessions are resumed per certificate
+ * then. Else a renewed one would not be shown as long as the session of the former lasts. */
+static void
+watch_handshake (SoupMessage *message, GSocketClientEvent event, GIOStream *connection, gpointer user_data)
+{
+  Upload *upload = user_data;
+
+  if (event != G_SOCKET_CLIENT_TLS_HANDSHAKING)
+    return;
+  upload->shook_hands = TRUE;
+  if (upload->certificate != NULL && G_IS_TLS_CONNECTION (connection))
+    g_tls_connection_set_certificate (G_TLS_CONNECTION (connection), upload->certificate);
+}
+
+static SoupMessage *
+make_message (CisHttpClient *self, const CisHttpRequest *request, Upload *upload, GError **error)
+{
+  g_autofree char *url = make_url (&self->peer, request->episode);
+  g_autoptr (SoupMessage) message = soup_message_new (get_method (request), url);
+  SoupMessageHeaders *headers;
+
+  if (message == NULL)
+    {
+      cis_http_url_check (self->peer.url, error);
+      return NULL;
+    }
+  headers = soup_message_get_request_headers (message);
+  if (!add_token (headers, &self->peer, error))
+    return NULL;
+  /* A question may go over a kept connection as it changes nothing; a ping tries a new one, which is what it
+   * is for. */
+  soup_message_set_flags (message, SOUP_MESSAGE_NO_REDIRECT |
+                                       (request->asked == CIS_ASKED_PING ? SOUP_MESSAGE_NEW_CONNECTION
+                                                                         : SOUP_MESSAGE_IDEMPOTENT));
+  soup_message_set_tls_client_certificate (message, self->certificate);
+  g_signal_connect (message, "network-event", G_CALLBACK (watch_handshake), upload);
+  if (request->episode != NULL)
+    add_claims (headers, request);
+  else if (request->commit != NULL)
+    soup_message_headers_replace (headers, "X-Cis490-Code-Commit", request->commit);
+  if (has_body (request))
+    {
+      set_body (message, request);
+      g_signal_connect (message, "restarted", G_CALLBACK (rewind_body), upload);
+      g_signal_connect (message, "wrote-body-data", G_CALLBACK (count_body), upload);
+    }
+  else
+    soup_message_headers_set_content_length (headers, 0);
+  return g_steal_pointer (&message);
+}
+
+/* RFC 9110, 10.2.3: seconds, or a date. */
+static gint64
+parse_retry_after (SoupMessageHeaders *headers)
+{
+  const char *value = soup_message_headers_get_one (headers, "Retry-After");
+  g_autoptr (GDateTime) date = NULL, now = NULL;
+  guint64 seconds;
+
+  if (value == NULL)
+    return 0;
+  if (g_ascii_string_to_unsigned (value, 10, 0, G_MAXUINT32, &seconds, NULL))
+    return MIN ((gint64) seconds * G_USEC_PER_SEC, CIS_RETRY_AFTER_MAX);
+  date = soup_date_time_new_from_http_string (value);
+  now = g_date_time_new_now_utc ();
+  return date != NULL ? CLAMP (g_date_time_difference (date, now), 0, CIS_RETRY_AFTER_MAX) : 0;
+}
+
+/* Reads the answer's body; one that is too long is as good as none, and the connection is not used again. */
+static gboolean
+read_body (CisHttpClient *self, GInputStream *stream, CisAnswer *answer, GCancellable *cancellable,
+           GError **error)
+{
+  g_autofree char *data = g_malloc (ANSWER_MAX + 1);
+  gsize length;
+
+  if (!g_input_stream_read_all (stream, data, ANSWER_MAX + 1, &length, cancellable, error))
+    return FALSE;
+  if (length > ANSWER_MAX)
+    drop_session (self);
+  else
+    answer->body = g_bytes_new_take (g_steal_pointer (&data), length);
+  return g_input_stream_close (stream, cancellable, error);
+}
+
+static gboolean
+receive (CisHttpClient *self, SoupMessage *message, CisAnswer *answer, GCancellable *cancellable,
+         GError **error)
+{
+  g_autoptr (GInputStream) stream = soup_session_send (self->session, message, cancellable, error);
+  SoupMessageHeaders *headers = soup_message_get_response_headers (message);
+
+  if (stream == NULL || !read_body (self, stream, answer, cancellable, error))
+    return FALSE;
+  answer->status = soup_message_get_status (message);
+  answer->content_type = g_strdup (soup_message_headers_get_content_type (headers, NULL));
+  answer->retry_after = parse_retry_after (headers);
+  return TRUE;
+}
+
+static void
+cancel_request (GCancellable *cancellable, gpointer stop)
+{
+  g_cancellable_cancel (stop);
+}
+
+static gboolean
+receive_chained (CisHttpClient *self, SoupMessage *message, CisAnswer *answer, GCancellable *cancellable,
+                 GCancellable *stop, GError **error)
+{
+  gulong chain = cancellable == NULL ? 0
+                                     : g_cancellable_connect (cancellable, G_CALLBACK (cancel_request),
+                                                              g_object_ref (stop), g_object_unref);
+  gboolean received = receive (self, message, answer, stop, error);
+
+  g_cancellable_disconnect (cancellable, chain);
+  return received;
+}
+
+/* It is we who do not take the receiver's certificate. */
+static gboolean
+is_untrusted (const GError *reason)
+{
+  return g_error_matches (reason, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE);
+}
+
+/* In TLS 1.3 a server refuses our certificate only after the handshake; its alert is often lost behind the
+ * end of the connection. */
+static gboolean
+is_cut (const GError *reason)
+{
+  return (reason->domain == G_TLS_ERROR && !is_untrusted (reason)) ||
+         g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED) ||
+         g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE);
+}
+
+gboolean
+cis_http_client_send (CisHttpClient *self, const CisHttpRequest *request, CisAnswer *answer,
+                      GCancellable *cancellable, GError **error)
+{
+  g_autoptr (GCancellable) stop = g_cancellable_new ();
+  Upload upload = { .request = request, .done = request->offset, .stop = stop };
+  g_autoptr (GError) reason = NULL;
+  g_autoptr (SoupMessage) message = NULL;
+  g_autofree char *fault = NULL;
+
+  *answer = (CisAnswer){ 0 };
+  if (!prepare (self, error))
+    return FALSE;
+  upload.certificate = self->certificate;
+  message = make_message (self, request, &upload, error);
+  if (message == NULL)
+    return FALSE;
+  if (receive_chained (self, message, answer, cancellable, stop, &reason))
+    {
+      answer->fault = answer->status == 400 ? cis_credentials_fault (self->certificate, &self->peer) : NULL;
+      return TRUE;
+    }
+
+  fault = cis_credentials_fault (self->certificate, &self->peer);
+  drop_session (self);
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return FALSE;
+  cis_answer_clear (answer);
+  if (g_cancellable_is_cancelled (stop))
+    *answer = (CisAnswer){ .failure = g_strdup ("the connection was cut") };
+  else
+    *answer = (CisAnswer){ .failure = g_strdup (reason->message),
+                           .untrusted = is_untrusted (reason),
+                           .cut_new = upload.shook_hands && is_cut (reason),
+                           .fault = g_steal_pointer (&fault) };
+  return TRUE;
+}

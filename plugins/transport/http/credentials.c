@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "credentials.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gnutls/gnutls.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TOKEN_MAX 4096
+
+G_DEFINE_QUARK (cis - credentials - error - quark, cis_credentials_error)
+
+static gboolean
+is_set (const char *option)
+{
+  return option != NULL && *option != '\0';
+}
+
+/* What tells that a file was replaced or rewritten. */
+static void
+append_stamp (GString *stamp, const char *file)
+{
+  struct stat info;
+
+  if (is_set (file) && stat (file, &info) == 0)
+    g_string_append_printf (stamp, "%" G_GUINT64_FORMAT " %" G_GINT64_FORMAT ".%09ld;", (guint64) info.st_ino,
+                            (gint64) info.st_ctim.tv_sec, info.st_ctim.tv_nsec);
+  else
+    g_string_append_c (stamp, ';');
+}
+
+char *
+cis_credentials_stamp (const CisPeer *peer)
+{
+  GString *stamp = g_string_new (NULL);
+
+  append_stamp (stamp, peer->certificate_file);
+  append_stamp (stamp, peer->key_file);
+  append_stamp (stamp, peer->ca_file);
+  return g_string_free (stamp, FALSE);
+}
+
+/* Returns FALSE. */
+static gboolean
+set_certificate_error (GError **error, const char *file, GError *reason)
+{
+  g_autoptr (GError) owned = reason;
+
+  g_set_error (error, CIS_CREDENTIALS_ERROR, CIS_CREDENTIALS_ERROR_CERTIFICATE, "the certificate %s: %s",
+               file, owned->message);
+  return FALSE;
+}
+
+/* GLib pairs whatever it is given, and the receiver would only hang up. */
+static gboolean
+check_pair (const CisPeer *peer, GError **error)
+{
+  gnutls_certificate_credentials_t pair;
+  int result = gnutls_certificate_allocate_credentials (&pair);
+
+  if (result < 0)
+    return TRUE;
+  result = gnutls_certificate_set_x509_key_file (pair, peer->certificate_file, peer->key_file,
+                                                 GNUTLS_X509_FMT_PEM);
+  gnutls_certificate_free_credentials (pair);
+  if (result != GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
+    return TRUE;
+  g_set_error (error, CIS_CREDENTIALS_ERROR, CIS_CREDENTIALS_ERROR_CERTIFICATE,
+               "the certificate %s: the key in %s is that of another certificate", peer->certificate_file,
+               peer->key_file);
+  return FALSE;
+}
+
+char *
+cis_credentials_fault (GTlsCertificate *certificate, const CisPeer *peer)
+{
+  g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+  g_autoptr (GDateTime) begins = NULL, ends = NULL;
+  g_autofree char *date = NULL;
+
+  if (certificate == NULL)
+    return is_set (peer->certificate_file) ? NULL : g_strdup ("we have none: certificate-file= is not set");
+  begins = g_tls_certificate_get_not_valid_before (certificate);
+  ends = g_tls_certificate_get_not_valid_after (certificate);
+  if (ends != NULL && g_date_time_compare (now, ends) > 0)
+    {
+      date = g_date_time_format_iso8601 (ends);
+      return g_strdup_printf ("%s expired at %s", peer->certificate_file, date);
+    }
+  if (begins == NULL || g_date_time_compare (now, begins) >= 0)
+    return NULL;
+  date = g_date_time_format_iso8601 (begins);
+  return g_strdup_printf ("%s is not valid before %s", peer->certificate_file, date);
+}
+
+gboolean
+cis_credentials_load (const CisPeer *peer, GTlsCertificate **certificate, GTlsDatabase **authorities,
+                      GError **error)
+{
+  GError *reason = NULL;
+
+  if (is_set (peer->certificate_file))
+    {
+      *certificate = is_set (peer->key_file)
+                         ? g_tls_certificate_new_from_files (peer->certificate_file, peer->key_file, &reason)
+                         : g_tls_certificate_new_from_file (peer->certificate_file, &reason);
+      if (*certificate == NULL)
+        return set_certificate_error (error, peer->certificate_file, reason);
+      if (is_set (peer->key_file) && !check_pair (peer, error))
+        {
+          g_clear_object (certificate);
+          return FALSE;
+        }
+    }
+  if (is_set (peer->ca_file))
+    {
+      /* GnuTLS wants it absolute. */
+      g_autofree char *path = g_canonicalize_filename (peer->ca_file, NULL);
+
+      *authorities = g_tls_file_database_new (path, &reason);
+      if (*authorities == NULL)
+        return set_certificate_error (error, path, reason);
+    }
+  return TRUE;
+}
+
+/* At most TOKEN_MAX bytes of a regular file; a symlink is followed, as secrets are often mounted as one. */
+static gssize
+read_secret (const char *file, char *buffer, GError **error)
+{
+  int fd = open (file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  gssize length = -1;
+  struct stat info;
+
+  if (fd >= 0 && fstat (fd, &info) == 0 && !S_ISREG (info.st_mode))
+    errno = EINVAL;
+  else if (fd >= 0)
+    length = read (fd, buffer, TOKEN_MAX);
+  if (length < 0)
+    g_set_error (error, CIS_CREDENTIALS_ERROR, CIS_CREDENTIALS_ERROR_TOKEN, "the token in %s: %s", file,
+                 g_strerror (errno));
+  if (fd >= 0)
+    close (fd);
+  return length;
+}
+
+char *
+cis_credentials_read_token (const char *file, GError **error)
+{
+  char buffer[TOKEN_MAX];
+  gssize length = read_secret (file, buffer, error);
+  g_autofree char *token = NULL;
+  gboolean valid;
+
+  if (length < 0)
+    return NULL;
+  token = g_strchomp (g_strndup (buffer, (gsize) length));
+  valid = length < TOKEN_MAX && *token != '\0';
+  for (const char *c = token; *c != '\0'; c++)
+    valid = valid && g_ascii_isgraph (*c);
+  if (valid)
+    return g_steal_pointer (&token);
+  g_set_error (error, CIS_CREDENTIALS_ERROR, CIS_CREDENTIALS_ERROR_TOKEN,
+               "the token in %s: the file does not hold just one token on one line", file);
+  return NULL;
+}
+
+static void
+set_token_fix (CisFinding *finding, const CisPeer *peer)
+{
+  const char *user = g_get_user_name ();
+
+  if (access (peer->token_file, F_OK) == 0)
+    cis_finding_set_fix (finding,
+                         "chown %s %s && chmod 600 %s\n"
+                         "# and it has to hold one token on one line; on the receiver, a new one:\n"
+                         "cis490 token new %s",
+                         user, peer->token_file, peer->token_file, peer->host);
+  else
+    cis_finding_set_fix (finding,
+                         "# on the receiver, for a token:\n"
+                         "cis490 token new %s\n"
+                         "# and here the token that it prints, then Ctrl-D:\n"
+                         "install -o %s -m 600 /dev/stdin %s",
+                         peer->host, user, peer->token_file);
+}
+
+CisFinding *
+cis_credentials_finding (const CisPeer *peer, const GError *error)
+{
+  gboolean token = error->code == CIS_CREDENTIALS_ERROR_TOKEN;
+  const char *certificate = is_set (peer->certificate_file) ? peer->certificate_file : peer->ca_file;
+  CisFinding *finding =
+      cis_finding_new (token ? "token-unreadable" : "certificate-unreadable", CIS_SEVERITY_ERROR,
+                       token ? peer->token_file : certificate, "Cannot use %s.", error->message);
+
+  if (token)
+    set_token_fix (finding, peer);
+  else
+    cis_finding_set_fix (
+        finding,
+        "# certificate-file=, key-file= and ca-file= of cis490.ini have to be PEM, and readable by %s;\n"
+        "# they are read again with each connection\n"
+        "ls -l %s %s %s",
+        g_get_user_name (), is_set (peer->certificate_file) ? peer->certificate_file : "",
+        is_set (peer->key_file) ? peer->key_file : "", is_set (peer->ca_file) ? peer->ca_file : "");
+  return finding;
+}

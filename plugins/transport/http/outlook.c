@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "outlook.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define META_MAX      (1024 * 1024)
+#define COMMIT_LENGTH 40
+
+static char *
+read_commit (int episodes_fd, const char *name)
+{
+  g_autofree char *path = g_build_filename (name, "meta.json", NULL);
+  g_autoptr (GBytes) bytes = cis_file_read (episodes_fd, path, META_MAX, NULL);
+  g_autoptr (JsonObject) meta =
+      bytes != NULL ? cis_json_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), NULL) : NULL;
+  JsonNode *version = meta != NULL ? json_object_get_member (meta, "code_version") : NULL;
+  const char *commit = version != NULL && JSON_NODE_HOLDS_OBJECT (version)
+                           ? cis_json_get_string (json_node_get_object (version), "commit")
+                           : NULL;
+
+  return commit != NULL && cis_hex_is_valid (commit, COMMIT_LENGTH) ? g_strdup (commit) : NULL;
+}
+
+typedef struct
+{
+  char *name;
+  gint64 time; /* ns, of the last change */
+} Entry;
+
+static void
+entry_clear (gpointer data)
+{
+  g_free (((Entry *) data)->name);
+}
+
+static int
+compare_entries (gconstpointer a, gconstpointer b)
+{
+  const Entry *first = a, *second = b;
+
+  return first->time > second->time ? -1 : first->time < second->time;
+}
+
+/* The newest first. */
+static GArray *
+list_entries (int episodes_fd)
+{
+  GArray *entries = g_array_new (FALSE, FALSE, sizeof (Entry));
+  int fd = openat (episodes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *folder = fd >= 0 ? fdopendir (fd) : NULL;
+  struct dirent *entry;
+  struct stat info;
+
+  g_array_set_clear_func (entries, entry_clear);
+  if (folder == NULL)
+    {
+      if (fd >= 0)
+        g_close (fd, NULL);
+      return entries;
+    }
+  while ((entry = readdir (folder)) != NULL)
+    if (entry->d_name[0] != '.' && fstatat (fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISDIR (info.st_mode))
+      {
+        Entry one = { g_strdup (entry->d_name),
+                      (gint64) info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec };
+
+        g_array_append_val (entries, one);
+      }
+  closedir (folder);
+  g_array_sort (entries, compare_entries);
+  return entries;
+}
+
+guint
+cis_outlook_look (int episodes_fd, char **commit)
+{
+  /* Behind so many without a stamp there will be none with one. */
+  const guint most = 100;
+  g_autoptr (GArray) entries = list_entries (episodes_fd);
+
+  *commit = NULL;
+  for (guint i = 0; i < MIN (entries->len, most) && *commit == NULL; i++)
+    *commit = read_commit (episodes_fd, g_array_index (entries, Entry, i).name);
+  return entries->len;
+}
+
+static gint64
+get_number (JsonObject *answer, const char *member)
+{
+  const char *text = cis_json_get_string (answer, member);
+  guint64 number;
+
+  return text != NULL && g_ascii_string_to_unsigned (text, 10, 0, G_MAXINT64, &number, NULL) ? (gint64) number
+                                                                                             : -1;
+}
+
+/* One figure and a unit, as more would be a lie; full */
+static char *
+describe_seconds (gint64 seconds)
+{
+  if (seconds < 2 * 60 * 60)
+    return g_strdup_printf ("~%" G_GINT64_FORMAT " min", MAX (seconds / 60, 1));
+  if (seconds < 2 * 24 * 60 * 60)
+    return g_strdup_printf ("~%" G_GINT64_FORMAT " h", seconds / (60 * 60));
+  return g_strdup_printf ("~%" G_GINT64_FORMAT " d", seconds / (24 * 60 * 60));
+}
+
+char *
+cis_outlook_describe (JsonObject *answer)
+{
+  const char *window = cis_json_get_string (answer, "window");
+  const char *source = cis_json_get_string (answer, "source");
+  const char *grant = cis_json_get_string (answer, "grant");
+  gint64 seconds = get_number (answer, "leaves_in_seconds");
+  GString *text;
+
+  if (window == NULL)
+    return cis_json_get_string (answer, "gate") != NULL ? g_strdup ("its version gate is off") : NULL;
+  text = g_string_new (NULL);
+  if (g_str_equal (window, "in"))
+    g_string_append_printf (text, "commit %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT,
+                            get_number (answer, "position"), get_number (answer, "size"));
+  else
+    g_string_append (text, g_str_equal (window, "out") ? "the commit is not in the window"
+                                                       : "whether the commit is in the window is not known");
+  if (seconds >= 0)
+    {
+      g_autofree char *time = describe_seconds (seconds);
+
+      g_string_append_printf (text, ", leaves in %s", time);
+    }
+  if (grant != NULL)
+    g_string_append_printf (text, ", admitted by the grant %s", grant);
+  if (source != NULL)
+    g_string_append_printf (text, ", source %s", source);
+  return g_string_free (text, FALSE);
+}
+
+CisFinding *
+cis_outlook_find (JsonObject *answer, const char *url, const char *commit, guint n_waiting, gint64 warning)
+{
+  gint64 seconds = get_number (answer, "leaves_in_seconds");
+  gboolean is_out = g_strcmp0 (cis_json_get_string (answer, "window"), "out") == 0;
+  g_autofree char *time = seconds >= 0 ? describe_seconds (seconds) : NULL;
+  g_autofree char *waiting = g_strdup_printf ("%u episode%s wait%s", n_waiting, n_waiting == 1 ? "" : "s",
+                                              n_waiting == 1 ? "s" : "");
+  CisFinding *finding;
+
+  if (cis_json_get_string (answer, "grant") != NULL)
+    return NULL;
+  if (is_out)
+    finding =
+        cis_finding_new ("commit-leaves-window", CIS_SEVERITY_WARNING, url,
+                         "The commit %.12s is not in the receiver's window any more; %s.", commit, waiting);
+  else if (seconds >= 0 && seconds <= warning / G_USEC_PER_SEC)
+    finding =
+        cis_finding_new ("commit-leaves-window", CIS_SEVERITY_WARNING, url,
+                         "The commit %.12s leaves the receiver's window in %s; %s.", commit, time, waiting);
+  else
+    return NULL;
+  cis_finding_set_fix (finding,
+                       "# what waits has to arrive before that; and new episodes need newer code:\n"
+                       "git -C /opt/cis490 pull --ff-only && sudo ninja -C /opt/cis490/build install && "
+                       "sudo systemctl restart cis490-shipper");
+  cis_finding_set_detail (finding, "your_commit", commit);
+  return finding;
+}

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A small job for a receiver and one for a shipper, through every step there is: begun, broken off, and drained."""
+
+import os
+import random
+import time
+
+from checker import Client, check_host, check_index, check_quiet, check_store, find, show, wait_until
+from tracer import WORKER, threads
+
+DRAIN = 20  # s: how long the rest of a job may take
+
+
+def bytes_of(name, size):
+    return random.Random(name).randbytes(size)
+
+
+class ReceiverJob:
+    """New bytes, the same again, other ones under that name, and an upload that is cut and goes on."""
+
+    role = "receiver"
+    threads = (WORKER, "source")
+
+    def __init__(self, ground, **options):
+        self.site = ground.site(**options)
+        self.client = Client(self.site, timeout=2)
+        self.names = []
+        self.process = None
+
+    def start(self):
+        self.process = self.site.receiver()
+        self.warm()
+
+    def warm(self):
+        """Until the worker has a thread, and what is opened once is open."""
+        wait_until(lambda: self.client.put("warm", bytes_of("warm", 100))[0] in (200, 201), "the receiver is warm")
+        wait_until(lambda: threads(self.process, WORKER), "the worker has a thread")
+
+    def prepare(self, tag):
+        self.names = [f"{tag}-new", f"{tag}-cut"]
+
+    def run(self):
+        """As far as it goes."""
+        new, cut = self.names
+        if self.client.put(new, bytes_of(new, 3000))[0] == 201:
+            self.client.put(new, bytes_of(new, 3000))
+            if self.client.put(new, bytes_of("other", 3000))[0] in (200, 201):
+                self.client.contradictions.append(f"{new}: other bytes were acknowledged")
+        self.client.cut(cut, bytes_of(cut, 5000), 2000)
+        for _ in range(20):
+            if self.client.resume(cut, bytes_of(cut, 5000))[0] != 503:
+                break
+            time.sleep(0.005)
+
+    def at_rest(self):
+        """What must hold however it was broken off."""
+        yield from check_store(self.site, self.client.acknowledged)
+        yield from self.client.contradictions
+        self.client.contradictions.clear()
+
+    def drain(self, tally):
+        """Goes on where it was broken off, until all is acknowledged."""
+        for name, size in zip(self.names, (3000, 5000)):
+            deadline = time.monotonic() + DRAIN
+            status, said = 0, {}
+            while status not in (200, 201, 409) and time.monotonic() < deadline:
+                # It may be about to stop because of what was done to it.
+                if self.process.popen.poll() is not None:
+                    self.start()
+                status, said = self.client.resume(name, bytes_of(name, size))
+            if status not in (200, 201):
+                yield f"{name} is not taken any more: {status} {said.get('type')} {said.get('detail')}"
+                show(self.process, tally)
+        yield from self.at_rest()
+        yield from check_index(self.site)
+        yield from (f"{path.name} is left in incoming/" for path in self.site.partials()
+                    if path.name.startswith(tuple(self.names)))
+
+
+class ShipperJob:
+    """An episode to ship, one without a stamp, and one whose name the receiver knows with other bytes."""
+
+    role = "shipper"
+    threads = (WORKER, "source")
+
+    def __init__(self, ground, **options):
+        self.site = ground.site(**options)
+        self.client = Client(self.site)
+        self.names = []
+        self.process = None
+        self.receiver = self.site.receiver()
+        self.staging = self.site.host / "staging"
+        self.staging.mkdir()
+
+    def start(self):
+        self.process = self.site.shipper()
+        self.warm()
+
+    def warm(self):
+        name = f"warm-{time.monotonic_ns()}"
+        self.site.episode(name, 100)
+        wait_until(lambda: (self.site.host / "shipped" / name).exists() and not self.site.names("outbox"),
+                   "the shipper is warm")
+
+    def prepare(self, tag):
+        self.names = [f"{tag}-new", f"{tag}-odd", f"{tag}-old"]
+        self.client.put(self.names[2], bytes_of(self.names[2], 700))
+
+    def make(self):
+        """The episodes appear whole."""
+        for name in self.names:
+            path = self.site.episode("../staging/" + name, 20_000, stamped=not name.endswith("odd"))
+            os.rename(path, self.site.host / "episodes" / name)
+
+    def is_home(self):
+        return not any((self.site.host / "episodes" / name).exists()
+                       for name in self.names) and not self.site.names("outbox")
+
+    def run(self, timeout=5):
+        self.make()
+        deadline = time.monotonic() + timeout
+        while not self.is_home() and self.process.popen.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def at_rest(self):
+        yield from check_host(self.site, self.names)
+        yield from check_store(self.site, self.client.acknowledged)
+        yield from self.client.contradictions
+        self.client.contradictions.clear()
+
+    def drain(self, tally):
+        if self.receiver.popen.poll() is not None:
+            self.receiver = self.site.receiver()
+        if self.process.popen.poll() is None:
+            self.process.stop()
+        deadline = time.monotonic() + DRAIN
+        status = 75
+        while status == 75 and time.monotonic() < deadline:
+            last = self.site.once()
+            status = last.status
+        if status not in (0, 65):
+            yield f"the shipper ended with {status}"
+            show(last, tally)
+        yield from self.at_rest()
+        yield from check_quiet(self.site, self.names)
+        wanted = ["shipped", "quarantine", "quarantine"]
+        for name, folder in zip(self.names, wanted):
+            if [where for where, _ in find(self.site, name)] != [folder]:
+                yield f"{name} is not in {folder}/"
+
+
+__all__ = ["ReceiverJob", "ShipperJob", "bytes_of"]

@@ -1,0 +1,112 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a reader of the source may rely on. Prints each breach with file and line; TAP on stdout."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+TREE = pathlib.Path(__file__).resolve().parent.parent
+LONGEST = 500
+LICENCE = "SPDX-License-Identifier: LGPL-2.1-or-later"
+CODE = {".c", ".h", ".py", ".sh", ".bash"}
+# Written so that this file passes its own check.
+MARKERS = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
+
+
+def list_files():
+    """What git tracks or would, or where there is no git, all that is not a build folder."""
+    command = ["git", "-C", TREE, "-c", f"safe.directory={TREE}", "ls-files", "-z", "-co", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, check=False)
+    if listed.returncode == 0 and listed.stdout:
+        paths = [TREE / name for name in listed.stdout.decode().split("\0") if name]
+    else:
+        paths = [p for p in TREE.rglob("*") if not re.match(r"build|\.git$", p.relative_to(TREE).parts[0])]
+    return sorted(p for p in paths if p.is_file() and not p.is_symlink())
+
+
+def read_texts():
+    for path in list_files():
+        try:
+            yield path, path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+
+
+def is_code(path, text):
+    return path.suffix in CODE or text.startswith("#!")
+
+
+def find(pattern, text):
+    """The numbers of the lines in which the pattern occurs."""
+    return [text.count("\n", 0, match.start()) + 1 for match in re.finditer(pattern, text)]
+
+
+def check_length(path, text):
+    lines = text.count("\n")
+    if is_code(path, text) and lines > LONGEST and path.name != "cis490.h":
+        yield lines, f"has {lines} lines; {LONGEST} is the longest that a file may be"
+
+
+def check_licence(path, text):
+    if is_code(path, text) and LICENCE not in "\n".join(text.split("\n", 3)[:3]):
+        yield 1, f"needs “{LICENCE}” in its first lines"
+
+
+def check_markers(path, text):
+    for line in find(MARKERS, text) if is_code(path, text) or path.suffix in (".build", ".ini") else []:
+        yield line, "has a marker of unfinished work; finish it, or open an issue"
+
+
+def check_calls(path, text):
+    if path.suffix not in (".c", ".h"):
+        return
+    for line in find(r"\bg_test_(skip|incomplete)\b", text):
+        yield line, "skips a test; what a machine lacks, tools/prepare installs"
+    for line in find(r"^\s*goto\b|\bgoto\s+\w+;", text):
+        yield line, "jumps by goto; use an auto variable"
+    for line in find(r"\b(system|sprintf|strcat) \(", text):
+        yield line, "calls a shell, or what knows no bounds"
+    if path.parts[len(TREE.parts)] == "plugins":
+        for line in find(r"\b(g_error|g_assert\w*|exit|abort) \(", text):
+            yield line, "ends the program; a plugin returns an error"
+
+
+def check_header(path, text):
+    if path.suffix == ".h" and "#pragma once" not in text:
+        yield 1, "needs #pragma once"
+
+
+def check_executable(path, text):
+    if text.startswith("#!") and not path.stat().st_mode & 0o100:
+        yield 1, "begins with #! and is not executable"
+
+
+def check_whitespace(path, text):
+    if path.suffix in CODE | {".build", ".ini", ".service", ".in"}:
+        for line in find(r"[ \t]+(?=\n)|\t(?=\S)", text):
+            yield line, "has a tab, or blanks at the line's end"
+    if text and not text.endswith("\n"):
+        yield text.count("\n") + 1, "does not end with a newline"
+
+
+CHECKS = [check_length, check_licence, check_markers, check_calls, check_header, check_executable, check_whitespace]
+
+
+def main():
+    texts = list(read_texts())
+    status = 0
+    print(f"1..{len(CHECKS)}")
+    for number, check in enumerate(CHECKS, 1):
+        breaches = [(path, *breach) for path, text in texts for breach in check(path, text)]
+        for path, line, message in breaches:
+            print(f"# {path.relative_to(TREE)}:{line}: {message}")
+        name = check.__name__.removeprefix("check_")
+        print(f"{'not ok' if breaches else 'ok'} {number} /source/{name}")
+        status |= bool(breaches)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

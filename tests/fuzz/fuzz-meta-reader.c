@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "../../plugins/gate/verify/meta-reader.h"
+
+#include <glib/gstdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <zstd.h>
+
+int LLVMFuzzerTestOneInput (const guint8 *data, size_t size);
+
+static JsonObject *
+read_file (int fd, CisMetaExtent extent)
+{
+  const CisMetaLimits limits = { 1024 * 1024, 1000, 100 };
+  g_autoptr (GError) error = NULL;
+  JsonObject *meta = cis_meta_read (fd, "run", &limits, extent, NULL, NULL, NULL, &error);
+
+  g_assert_true ((meta == NULL) == (error != NULL));
+  if (error != NULL)
+    g_assert_error (error, CIS_ERROR, CIS_ERROR_INVALID);
+  return meta;
+}
+
+/* What is good to its end is good as far as its meta.json, and says the same there. */
+static void
+read_bytes (const void *data, gsize size)
+{
+  int fd = memfd_create ("archive", MFD_CLOEXEC);
+  g_autoptr (JsonObject) first = NULL, whole = NULL;
+
+  g_assert_cmpint (write (fd, data, size), ==, size);
+  first = read_file (fd, CIS_META_FIRST);
+  whole = read_file (fd, CIS_META_WHOLE);
+  if (whole != NULL)
+    g_assert_cmpstr (cis_meta_get_commit (whole), ==, cis_meta_get_commit (first));
+  g_close (fd, NULL);
+}
+
+/* As compressed bytes, and as a tar that is well compressed: chance finds no checksum of zstd's. */
+int
+LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
+{
+  gsize bound = ZSTD_compressBound (size);
+  g_autofree guint8 *compressed = g_malloc (bound);
+  gsize length = ZSTD_compress (compressed, bound, data, size, 1);
+
+  g_assert_false (ZSTD_isError (length));
+  read_bytes (data, size);
+  read_bytes (compressed, length);
+  return 0;
+}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A line between shipper and receiver that a test can hold up, byte by byte, in each direction."""
+
+import contextlib
+import select
+import socket
+import threading
+
+
+class Gate:
+    """How many bytes may still pass; None: all."""
+
+    def __init__(self):
+        self.left = None
+        self.came = 0  # bytes, whether they passed or not
+        self.changed = threading.Condition()
+
+    def allow(self, left):
+        with self.changed:
+            self.left = left
+            self.changed.notify_all()
+
+    def open(self):
+        self.allow(None)
+
+    def shut(self):
+        self.allow(0)
+
+    def take(self, most, timeout):
+        """How many of `most` bytes may pass; 0 where none could for `timeout` seconds."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.left != 0, timeout)
+            if self.left is None:
+                return most
+            taken = min(most, self.left)
+            self.left -= taken
+            return taken
+
+
+def has_hung_up(connection):
+    poll = select.poll()
+    poll.register(connection, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
+class Relay:
+    """Listens at `path` and passes what comes on to `target`, both Unix sockets."""
+
+    def __init__(self, test, path, target):
+        self.path, self.target = path, target
+        self.requests, self.answers = Gate(), Gate()
+        self.connections, self.threads = [], []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen(64)
+        self._start(self._accept)
+        test.addCleanup(self.close)
+
+    @classmethod
+    def between(cls, test, site):
+        relay = cls(test, site.folder / "run" / "relay.sock", site.socket)
+        site.write_site(receiver_url=f"unix:{relay.path}")
+        return relay
+
+    def close(self):
+        # Wakes accept(2), which close() alone does not.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.cut()
+        for thread in self.threads:
+            thread.join()
+        for connection in [self.listener, *self.connections]:
+            connection.close()
+
+    def _start(self, function, *arguments):
+        self.threads.append(threading.Thread(target=function, args=arguments, daemon=True))
+        self.threads[-1].start()
+
+    def cut(self):
+        """Ends what is connected, as a network does that is gone."""
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                self.connections += [client, server]
+                try:
+                    server.connect(str(self.target))
+                except OSError:
+                    client.shutdown(socket.SHUT_RDWR)
+                    continue
+                self._start(self._pass_on, client, server, self.requests)
+                self._start(self._pass_on, server, client, self.answers)
+
+    @staticmethod
+    def _pass_on(source, sink, gate):
+        with contextlib.suppress(OSError):
+            while block := source.recv(65536):
+                gate.came += len(block)
+                while block and not has_hung_up(source):
+                    taken = gate.take(len(block), 0.05)
+                    sink.sendall(block[:taken])
+                    block = block[taken:]
+        for connection in (source, sink):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Full disks and folders that cannot be written: on a small disk of its own, in a mount namespace of its own."""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import subprocess
+
+import scratch
+from relay import Relay
+from scratch import Site, wait_until
+
+CLONE_NEWNS = 0x00020000
+
+
+def setUpModule():
+    """What is mounted from here on nobody else sees, and it goes with this process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "a mount namespace needs root")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
+def mount_small(test, path, size):
+    """A small disk, with what the folder holds."""
+    path.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], check=True)
+    test.addCleanup(subprocess.run, ["umount", "--lazy", path], check=True)
+
+
+def fill(path, leave=0):
+    """Takes all space but `leave` bytes; unlinking what it returns gives it back."""
+    filler = path / "filler"
+    with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+        while (left := os.statvfs(path).f_bavail * os.statvfs(path).f_frsize - leave) > 0:
+            file.write(bytes(min(left, 1 << 20)))
+    return filler
+
+
+class ReceiverFull(scratch.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.site = Site(self)
+        mount_small(self, self.site.receiver_state, "12M")
+
+    def assert_nothing_lost(self, names):
+        """Afterwards; what had no space meanwhile waited."""
+        self.wait_shipped(self.site, names)
+        self.assert_arrived(self.site, names)
+        self.assertEqual(self.site.names("quarantine"), [])
+
+    def test_no_room_for_an_archive(self):
+        self.site.episode("large", 3_000_000)
+        receiver = self.site.receiver()
+        filler = fill(self.site.receiver_state, leave=2_000_000)
+        shipper = self.site.shipper()
+        shipper.wait_to_say("storage-full")
+        self.assertEqual((self.site.rows(), self.site.partials()), ([], []))
+        filler.unlink()
+        self.assert_nothing_lost(["large"])
+        self.assertEqual((shipper.stop(), receiver.stop()), (0, 0))
+
+    def test_it_fills_up_in_mid_body(self):
+        self.site.tune("receiver", "[accept]\nfree-space=0\n")
+        self.site.episode("large", 3_000_000)
+        relay = Relay.between(self, self.site)
+        relay.requests.allow(1_500_000)
+        receiver, shipper = self.site.receiver(), self.site.shipper()
+        wait_until(lambda: any(path.stat().st_size > 500_000 for path in self.site.partials()), "half of it is there")
+        filler = fill(self.site.receiver_state)
+        relay.requests.open()
+        wait_until(lambda: not self.site.partials(), "the half is gone")
+        receiver.wait_to_say(os.strerror(errno.ENOSPC))
+        shipper.wait_to_say("storage-full")
+        self.assertIsNone(receiver.popen.poll())
+        filler.unlink()
+        self.assert_nothing_lost(["large"])
+
+    def test_many_fill_the_last_page(self):
+        self.site.tune("receiver", "[accept]\nfree-space=0\n")
+        self.site.tune("shipper", "[pipeline]\nworkers=4\n", "workers")
+        names = self.site.episodes(150, 5_000)
+        receiver = self.site.receiver()
+        filler = fill(self.site.receiver_state, leave=300_000)
+        shipper = self.site.shipper()
+        wait_until(lambda: "error: " in shipper.said or "warning: " in shipper.said, "the disk is full")
+        arrived = [row["episode"] for row in self.site.rows()]
+        self.assertLess(len(arrived), len(names))
+        filler.unlink()
+        if receiver.popen.poll() is not None:
+            self.site.receiver()
+        self.assert_nothing_lost(names)
+
+
+class HostFull(scratch.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.site = Site(self)
+        mount_small(self, self.site.host, "8M")
+        self.site.tune("shipper", scratch.QUICK + "[pack]\nfree-space=0\n")
+        (self.site.host / "episodes").mkdir()
+
+    def test_no_room_to_pack(self):
+        self.site.episode("large", 3_000_000)
+        filler = fill(self.site.host, leave=1_000_000)
+        self.site.receiver()
+        self.assertEqual(self.site.once().status, 75)
+        shipper = self.site.shipper()
+        shipper.wait_to_say("outbox-full")
+        self.assertIn("df -h", shipper.said)
+        wait_until(lambda: not self.site.names("outbox"), "nothing half-packed stays")
+        self.assertEqual((self.site.names("episodes"), self.site.names("quarantine")), (["large"], []))
+        filler.unlink()
+        self.wait_shipped(self.site, ["large"])
+        self.assert_arrived(self.site, ["large"])
+        shipper.wait_to_say("outbox-full: over")
+
+    def test_what_is_packed_goes_out_below_the_floor(self):
+        self.site.tune("shipper", scratch.QUICK + "[pack]\nfree-space=4MiB\n")
+        self.site.episode("first", 100_000)
+        self.assertEqual(self.site.once().status, 75)
+        self.assertIn("first.tar.zst", self.site.names("outbox"))
+        filler = fill(self.site.host, leave=2_000_000)
+        self.site.episode("second", 100_000)
+        self.site.receiver()
+        shipper = self.site.shipper()
+        wait_until(lambda: self.site.names("shipped") == ["first"], "what is packed goes out")
+        shipper.wait_to_say("error: outbox-full")
+        self.assertEqual((self.site.names("episodes"), self.site.names("quarantine")), (["second"], []))
+        filler.unlink()
+        self.wait_shipped(self.site, ["first", "second"])
+        self.assert_arrived(self.site, ["first", "second"])
+        shipper.wait_to_say("outbox-full: over")
+        self.assertEqual(shipper.said.count("error: outbox-full"), 1)
+
+    def test_no_room_for_the_receipt(self):
+        self.site.episode("one", 100_000)
+        relay = Relay.between(self, self.site)
+        relay.answers.shut()
+        self.site.receiver()
+        shipper = self.site.shipper()
+        wait_until(self.site.rows, "it is stored")
+        filler = fill(self.site.host)
+        relay.answers.open()
+        shipper.wait_to_say(os.strerror(errno.ENOSPC))
+        self.assertEqual(self.site.names("episodes"), ["one"])
+        filler.unlink()
+        self.wait_shipped(self.site, ["one"])
+        self.assert_arrived(self.site, ["one"])
+        self.assertEqual(self.site.receipt("one")["status"], "duplicate")
+
+    def test_no_room_for_the_reason(self):
+        self.site.episode("unstamped", stamped=False)
+        filler = fill(self.site.host)
+        shipper = self.site.shipper()
+        shipper.wait_to_say("rejected by stamp-check, but quarantine did not work")
+        self.assertEqual(self.site.names("episodes"), ["unstamped"])
+        filler.unlink()
+        wait_until(lambda: self.site.names("quarantine") == ["unstamped"], "it is in quarantine")
+        self.assertEqual(self.site.reason("unstamped")["finding"], "unstamped")
+
+
+class QuarantineClosed(scratch.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.site = Site(self)
+        self.site.episode("stale", commit=self.site.stale)
+        self.site.episode("unstamped", stamped=False)
+        self.quarantine = self.site.host / "quarantine"
+        self.quarantine.mkdir()
+        self.site.become_nobody()
+        self.site.receiver()
+
+    def test_the_verdict_is_kept_and_others_go_on(self):
+        quiet = self.site.folder / "pipelines" / "shipper.ini.d" / "test.ini"
+        quiet.write_text(scratch.QUICK.replace("200ms", "1s", 1))
+        shipper = self.site.shipper()
+        self.quarantine.chmod(0o500)
+        for name in ("stale", "unstamped"):
+            shipper.wait_to_say(f"{name}: rejected by ")
+        shipper.wait_to_say("but quarantine did not work")
+        names = self.site.episodes(3)
+        self.site.become_nobody()
+        wait_until(lambda: self.site.names("shipped") == names, "others are shipped")
+        self.assertEqual(self.site.names("episodes"), ["stale", "unstamped"])
+        self.quarantine.chmod(0o700)
+        wait_until(lambda: self.site.names("quarantine") == ["stale", "unstamped"], "they are in quarantine")
+        self.assertEqual(self.site.reason("stale")["finding"], "commit-not-in-window")
+        rejected = (self.site.receiver_state / "rejected.jsonl").read_text().splitlines()
+        self.assertEqual([json.loads(line)["episode"] for line in rejected], ["stale"])
+        self.assertEqual(shipper.stop(), 0)
+
+    def test_it_is_waiting_after_a_stop(self):
+        shipper = self.site.shipper()
+        self.quarantine.chmod(0o500)
+        shipper.wait_to_say("but quarantine did not work")
+        self.assertEqual(shipper.stop(), 0)
+        self.assertEqual(self.site.names("episodes"), ["stale", "unstamped"])
+        self.quarantine.chmod(0o700)
+        self.assertEqual(self.site.once().status, 65)
+        self.assertEqual(self.site.names("quarantine"), ["stale", "unstamped"])
+
+
+if __name__ == "__main__":
+    scratch.main()

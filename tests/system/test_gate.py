@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The version gate between real processes: a forge that comes and goes, pushes and force-pushes while hosts ship."""
+
+import hashlib
+import http.client
+import itertools
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+
+import scratch
+from scratch import Connection, Site, wait_until
+
+HOSTS = 8
+TTL = 0.5  # s
+
+
+class Forge:
+    """forgejo.py on a port that it keeps from one start to the next."""
+
+    def __init__(self, test, site):
+        self.test, self.site, self.port, self.process = test, site, 0, None
+        self.control = site.folder / "control"
+        self.set("ok")
+        self.start()
+        test.addCleanup(self.stop)
+
+    def start(self):
+        script = pathlib.Path(__file__).with_name("forgejo.py")
+        self.process = subprocess.Popen([sys.executable, script, self.site.folder / "repository", self.control, "--cap=2",
+                                         f"--port={self.port}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = self.process.stdout.readline().split()[-1]
+        self.port = int(self.url.rsplit(":", 1)[1])
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def set(self, mode):
+        new = self.control.with_suffix(".new")
+        new.write_text(mode)
+        new.rename(self.control)
+
+
+class Shipper(threading.Thread):
+    """A host that puts one small archive after another, each of the commit that `choose` gives, until it is told to end."""
+
+    def __init__(self, test, name, choose):
+        super().__init__(daemon=True)
+        self.site, self.name_, self.choose = test.site, name, choose
+        self.token = test.site.add_token(name)
+        self.answers = []  # (when it was asked, commit, status, type, seconds)
+        self.ending = threading.Event()
+        self.trouble = None
+
+    def run(self):
+        try:
+            for number in itertools.count():
+                if self.ending.is_set():
+                    return
+                self.answers.append(put(self.site, self.name_, f"e{number}", self.choose(), self.token))
+        except Exception as trouble:  # for the test to show
+            self.trouble = trouble
+
+    def end(self):
+        self.ending.set()
+        self.join(scratch.PATIENCE)
+        if self.trouble:
+            raise self.trouble
+
+
+def put(site, host, episode, commit, token):
+    body = f"{host} {episode}".encode()
+    began = time.monotonic()
+    connection = Connection(site.socket)
+    connection.request("PUT", f"/v1/episodes/{host}/{episode}", body,
+                       {"Authorization": f"Bearer {token}", "X-Cis490-Code-Commit": commit,
+                        "X-Cis490-Sha256": hashlib.sha256(body).hexdigest()})
+    answer = connection.getresponse()
+    told = json.loads(answer.read())
+    connection.close()
+    return began, commit, answer.status, told.get("type"), time.monotonic() - began
+
+
+class Gate(scratch.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.site = Site(self)
+        self.site.write_site(window=3)
+
+    def with_forge(self):
+        forge = Forge(self, self.site)
+        self.site.write_site(forgejo_url=forge.url, forgejo_repository="lab/code")
+        return forge
+
+    def receive(self):
+        self.site.tune("receiver", f"[gate]\nttl={int(TTL * 1000)}ms\nwait=5s\ntimeout=500ms\n", "gate")
+        return self.site.receiver()
+
+    def git(self, *arguments):
+        command = ["git", "-C", self.site.folder / "repository", "-c", "user.name=Test", "-c", "user.email=t@example.org"]
+        return subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+    def push(self):
+        self.git("commit", "--quiet", "--allow-empty", "--message=More")
+        return self.git("rev-parse", "HEAD")
+
+    def ship(self, choose, count=HOSTS):
+        shippers = [Shipper(self, f"host-{number}", choose) for number in range(count)]
+        return shippers
+
+    def begin(self, shippers):
+        for shipper in shippers:
+            shipper.start()
+        wait_until(lambda: all(len(shipper.answers) > 2 or shipper.trouble for shipper in shippers), "all hosts ship")
+
+    def end(self, shippers):
+        for shipper in shippers:
+            shipper.end()
+        return [answer for shipper in shippers for answer in shipper.answers]
+
+    def test_a_forge_that_comes_and_goes_refuses_nobody_wrongly(self):
+        forge = self.with_forge()
+        recent = itertools.cycle(self.site.commits[-3:])
+        lock = threading.Lock()
+
+        def choose():
+            with lock:
+                return next(recent)
+
+        shippers = self.ship(choose)
+        receiver = self.receive()
+        self.begin(shippers)
+        for mode in ("500", "hang", "drip", "garbage", "html", "empty", "cut", "short", "404"):
+            forge.set(mode)
+            time.sleep(TTL)
+            forge.set("ok")
+        for _ in range(3):
+            forge.stop()
+            time.sleep(TTL)
+            forge.start()
+        answers = self.end(shippers)
+        self.assertEqual({answer[2] for answer in answers}, {201}, "every commit was in the window at hand")
+        # A request that waited for the forge would have waited for its time-out.
+        self.assertLess(sorted(answer[4] for answer in answers)[len(answers) * 99 // 100], 0.4)
+        receiver.wait_to_say("source=git-fallback")
+        wait_until(lambda: receiver.said.rstrip().rfind("source=forgejo") > receiver.said.rfind("source=git-fallback"),
+                   "the forge is back, and it is said so")
+
+    def test_an_absent_forge_defers_what_only_it_may_refuse(self):
+        forge = self.with_forge()
+        self.receive()
+        token, number = self.site.token, itertools.count()
+
+        def ask(commit):
+            return put(self.site, self.site.host_name, f"a{next(number)}", commit, token)[2:4]
+
+        self.assertEqual(ask(self.site.stale), (412, "urn:cis490:finding:commit-not-in-window"))
+        forge.stop()
+        self.assertEqual(ask(self.site.stale), (503, "urn:cis490:finding:window-unavailable"))
+        self.assertEqual(ask(self.site.head)[0], 201)
+        self.assertEqual(ask(self.push())[0], 201)
+        forge.start()
+        self.assertEqual(ask(self.site.stale)[0], 412)
+
+    def test_a_pushed_commit_is_taken_at_once(self):
+        self.site.tune("receiver", "[gate]\nttl=1h\nwait=5s\n", "gate")
+        current = [self.site.head]
+        shippers = self.ship(lambda: current[0])
+        self.site.receiver()
+        self.begin(shippers)
+        for _ in range(4):
+            before = [len(shipper.answers) for shipper in shippers]
+            current[0] = self.push()
+            wait_until(lambda: all(len(shipper.answers) > n + 2 or shipper.trouble
+                                   for shipper, n in zip(shippers, before)), "all have shipped the new commit")
+        answers = self.end(shippers)
+        self.assertEqual({answer[2] for answer in answers}, {201})
+        self.assertEqual(len({answer[1] for answer in answers}), 5)
+
+    def test_a_force_push_drops_commits_within_the_ttl(self):
+        dropped = self.site.head
+        shippers = self.ship(lambda: dropped)
+        self.receive()
+        self.begin(shippers)
+        self.git("reset", "--quiet", "--hard", self.site.commits[-2])
+        forced = time.monotonic()
+        wait_until(lambda: all(shipper.answers[-1][2] == 412 or shipper.trouble for shipper in shippers), "all are refused")
+        answers = self.end(shippers)
+        # A second for the machine to be busy in.
+        late = [answer for answer in answers if answer[0] > forced + TTL + 1 and answer[2] != 412]
+        self.assertEqual(late, [])
+        self.assertEqual({answer[2] for answer in answers}, {201, 412})
+
+    def test_repacks_and_pushes_disturb_nobody(self):
+        self.site.write_site(window=100)
+        current = [self.site.head]
+        shippers = self.ship(lambda: current[0], 4)
+        self.receive()
+        self.begin(shippers)
+        for number in range(6):
+            current[0] = self.push()
+            self.git("tag", "-a", "-m", "x", f"v{number}")
+            self.git("repack", "-a", "-d", "-q")
+            self.git("pack-refs", "--all")
+        answers = self.end(shippers)
+        self.assertEqual({answer[2] for answer in answers}, {201})
+
+    def test_receiver_and_forge_restart_at_once(self):
+        forge = self.with_forge()
+        receiver = self.receive()
+        wait_until((self.site.receiver_state / "window.json").exists, "the window is kept")
+        forge.stop()
+        receiver.kill()
+        (self.site.folder / "repository").rename(self.site.folder / "elsewhere")
+        self.receive()
+        self.assertEqual(put(self.site, self.site.host_name, "a", self.site.head, self.site.token)[2], 201)
+        self.assertEqual(put(self.site, self.site.host_name, "b", self.site.stale, self.site.token)[2], 503)
+
+    def test_an_amnesty(self):
+        grants = self.site.folder / "grants"
+        grants.write_text(f"thesis {self.site.stale} {self.site.host_name} 2090-01-01\n")
+        self.site.write_site(grants_file=grants)
+        self.receive()
+        self.assertEqual(put(self.site, self.site.host_name, "a", self.site.stale, self.site.token)[2], 201)
+        self.assertEqual([row.get("grant") for row in self.site.rows()], ["thesis"])
+        grants.write_text(f"thesis {self.site.stale} {self.site.host_name} 2020-01-01\n")
+        number = itertools.count()
+        wait_until(lambda: put(self.site, self.site.host_name, f"b{next(number)}", self.site.stale, self.site.token)[2] == 412,
+                   "the grant is over")
+        wait_until(lambda: "grant-expired" in (self.site.receiver_state / "findings.jsonl").read_text(), "and it is told")
+
+    def test_the_remedy_is_logged_whole_once_for_each_commit(self):
+        names = [f"old-{number}" for number in range(5)]
+        for name in names:
+            self.site.episode(name, commit=self.site.stale)
+        self.site.tune("shipper", scratch.QUICK + "[ship]\nforecast-interval=0\n")
+        self.receive()
+        run = self.site.once()
+        self.assertEqual(run.status, 65)
+        self.assertEqual(self.site.names("quarantine"), names)
+        self.assertEqual(run.said.count("pull --ff-only"), 1)
+        self.assertEqual(run.said.count("(remedy as above)"), 4)
+        self.assertIn("pull --ff-only", self.site.reason("old-4")["fix"])
+        self.assertEqual(self.site.reason("old-4")["behind"], "3 commits behind")
+
+    def test_a_host_knows_before_it_is_refused(self):
+        site = self.site
+        site.episode("one", commit=site.commits[-2])
+        site.episode("two", commit=site.commits[-2])
+        site.tune("shipper", scratch.QUICK + "[ship]\nforecast-interval=1s\n")
+        self.receive()
+        told = site.command("ping", "--config", str(site.folder / "cis490.ini"))
+        self.assertIn("; commit 2 of 3, leaves in ~", told.stdout)
+        self.assertIn("source git", told.stdout)
+        # What keeps them waiting is that they count as still being written.
+        site.tune("shipper", "[scan]\nquiet=1h\n[ship]\nforecast-interval=1s\n")
+        shipper = site.shipper()
+        shipper.wait_to_say("commit-leaves-window")
+        self.assertIn("2 episodes wait", shipper.said)
+        for name in ("one", "two"):
+            (site.host / "episodes" / name).rename(site.folder / name)
+        shipper.wait_to_say("commit-leaves-window: over:")
+
+
+if __name__ == "__main__":
+    scratch.main()

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""An installation under a prefix of its own works from there, and a third party's plugin builds against it."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+SOURCE = pathlib.Path(os.environ["G_TEST_SRCDIR"]).parent
+EXAMPLE = SOURCE / "docs" / "examples" / "alert-say"
+
+
+def run(*command, **options):
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          stdin=subprocess.DEVNULL, **options)
+    if done.returncode != options.get("status", 0):
+        raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout[-4000:]}")
+    return done.stdout
+
+
+class Install(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="cis490-install-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.prefix = cls.folder / "prefix"
+        # Nothing of the build folder under test may leak in.
+        cls.environment = {key: value for key, value in os.environ.items()
+                           if not key.startswith("CIS490_") and key != "LD_LIBRARY_PATH"}
+        cls.build(SOURCE, "program")
+        cls.program = cls.prefix / "bin" / "cis490"
+
+    @classmethod
+    def build(cls, source, name):
+        build = cls.folder / name
+        run("/usr/bin/meson", "setup", "--prefix", cls.prefix, "--buildtype", "plain", build, source, env=cls.environment)
+        run("ninja", "-C", build, "install", env=cls.environment)
+
+    def cis490(self, *arguments, status=0):
+        done = subprocess.run([self.program, *arguments], env={**self.environment, "STATE_DIRECTORY": str(self.folder / "state")},
+                              capture_output=True, text=True, timeout=60, cwd=self.folder)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout
+
+    def test_works_from_its_prefix(self):
+        plugins = json.loads(self.cis490("inspect", "--json"))
+        self.assertGreaterEqual(len(plugins), 17)
+        for plugin in plugins:
+            self.assertTrue(plugin["file"].startswith(str(self.prefix)), plugin["file"])
+        self.assertIn("dev: ok", self.cis490("check", "dev"))
+
+    def test_manual(self):
+        self.assertTrue((self.prefix / "share" / "man" / "man1" / "cis490.1").exists())
+
+    def test_third_party_plugin(self):
+        text = (SOURCE / "docs" / "writing-a-plugin.md").read_text()
+        for file in EXAMPLE.iterdir():
+            self.assertIn(file.read_text(), text, f"docs/writing-a-plugin.md does not show {file.name} as it is")
+
+        self.environment["PKG_CONFIG_PATH"] = str(next(self.prefix.glob("lib*/**/cis490-1.pc")).parent)
+        self.build(EXAMPLE, "example")
+        self.assertIn("alert/say", self.cis490("inspect"))
+
+        told = self.folder / "told"
+        episode = self.folder / "state" / "episodes" / "unstamped"
+        episode.mkdir(parents=True)
+        (episode / "meta.json").write_text("{}")
+        (self.folder / "pipelines").mkdir()
+        (self.folder / "cis490.ini").write_text("[site]\n")
+        (self.folder / "pipelines" / "say.ini").write_text(f"""[pipeline]
+stages=scan;stamp-check;quarantine;say
+
+[scan]
+plugin=scan/episodes
+quiet=100ms
+
+[stamp-check]
+plugin=gate/stamp
+
+[quarantine]
+plugin=store/quarantine
+
+[say]
+plugin=alert/say
+command=sh;-c;echo "$0" >>{told}
+""")
+        self.cis490("run", "say", "--once", "--config", "cis490.ini", status=65)
+        self.assertIn("unstamped", told.read_text())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* How transport/accept bears those who send slowly, much, nothing, or all at once; and how it stops. */
+
+#include "receiver-site.h"
+
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+static void
+test_heads (void)
+{
+  g_autoptr (Site) site = site_new (2, "max-head=1024\nhead-timeout=300ms\nidle-timeout=600ms\n");
+  g_autoptr (Client) large = client_new (site), slow = client_new (site), idle = client_new (site);
+  g_autofree char *long_line = g_strnfill (2000, 'x');
+  gint64 began = g_get_monotonic_time ();
+
+  client_say (large, "PUT /");
+  client_say (large, long_line);
+  assert_answer (large, 431, "head-too-large");
+  assert_end (large);
+
+  /* A byte now and then does not help. */
+  client_say (slow, "PUT / HTTP/1.1\r\nX: ");
+  while (recv (slow->fd, long_line, 1, MSG_DONTWAIT | MSG_PEEK) < 0 &&
+         g_get_monotonic_time () < began + 10 * G_USEC_PER_SEC)
+    {
+      client_say (slow, "x");
+      g_usleep (20 * 1000);
+    }
+  g_assert_cmpint (g_get_monotonic_time () - began, <, 5 * G_USEC_PER_SEC);
+  assert_answer (slow, 408, "head-too-slow");
+  assert_end (slow);
+  assert_end (idle);
+  g_assert_cmpint (g_get_monotonic_time () - began, >=, 600 * 1000);
+}
+
+static void
+test_turns (void)
+{
+  g_autoptr (Site) site = site_new (8, "queue-timeout=1s\n");
+  g_autoptr (Client) first = client_new (site), second = client_new (site), third = client_new (site);
+  g_autoptr (Client) other = client_new (site), ping = client_new (site);
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", ""), *others = make_put ("h2", "");
+  gint64 began;
+
+  /* Two of eight workers for one host. */
+  client_say (first, held);
+  client_say (second, held);
+  client_say (other, others);
+  assert_answer (other, 201, NULL);
+  client_say (third, plain);
+  assert_answer (third, 503, "busy");
+  client_say (ping, PING);
+  assert_answer (ping, 200, NULL);
+
+  g_clear_pointer (&third, client_free);
+  third = client_new (site);
+  client_say (third, plain);
+  client_say (ping, PING); /* so that the other has been read before the way is free */
+  assert_answer (ping, 200, NULL);
+  test_write (site->tree, "go", "");
+  began = g_get_monotonic_time ();
+  assert_answer (third, 201, NULL);
+  g_assert_cmpint (g_get_monotonic_time () - began, <, 700 * 1000);
+  assert_answer (first, 201, NULL);
+  assert_answer (second, 201, NULL);
+}
+
+/* A host whose only turn hangs on a half-dead connection can still ask where to go on. */
+static void
+test_question_beside_body (void)
+{
+  g_autoptr (Site) site = site_new (3, "queue-timeout=300ms\n");
+  g_autoptr (Client) first = client_new (site), second = client_new (site), question = client_new (site);
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", "");
+
+  client_say (first, held);
+  client_say (question, "POST /v1/episodes/h/e HTTP/1.1\r\n" COMMON
+                        "Content-Length: 0\r\nUpload-Length: 7\r\nX-Cis490-Sha256: " ZERO_SHA256 "\r\n\r\n");
+  assert_answer (question, 200, NULL);
+  client_say (second, plain);
+  assert_answer (second, 503, "busy");
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+}
+
+/* One worker is kept for those that have no body. */
+static void
+test_reserved_worker (void)
+{
+  g_autoptr (Site) site = site_new (2, "queue-timeout=300ms\n");
+  g_autoptr (Client) first = client_new (site), second = client_new (site), ping = client_new (site);
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h1", hold), *plain = make_put ("h2", "");
+
+  client_say (first, held);
+  client_say (second, plain);
+  client_say (ping, PING);
+  assert_answer (ping, 200, NULL);
+  assert_answer (second, 503, "busy");
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+}
+
+static void
+test_no_room (void)
+{
+  g_autoptr (Site) site = site_new (2, "free-space=1000000000GiB\n");
+  g_autoptr (Client) client = NULL;
+  g_autofree char *put = make_put ("h", ""), *told = NULL;
+  const char *first;
+
+  for (guint i = 0; i < 2; i++)
+    {
+      g_clear_pointer (&client, client_free);
+      client = client_new (site);
+      client_say (client, put);
+      assert_answer (client, 507, "storage-full");
+    }
+
+  /* People are told once, not for every request. */
+  site_stop (site);
+  cis_pipeline_close (site->pipeline);
+  told = test_read (site->tree, "findings.jsonl");
+  g_assert_nonnull (told);
+  first = strstr (told, "\"raised\"");
+  g_assert_nonnull (first);
+  g_assert_null (strstr (first + 1, "\"raised\""));
+  site_start (site);
+}
+
+static void
+test_in_flight (void)
+{
+  g_autoptr (Site) site = site_new (8, "max-in-flight=10\nqueue-timeout=300ms\n");
+  g_autoptr (Client) first = client_new (site), second = client_new (site);
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h1", hold), *plain = make_put ("h2", "");
+
+  client_say (first, held);
+  client_say (second, plain);
+  assert_answer (second, 503, "busy");
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+  g_clear_pointer (&second, client_free);
+  second = client_new (site);
+  client_say (second, plain);
+  assert_answer (second, 201, NULL);
+
+  /* Refused unread: nothing of it is on its way any more. */
+  g_clear_pointer (&first, client_free);
+  first = client_new (site);
+  client_say (first, PUT_HEAD ("h1", "9", ZERO_SHA256, "X-Test: reject not-your-host\r\n"));
+  assert_answer (first, 403, "not-your-host");
+  client_say (second, plain);
+  assert_answer (second, 201, NULL);
+}
+
+static void
+allow_descriptors (rlim_t n)
+{
+  struct rlimit limit;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  g_assert_cmpuint (limit.rlim_max, >=, n);
+  limit.rlim_cur = n;
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+}
+
+/* A thousand that say nothing, a hundred that stop in mid-head, and one honest upload through the midst of
+ * them. */
+static void
+test_many_idle (void)
+{
+  g_autoptr (GPtrArray) idle = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
+  g_autoptr (Site) site = NULL;
+  g_autoptr (Client) client = NULL;
+  g_autofree char *sha256 = NULL, *head = NULL;
+  g_autofree char *megabytes = g_strnfill (4 << 20, 'x');
+  gint64 began;
+
+  allow_descriptors (4096);
+  site = site_new (4, "max-connections=1200\n");
+  for (guint i = 0; i < 1100; i++)
+    {
+      g_ptr_array_add (idle, client_new (site));
+      if (i % 11 == 0)
+        client_say (idle->pdata[i], "PUT /v1/epi");
+    }
+  client = client_new (site);
+  sha256 = cis_digest_bytes (megabytes, 4 << 20);
+  head = g_strdup_printf (PUT_HEAD ("h", "4194304", "%s", ""), sha256);
+  began = g_get_monotonic_time ();
+  client_say (client, head);
+  client_send (client, megabytes, 4 << 20);
+  assert_answer (client, 201, NULL);
+  g_assert_cmpint (g_get_monotonic_time () - began, <, 5 * G_USEC_PER_SEC);
+
+  /* Over the limit the one that has been idle for longest goes, and the new one is served. */
+  for (guint i = 0; i < 200; i++)
+    g_ptr_array_add (idle, client_new (site));
+  client_say (idle->pdata[idle->len - 1], PING);
+  assert_answer (idle->pdata[idle->len - 1], 200, NULL);
+  assert_end (idle->pdata[1]);
+}
+
+/* The soft limit that a program starts with is raised, so that as many connections as are allowed can be
+ * open. */
+static void
+test_descriptor_limit (void)
+{
+  g_autoptr (Site) site = NULL;
+  struct rlimit limit;
+
+  allow_descriptors (256);
+  site = site_new (2, "max-connections=1000\n");
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  g_assert_cmpuint (limit.rlim_cur, ==, 2000);
+}
+
+/* Descriptors run out: accept() fails, those that are connected are served, and once there are descriptors
+ * again so is the new one. */
+static void
+test_out_of_descriptors (void)
+{
+  g_autoptr (Site) site = site_new (2, "");
+  g_autoptr (Client) before = client_new (site), late = NULL;
+  struct rlimit limit, tight;
+
+  client_say (before, PING);
+  assert_answer (before, 200, NULL);
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+  late = client_new_unconnected ();
+  /* Descriptors are given lowest first: there is none below the limit for the receiver's end. */
+  tight = limit;
+  tight.rlim_cur = late->fd + 1;
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &tight));
+  client_connect (late, site);
+  client_say (late, PING);
+  for (guint i = 0; i < 3; i++)
+    {
+      client_say (before, PING);
+      assert_answer (before, 200, NULL);
+    }
+  g_assert_cmpint (recv (late->fd, &tight, 1, MSG_DONTWAIT | MSG_PEEK), ==, -1);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+  assert_answer (late, 200, NULL);
+}
+
+/* After a reload the socket is the same one: nobody is refused in between. */
+static void
+test_reopen (void)
+{
+  g_autoptr (Site) site = site_new (2, "");
+  g_autoptr (Client) client = NULL;
+
+  for (guint round = 0; round < 2; round++)
+    {
+      site_stop (site);
+      cis_pipeline_close (site->pipeline);
+      g_clear_pointer (&client, client_free);
+      client = client_new (site);
+      client_say (client, PING);
+      site_start (site);
+      assert_answer (client, 200, NULL);
+    }
+}
+
+/* Stopped: what is at work is told so, what is idle is closed, and nobody waits. */
+static void
+test_stop (void)
+{
+  g_autoptr (Site) site = site_new (4, "");
+  g_autoptr (Client) working = client_new (site), half = client_new (site), idle = client_new (site);
+  g_autoptr (Client) uploading = client_new (site);
+  g_autofree char *put = make_put ("h", "X-Test: hold /nonexistent/file\r\n");
+
+  client_say (working, put);
+  client_say (uploading, PUT_HEAD ("h2", "1000", ZERO_SHA256, "") "123");
+  client_say (half, "PUT /v1");
+  client_say (idle, PING);
+  assert_answer (idle, 200, NULL);
+  site_stop (site);
+  assert_answer (working, 503, "shutting-down");
+  assert_answer (uploading, 503, "shutting-down");
+  assert_end (half);
+  assert_end (idle);
+}
+
+int
+main (int argc, char **argv)
+{
+  site_init (&argc, &argv);
+  g_test_add_func ("/accept-limits/heads", test_heads);
+  g_test_add_func ("/accept-limits/turns", test_turns);
+  g_test_add_func ("/accept-limits/question-beside-body", test_question_beside_body);
+  g_test_add_func ("/accept-limits/reserved-worker", test_reserved_worker);
+  g_test_add_func ("/accept-limits/no-room", test_no_room);
+  g_test_add_func ("/accept-limits/in-flight", test_in_flight);
+  g_test_add_func ("/accept-limits/many-idle", test_many_idle);
+  g_test_add_func ("/accept-limits/descriptor-limit", test_descriptor_limit);
+  g_test_add_func ("/accept-limits/out-of-descriptors", test_out_of_descriptors);
+  g_test_add_func ("/accept-limits/reopen", test_reopen);
+  g_test_add_func ("/accept-limits/stop", test_stop);
+  return g_test_run ();
+}

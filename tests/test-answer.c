@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "harness.h"
+
+#include "../plugins/transport/http/answer.h"
+
+static void
+test_table (void)
+{
+  const struct
+  {
+    guint status;
+    const char *theirs; /* the finding of a receiver of ours; NULL: somebody else's page */
+    CisVerdict verdict;
+    CisScope scope;
+    const char *id;
+  } rows[] = {
+    { 0, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-unreachable" },
+    { 204, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receipt-mismatch" },
+    { 301, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "proxy-refused" },
+    { 400, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "proxy-refused" },
+    { 400, "digest-malformed", CIS_VERDICT_REJECTED, CIS_SCOPE_ITEM, "digest-malformed" },
+    { 400, "request-malformed", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "request-malformed" },
+    { 400, "digest-mismatch", CIS_VERDICT_DEFERRED, CIS_SCOPE_ITEM, "digest-mismatch" },
+    { 400, "body-cut", CIS_VERDICT_DEFERRED, CIS_SCOPE_ITEM, "body-cut" },
+    { 400, "Not <kebab>", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "proxy-refused" },
+    { 401, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-refused-token" },
+    { 401, "token-unknown", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-refused-token" },
+    { 403, "not-your-host", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-refused-host" },
+    { 404, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-not-found" },
+    { 405, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-not-found" },
+    { 408, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-busy" },
+    { 409, "episode-conflict", CIS_VERDICT_REJECTED, CIS_SCOPE_ITEM, "episode-conflict" },
+    { 409, "upload-offset-mismatch", CIS_VERDICT_DEFERRED, CIS_SCOPE_ITEM, "upload-offset-mismatch" },
+    { 409, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "proxy-refused" },
+    { 411, "length-required", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "length-required" },
+    { 412, "commit-not-in-window", CIS_VERDICT_REJECTED, CIS_SCOPE_ITEM, "commit-not-in-window" },
+    { 412, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "proxy-refused" },
+    { 413, "too-large", CIS_VERDICT_REJECTED, CIS_SCOPE_ITEM, "too-large" },
+    { 413, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "proxy-refused" },
+    { 425, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-busy" },
+    { 429, "too-many", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "too-many" },
+    { 500, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-busy" },
+    { 502, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-busy" },
+    { 503, "in-flight", CIS_VERDICT_DEFERRED, CIS_SCOPE_ITEM, "in-flight" },
+    { 503, "window-unavailable", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "window-unavailable" },
+    { 507, "storage-full", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "storage-full" },
+  };
+  CisPeer peer = { .url = "https://receiver.example", .host = "lab-7" };
+  g_autoptr (CisEpisode) episode = cis_episode_new (NULL, "e1", NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      g_autofree char *body =
+          rows[i].theirs != NULL
+              ? g_strdup_printf ("{\"type\": \"urn:cis490:finding:%s\", \"detail\": \"why\"}", rows[i].theirs)
+              : g_strdup ("<html>");
+      g_auto (CisAnswer) answer = {
+        .status = rows[i].status,
+        .content_type = g_strdup (rows[i].theirs != NULL ? "application/problem+json" : "text/html"),
+        .body = g_bytes_new (body, strlen (body)),
+      };
+      g_auto (CisJudgement) judgement = { NULL };
+
+      cis_answer_judge (&answer, CIS_ASKED_UPLOAD, episode, &peer, &judgement);
+      g_test_message ("%u %s", rows[i].status, rows[i].theirs != NULL ? rows[i].theirs : "-");
+      g_assert_nonnull (judgement.outcome);
+      g_assert_cmpint (cis_outcome_get_verdict (judgement.outcome), ==, rows[i].verdict);
+      g_assert_cmpint (cis_outcome_get_scope (judgement.outcome), ==, rows[i].scope);
+      g_assert_cmpstr (cis_finding_get_id (cis_outcome_get_finding (judgement.outcome)), ==, rows[i].id);
+      g_assert_true (judgement.repack == (g_strcmp0 (rows[i].theirs, "digest-mismatch") == 0));
+      if (rows[i].scope == CIS_SCOPE_STAGE)
+        g_assert_cmpstr (cis_finding_get_subject (cis_outcome_get_finding (judgement.outcome)), ==, peer.url);
+    }
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/answer/table", test_table);
+  return g_test_run ();
+}

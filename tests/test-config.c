@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "harness.h"
+
+#include "cis-config.h"
+
+typedef struct
+{
+  char *tree;
+  char *site;
+} Fixture;
+
+static void
+set_up (Fixture *fixture, gconstpointer data)
+{
+  fixture->tree = test_tree_new ();
+  fixture->site = g_build_filename (fixture->tree, "cis490.ini", NULL);
+  test_write (fixture->tree, "cis490.ini", "# ours\n[site]\nhost-id=lab-1\nloop=${loop}\nnested=${STATE_DIRECTORY}/x\n");
+}
+
+static void
+tear_down (Fixture *fixture, gconstpointer data)
+{
+  test_tree_remove (fixture->tree);
+  g_free (fixture->site);
+}
+
+static CisConfig *
+load (Fixture *fixture, const char *text)
+{
+  g_autoptr (GError) error = NULL;
+  CisConfig *config;
+
+  test_write (fixture->tree, "pipelines/p.ini", text);
+  config = cis_config_load ("p", fixture->site, &error);
+  g_assert_no_error (error);
+  return config;
+}
+
+static char *
+expand (CisConfig *config, const char *text)
+{
+  return cis_config_expand (config, text, NULL);
+}
+
+#define assert_expands(config, text, expected)                                                                        \
+  G_STMT_START                                                                                                        \
+  {                                                                                                                   \
+    g_autofree char *value_ = expand (config, text);                                                                  \
+    g_assert_cmpstr (value_, ==, expected);                                                                           \
+  }                                                                                                                   \
+  G_STMT_END
+
+static void
+test_variables (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (CisConfig) config = load (fixture, "[pipeline]\n");
+
+  g_setenv ("STATE_DIRECTORY", "/state:/other", TRUE);
+  g_unsetenv ("CREDENTIALS_DIRECTORY");
+  assert_expands (config, "a ${host-id} b", "a lab-1 b");
+  assert_expands (config, "${STATE_DIRECTORY}/y", "/state/y");
+  assert_expands (config, "${nested}", "/state/x");
+  assert_expands (config, "${no-such:-fall${host-id}back}!", "falllab-1back!");
+  assert_expands (config, "${no-such:-}", "");
+  assert_expands (config, "$x $ {}", "$x $ {}");
+  g_assert_null (expand (config, "${no-such}"));
+  g_assert_null (expand (config, "${CREDENTIALS_DIRECTORY}"));
+  g_assert_null (expand (config, "${host-id"));
+  g_assert_null (expand (config, "${loop}"));
+}
+
+static void
+test_host_id (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (CisConfig) config = NULL;
+
+  test_write (fixture->tree, "cis490.ini", "[site]\n");
+  config = load (fixture, "[pipeline]\n");
+  assert_expands (config, "${host-id}", g_get_host_name ());
+}
+
+static void
+test_drop_ins (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (CisConfig) config = NULL;
+  g_autofree char *a = NULL, *b = NULL, *where = NULL, *only = NULL;
+  g_auto (GStrv) keys = NULL;
+
+  test_write (fixture->tree, "pipelines/p.ini.d/20.ini", "[s]\nb=late\n");
+  test_write (fixture->tree, "pipelines/p.ini.d/10.ini", "[s]\na=early\nb=early\n\n[t]\nc=1\n");
+  test_write (fixture->tree, "pipelines/p.ini.d/ignored.txt", "nonsense");
+  config = load (fixture, "[s]\na=base\nonly=base\n");
+  a = cis_config_get (config, "s", "a", NULL);
+  b = cis_config_get (config, "s", "b", NULL);
+  only = cis_config_get (config, "s", "only", NULL);
+  where = cis_config_where (config, "t", "c");
+  keys = cis_config_get_keys (config, "s");
+  g_assert_cmpstr (a, ==, "early");
+  g_assert_cmpstr (b, ==, "late");
+  g_assert_cmpstr (only, ==, "base");
+  g_assert_true (g_str_has_suffix (where, "10.ini:6"));
+  g_assert_cmpuint (g_strv_length (keys), ==, 3);
+}
+
+/* The installed pipeline stays as it is; what is changed for one machine lies where its configuration lies. */
+static void
+test_drop_ins_elsewhere (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *installed = g_build_filename (fixture->tree, "installed", NULL);
+  g_autoptr (CisConfig) config = NULL;
+  g_autofree char *a = NULL, *b = NULL;
+
+  g_setenv ("CIS490_PIPELINE_PATH", installed, TRUE);
+  test_write (fixture->tree, "installed/p.ini", "[s]\na=installed\nb=installed\n");
+  test_write (fixture->tree, "installed/p.ini.d/10.ini", "[s]\na=beside\nb=beside\n");
+  test_write (fixture->tree, "pipelines/p.ini.d/05.ini", "[s]\na=ours\n");
+  config = cis_config_load ("p", fixture->site, NULL);
+  g_assert_nonnull (config);
+  a = cis_config_get (config, "s", "a", NULL);
+  b = cis_config_get (config, "s", "b", NULL);
+  g_assert_cmpstr (a, ==, "ours");
+  g_assert_cmpstr (b, ==, "beside");
+}
+
+static void
+test_lines (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (CisConfig) config = load (fixture, "# a=1\n[s]\n\n  a = 1\n# b=2\nb=2\n[t]\na=3\n");
+  g_autofree char *a = cis_config_where (config, "s", "a");
+  g_autofree char *b = cis_config_where (config, "s", "b");
+  g_autofree char *t = cis_config_where (config, "t", NULL);
+
+  g_assert_true (g_str_has_suffix (a, "p.ini:4"));
+  g_assert_true (g_str_has_suffix (b, "p.ini:6"));
+  g_assert_true (g_str_has_suffix (t, "p.ini:7"));
+}
+
+static void
+test_broken (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  test_write (fixture->tree, "pipelines/p.ini", "[s]\na=1\n\nwhat is this\n");
+  g_assert_null (cis_config_load ("p", fixture->site, &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+  g_assert_nonnull (strstr (error->message, "p.ini:4:"));
+}
+
+static void
+test_not_there (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  test_write (fixture->tree, "pipelines/shipper.ini", "[s]\n");
+  g_assert_null (cis_config_load ("shiper", fixture->site, &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+  g_assert_nonnull (strstr (error->message, "did you mean “shipper”"));
+  g_clear_error (&error);
+  test_write (fixture->tree, "cis490.ini", "# ours\n[siet]\nhost-id=x\n");
+  g_assert_null (cis_config_load ("shipper", fixture->site, &error));
+  g_assert_nonnull (strstr (error->message, "cis490.ini:2: there is no group [siet]"));
+  g_clear_error (&error);
+  g_assert_null (cis_config_load ("shipper", "/no/such/cis490.ini", &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+}
+
+static void
+test_site_mistake (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (CisConfig) good = load (fixture, "[s]\n");
+  g_autoptr (CisConfig) bad = NULL;
+  g_autofree char *key = NULL, *where = NULL;
+
+  g_assert_null (cis_config_find_site_mistake (good, &key, &where));
+  test_write (fixture->tree, "cis490.ini", "[site]\nmy-own=1\nreceiver-ur1=http://x\n");
+  bad = cis_config_load ("p", fixture->site, NULL);
+  g_assert_cmpstr (cis_config_find_site_mistake (bad, &key, &where), ==, "receiver-url");
+  g_assert_cmpstr (key, ==, "receiver-ur1");
+  g_assert_true (g_str_has_suffix (where, "cis490.ini:3"));
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+#define ADD(name, function) g_test_add ("/config/" name, Fixture, NULL, set_up, function, tear_down)
+  ADD ("variables", test_variables);
+  ADD ("host-id", test_host_id);
+  ADD ("drop-ins", test_drop_ins);
+  ADD ("drop-ins-elsewhere", test_drop_ins_elsewhere);
+  ADD ("lines", test_lines);
+  ADD ("broken", test_broken);
+  ADD ("not-there", test_not_there);
+  ADD ("site-mistake", test_site_mistake);
+  return g_test_run ();
+}

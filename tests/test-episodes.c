@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "once.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <utime.h>
+
+#define SECOND G_USEC_PER_SEC
+
+/* Stamped episodes pass and stay where they are; unstamped ones go to quarantine/, whose reasons tell the
+ * order. */
+#define SCAN_AND_JUDGE(scan)                                                                                 \
+  "[pipeline]\nstages=scan;stamp;quarantine\nworkers=1\n"                                                    \
+  "[scan]\nplugin=scan/episodes\nstate=@STATE@\n" scan "\n"                                                  \
+  "[stamp]\nplugin=gate/stamp\n"                                                                             \
+  "[quarantine]\nplugin=store/quarantine\nstate=@STATE@\n"
+
+/* The wall clock as the parts see it: this definition comes before GLib's. */
+static gint clock_step; /* seconds; atomic */
+
+__attribute__ ((visibility ("default"))) gint64
+g_get_real_time (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_REALTIME, &now);
+  return ((gint64) now.tv_sec + g_atomic_int_get (&clock_step)) * SECOND + now.tv_nsec / 1000;
+}
+
+static int
+run (const char *tree, const char *ini)
+{
+  g_autoptr (CisPipeline) pipeline = once_load (tree, ini);
+
+  return once_run (pipeline);
+}
+
+static void
+assert_list (const char *tree, const char *folder, const char *expected)
+{
+  g_autofree char *path = g_build_filename ("state", folder, NULL);
+  g_autofree char *names = test_list (tree, path);
+
+  g_assert_cmpstr (names, ==, expected);
+}
+
+static guint64
+count_passed (CisPipeline *pipeline)
+{
+  g_autoptr (GArray) steps = cis_pipeline_list_steps (pipeline);
+
+  return g_array_index (steps, CisStep, 0).n_passed;
+}
+
+static void
+test_episodes_quiet (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gint64 start = g_get_monotonic_time ();
+
+  test_make_episode (tree, "state/episodes/run-1", '\0');
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=300ms")), ==, 65);
+  g_assert_cmpint (g_get_monotonic_time () - start, >=, 300 * 1000);
+  assert_list (tree, "quarantine", "run-1");
+}
+
+typedef struct
+{
+  char *file;
+  gint stopped;
+} Writer;
+
+static gpointer
+write_on (gpointer data)
+{
+  Writer *writer = data;
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; !g_atomic_int_get (&writer->stopped); i++)
+    {
+      g_autofree char *line = g_strdup_printf ("{\"t\": %u}\n", i);
+
+      g_file_set_contents_full (writer->file, line, -1, G_FILE_SET_CONTENTS_NONE, 0640, &error);
+      g_assert_no_error (error);
+      g_usleep (10 * 1000);
+    }
+  return NULL;
+}
+
+static void
+test_episodes_still_written (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  Writer writer = { .file = g_build_filename (tree, "state/episodes/run-1/telemetry.jsonl", NULL) };
+  GThread *thread;
+
+  test_make_episode (tree, "state/episodes/run-1", '\0');
+  test_make_episode (tree, "state/episodes/run-2", '\0');
+  thread = g_thread_new ("experiment", write_on, &writer);
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=200ms")), ==, 65);
+  g_atomic_int_set (&writer.stopped, TRUE);
+  g_thread_join (thread);
+  assert_list (tree, "episodes", "run-1");
+  assert_list (tree, "quarantine", "run-2");
+  /* Once it is finished, it goes. */
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=200ms")), ==, 65);
+  assert_list (tree, "episodes", "");
+  g_free (writer.file);
+}
+
+static void
+test_episodes_unfinished (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+
+  test_write (tree, "state/episodes/run-1/log.txt", "");
+  test_write (tree, "state/episodes/notes.txt", "no episode");
+  test_write (tree, "state/episodes/.incoming/meta.json", "{}");
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1ms")), ==, 75);
+  assert_list (tree, "episodes", ".incoming notes.txt run-1");
+}
+
+static void
+test_episodes_none (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1h")), ==, 0);
+}
+
+static void
+test_episodes_locked (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CisPipeline) first = once_load (tree, SCAN_AND_JUDGE ("quiet=1ms"));
+  g_autoptr (CisPipeline) second = once_load (tree, SCAN_AND_JUDGE ("quiet=1ms"));
+
+  cis_pipeline_open (first, &error);
+  g_assert_no_error (error);
+  g_assert_false (cis_pipeline_open (second, &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE);
+  g_assert_cmpint (cis_error_exit_status (error), ==, 69);
+  cis_pipeline_close (first);
+  g_clear_error (&error);
+  cis_pipeline_open (second, &error);
+  g_assert_no_error (error);
+  cis_pipeline_close (second);
+}
+
+static char *
+read_time (const char *tree, const char *name)
+{
+  g_autofree char *path = g_strdup_printf ("state/quarantine/%s/quarantine_reason.json", name);
+  g_autofree char *text = test_read (tree, path);
+  g_autoptr (JsonObject) reason = NULL;
+
+  g_assert_nonnull (text);
+  reason = cis_json_parse (text, strlen (text), NULL);
+  return g_strdup (cis_json_get_string (reason, "quarantined_at"));
+}
+
+static void
+test_episodes_oldest_first (void)
+{
+  static const char *const names[] = { "middle", "youngest", "oldest" };
+  static const int ages[] = { 200, 100, 300 };
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *oldest = NULL, *middle = NULL, *youngest = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *path = g_strconcat ("state/episodes/", names[i], NULL);
+      g_autofree char *meta = g_build_filename (tree, path, "meta.json", NULL);
+      struct utimbuf times = { time (NULL) - ages[i], time (NULL) - ages[i] };
+
+      test_make_episode (tree, path, '\0');
+      g_assert_no_errno (utime (meta, &times));
+    }
+  /* All are quiet by the time that their turn comes. */
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=50ms")), ==, 65);
+  oldest = read_time (tree, "oldest");
+  middle = read_time (tree, "middle");
+  youngest = read_time (tree, "youngest");
+  g_assert_cmpstr (oldest, <, middle);
+  g_assert_cmpstr (middle, <, youngest);
+}
+
+/* Runs the commands that were logged as remedies, as an operator would; how many there were. */
+static guint
+follow_fixes (const char *log, const char *prefix)
+{
+  g_auto (GStrv) lines = g_strsplit (log, "\n", -1);
+  guint n = 0;
+
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      const char *command[] = { "bash", "-c", lines[i], NULL };
+      g_autoptr (GSubprocess) shell = NULL;
+      g_autoptr (GError) error = NULL;
+
+      if (!g_str_has_prefix (lines[i], prefix))
+        continue;
+      shell = g_subprocess_newv (command, G_SUBPROCESS_FLAGS_NONE, &error);
+      g_assert_no_error (error);
+      g_subprocess_wait_check (shell, NULL, &error);
+      g_assert_no_error (error);
+      n++;
+    }
+  return n;
+}
+
+static void
+test_episodes_invalid_names (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *log = NULL;
+  g_autofree char *length_255 = g_strnfill (255, 'x');
+  g_autofree char *length_124 = g_strnfill (124, 'x');
+  g_autofree char *expected = NULL;
+  const char *names[] = { "-",     "-- money", "a..b",    "a\tb", "it's", "line\\one's\ntwo\xff",
+                          "run-1", "run 1",    length_255 };
+  int status;
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *path = g_strconcat ("state/episodes/", names[i], NULL);
+
+      test_make_episode (tree, path, '\0');
+    }
+  once_begin_log ();
+  status = run (tree, SCAN_AND_JUDGE ("quiet=1ms"));
+  log = once_end_log ();
+  g_assert_cmpint (status, ==, 65);
+  assert_list (tree, "quarantine", "run-1");
+  test_make_episode (tree, "state/episodes/run-1", '\0');
+  g_assert_cmpuint (follow_fixes (log, "mv -T -- "), ==, 8);
+  expected = g_strjoin (" ", "a-b", "a.b", "episode", "it-s", "line-one-s-two-", "money", "run-1", "run-1-2",
+                        length_124, NULL);
+  assert_list (tree, "episodes", expected);
+}
+
+static void
+test_episodes_sweep (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+
+  test_write (tree, "state/episodes/unfinished/log.txt", "");
+  test_write (tree, "state/outbox/unfinished.tar.zst", "");
+  test_write (tree, "state/outbox/unfinished.json", "{}");
+  test_write (tree, "state/outbox/unfinished.tar.zst.partial", "");
+  test_write (tree, "state/outbox/.unfinished.json.01234567.tmp", "");
+  test_write (tree, "state/outbox/orphan.tar.zst", "");
+  test_write (tree, "state/outbox/orphan.json", "{}");
+  test_write (tree, "state/outbox/notes.txt", "not ours");
+  test_write (tree, "state/receipts/shipped.json", "{}");
+  test_write (tree, "state/receipts/.shipped.json.01234567.tmp", "{");
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1ms")), ==, 75);
+  assert_list (tree, "outbox", "notes.txt unfinished.json unfinished.tar.zst");
+  assert_list (tree, "receipts", "shipped.json");
+}
+
+static void
+test_episodes_hints (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisPipeline) pipeline =
+      once_load (tree, SCAN_AND_JUDGE ("quiet=50ms\npoll=1h\nsweep-interval=1d"));
+  gboolean finished = FALSE;
+
+  test_write (tree, "state/episodes/slow/log.txt", "");
+  once_start (pipeline, &finished);
+  test_make_episode (tree, "state/episodes/new", '\0');
+  test_wait_for (test_exists (tree, "state/quarantine/new/quarantine_reason.json"));
+  g_assert_true (test_exists (tree, "state/episodes/slow"));
+  test_write (tree, "state/episodes/slow/meta.json", "{}");
+  test_wait_for (test_exists (tree, "state/quarantine/slow/quarantine_reason.json"));
+  once_stop (pipeline, &finished);
+}
+
+static void
+test_episodes_long_quiet (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+
+  test_make_episode (tree, "state/episodes/run-1", '\0');
+  g_atomic_int_set (&clock_step, 11 * 60);
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1h")), ==, 65);
+  g_atomic_int_set (&clock_step, 0);
+  assert_list (tree, "quarantine", "run-1");
+}
+
+static void
+test_episodes_clock_steps (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisPipeline) pipeline = once_load (tree, SCAN_AND_JUDGE ("quiet=500ms"));
+  gboolean finished = FALSE;
+  gint64 began;
+
+  test_make_episode (tree, "state/episodes/before", '\0');
+  once_start (pipeline, &finished);
+  test_wait_for (test_exists (tree, "state/quarantine/before/quarantine_reason.json"));
+  /* What is written from now on looks a year old, and is not. */
+  g_atomic_int_set (&clock_step, 365 * 24 * 3600);
+  began = g_get_monotonic_time ();
+  test_make_episode (tree, "state/episodes/after", '\0');
+  test_wait_for (test_exists (tree, "state/quarantine/after/quarantine_reason.json"));
+  g_assert_cmpint (g_get_monotonic_time () - began, >=, 500 * 1000);
+  once_stop (pipeline, &finished);
+  g_atomic_int_set (&clock_step, 0);
+}
+
+static void
+make_many (const char *tree, guint n, gboolean with_meta)
+{
+  for (guint i = 0; i < n; i++)
+    {
+      g_autofree char *path =
+          g_strdup_printf ("state/episodes/run-%05u/%s", i, with_meta ? "meta.json" : "log.txt");
+
+      test_write (tree, path,
+                  "{\"code_version\": {\"commit\": \"cccccccccccccccccccccccccccccccccccccccc\"}}\n");
+    }
+}
+
+static void
+test_episodes_ten_thousand (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisPipeline) pipeline = once_load (tree, SCAN_AND_JUDGE ("quiet=10ms"));
+  gint64 began;
+
+  make_many (tree, 10000, TRUE);
+  began = g_get_monotonic_time ();
+  g_assert_cmpint (once_run (pipeline), ==, 0);
+  g_test_message ("10,000 episodes in %.2f s", (double) (g_get_monotonic_time () - began) / SECOND);
+  g_assert_cmpuint (count_passed (pipeline), ==, 10000);
+}
+
+static gint64
+get_cpu_time (void)
+{
+  struct rusage usage;
+
+  g_assert_no_errno (getrusage (RUSAGE_SELF, &usage));
+  return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * SECOND + usage.ru_utime.tv_usec +
+         usage.ru_stime.tv_usec;
+}
+
+/* CPU time of a second in which nothing happens but two hundred ticks. */
+static gint64
+measure_idling (guint n_episodes)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisPipeline) pipeline =
+      once_load (tree, SCAN_AND_JUDGE ("quiet=1h\npoll=5ms\nsweep-interval=1d"));
+  gboolean finished = FALSE;
+  gint64 used;
+
+  make_many (tree, n_episodes, TRUE);
+  once_start (pipeline, &finished);
+  /* The change of episodes/ itself must be older than what its mtime can tell. */
+  g_usleep (3 * SECOND);
+  used = get_cpu_time ();
+  g_usleep (1 * SECOND);
+  used = get_cpu_time () - used;
+  once_stop (pipeline, &finished);
+  return used;
+}
+
+static void
+test_episodes_idle (void)
+{
+  gint64 few = measure_idling (1);
+  gint64 many = measure_idling (5000);
+
+  g_test_message ("200 idle ticks: %" G_GINT64_FORMAT " µs with 1 episode, %" G_GINT64_FORMAT
+                  " µs with 5,000",
+                  few, many);
+  /* One listing of 5,000 takes a millisecond or more, 200 of them most of the second. */
+  g_assert_cmpint (many, <, few + 100 * 1000);
+}
+
+int
+main (int argc, char *argv[])
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/episodes/quiet", test_episodes_quiet);
+  g_test_add_func ("/episodes/still-written", test_episodes_still_written);
+  g_test_add_func ("/episodes/unfinished", test_episodes_unfinished);
+  g_test_add_func ("/episodes/none", test_episodes_none);
+  g_test_add_func ("/episodes/locked", test_episodes_locked);
+  g_test_add_func ("/episodes/oldest-first", test_episodes_oldest_first);
+  g_test_add_func ("/episodes/invalid-names", test_episodes_invalid_names);
+  g_test_add_func ("/episodes/sweep", test_episodes_sweep);
+  g_test_add_func ("/episodes/hints", test_episodes_hints);
+  g_test_add_func ("/episodes/long-quiet", test_episodes_long_quiet);
+  g_test_add_func ("/episodes/clock-steps", test_episodes_clock_steps);
+  g_test_add_func ("/episodes/ten-thousand", test_episodes_ten_thousand);
+  g_test_add_func ("/episodes/idle", test_episodes_idle);
+  return g_test_run ();
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEEP 1500 /* a path of this depth is longer than PATH_MAX */
+
+static int
+open_tree (const char *tree)
+{
+  g_autoptr (GError) error = NULL;
+  int fd = cis_folder_open (AT_FDCWD, tree, FALSE, &error);
+
+  g_assert_no_error (error);
+  return fd;
+}
+
+static void
+close_fd (int fd)
+{
+  g_assert_no_errno (close (fd));
+}
+
+static void
+test_replace (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autofree char *path = g_build_filename (tree, "folder", "file", NULL);
+  g_autofree char *text = NULL, *other = NULL, *names = NULL;
+  int dirfd = open_tree (tree);
+  struct stat st;
+
+  g_assert_true (cis_file_replace (dirfd, "file", "one", 3, &error));
+  g_assert_true (cis_file_replace (dirfd, "file", "two!", 4, &error));
+  g_assert_no_errno (fstatat (dirfd, "file", &st, 0));
+  g_assert_cmpuint (st.st_mode & 07777 & ~0640, ==, 0);
+  g_assert_cmpstr (text = test_read (tree, "file"), ==, "two!");
+
+  g_assert_no_errno (mkdirat (dirfd, "folder", 0750));
+  g_assert_true (cis_file_replace (dirfd, "folder/file", "below", 5, &error));
+  g_assert_true (cis_file_replace (AT_FDCWD, path, "", 0, &error));
+  g_assert_cmpstr (other = test_read (tree, "folder/file"), ==, "");
+  g_assert_cmpstr (names = test_list (tree, "folder"), ==, "file");
+  close_fd (dirfd);
+}
+
+static void
+test_replace_long_name (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GString) name = g_string_new ("x");
+  g_autofree char *names = NULL;
+  int dirfd = open_tree (tree);
+
+  while (name->len < 255)
+    g_string_append (name, "ü");
+  g_assert_true (cis_file_replace (dirfd, name->str, "x", 1, &error));
+  g_assert_no_error (error);
+  g_assert_cmpstr (names = test_list (tree, "."), ==, name->str);
+  close_fd (dirfd);
+}
+
+static void
+test_replace_fails (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autofree char *names = NULL;
+  int dirfd = open_tree (tree);
+
+  test_write (tree, "taken/by-a-folder", "");
+  g_assert_false (cis_file_replace (dirfd, "taken", "x", 1, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_IS_DIRECTORY);
+  g_clear_error (&error);
+  g_assert_false (cis_file_replace (dirfd, "no-folder/file", "x", 1, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_assert_cmpstr (names = test_list (tree, "."), ==, "taken");
+  close_fd (dirfd);
+}
+
+static void
+test_read_whole (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = NULL, kernel = NULL;
+  int dirfd = open_tree (tree);
+  gsize length;
+  const char *data;
+
+  test_write (tree, "file", "12345");
+  bytes = cis_file_read (dirfd, "file", 5, &error);
+  g_assert_no_error (error);
+  data = g_bytes_get_data (bytes, &length);
+  g_assert_cmpuint (length, ==, 5);
+  g_assert_cmpstr (data, ==, "12345");
+
+  /* A file whose size the kernel does not tell. */
+  kernel = cis_file_read (AT_FDCWD, "/proc/self/status", G_MAXSIZE, &error);
+  g_assert_no_error (error);
+  g_assert_nonnull (strstr (g_bytes_get_data (kernel, NULL), "\nThreads:"));
+  close_fd (dirfd);
+}
+
+static void
+test_read_refuses (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  static const struct
+  {
+    const char *name;
+    const char *message;
+  } cases[] = {
+    { "file", "*larger than 4 bytes*" },
+    { "link", "*symbolic link*" },
+    { "pipe", "*not a regular file*" },
+    { "folder", "*not a regular file*" },
+  };
+  g_autoptr (GError) missing = NULL;
+  int dirfd = open_tree (tree);
+
+  test_write (tree, "file", "12345");
+  test_write (tree, "folder/file", "");
+  g_assert_no_errno (symlinkat ("file", dirfd, "link"));
+  g_assert_no_errno (mkfifoat (dirfd, "pipe", 0600));
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (cis_file_read (dirfd, cases[i].name, 4, &error));
+      g_assert_error (error, CIS_ERROR, CIS_ERROR_INVALID);
+      g_assert_true (g_pattern_match_simple (cases[i].message, error->message));
+    }
+  g_assert_null (cis_file_read (dirfd, "missing", 4, &missing));
+  g_assert_error (missing, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  close_fd (dirfd);
+}
+
+static void
+test_publish (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autofree char *kept = NULL, *moved = NULL;
+  int dirfd = open_tree (tree);
+
+  test_write (tree, "a/one", "one");
+  test_write (tree, "b/taken", "taken");
+  g_assert_false (cis_file_publish (dirfd, "a/one", dirfd, "b/taken", &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_EXISTS);
+  g_clear_error (&error);
+  g_assert_cmpstr (kept = test_read (tree, "b/taken"), ==, "taken");
+
+  g_assert_true (cis_file_publish (dirfd, "a/one", dirfd, "b/two", &error));
+  g_assert_true (cis_file_publish (dirfd, "b", dirfd, "c", &error));
+  g_assert_cmpstr (moved = test_read (tree, "c/two"), ==, "one");
+  g_assert_false (test_exists (tree, "a/one"));
+
+  g_assert_false (cis_file_publish (dirfd, "a/one", dirfd, "b", &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  close_fd (dirfd);
+}
+
+static void
+test_remove (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  int dirfd = open_tree (tree);
+
+  test_write (tree, "folder/file", "");
+  g_assert_true (cis_file_remove (dirfd, "folder/file", &error));
+  g_assert_false (test_exists (tree, "folder/file"));
+  g_assert_true (cis_file_remove (dirfd, "folder/file", &error));
+  g_assert_false (cis_file_remove (dirfd, "folder", &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_IS_DIRECTORY);
+  close_fd (dirfd);
+}
+
+static void
+test_errors (void)
+{
+  g_autoptr (GError) sync = NULL, full = NULL, closed = NULL;
+  int fd = open ("/dev/full", O_WRONLY | O_CLOEXEC);
+  int fds[2];
+  int bad = 1 << 20;
+
+  g_assert_no_errno (fd);
+  g_assert_false (cis_file_write_all (fd, "x", 1, "the row", &full));
+  g_assert_error (full, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_true (g_str_has_prefix (full->message, "Cannot write the row: "));
+  g_assert_true (cis_file_close (&fd, "the row", NULL));
+  g_assert_cmpint (fd, ==, -1);
+  g_assert_true (cis_file_close (&fd, "the row", NULL));
+
+  g_assert_no_errno (pipe2 (fds, O_CLOEXEC));
+  g_assert_false (cis_file_sync (fds[1], "the row", &sync));
+  g_assert_error (sync, CIS_ERROR, CIS_ERROR_FATAL);
+  g_assert_nonnull (strstr (sync->message, "the row"));
+  close_fd (fds[0]);
+  close_fd (fds[1]);
+
+  g_assert_false (cis_file_close (&bad, "the row", &closed));
+  g_assert_nonnull (closed);
+  g_assert_cmpint (bad, ==, -1);
+}
+
+static gpointer
+lock_and_wait (gpointer fd)
+{
+  g_assert_true (cis_file_lock (GPOINTER_TO_INT (fd), TRUE, "file", NULL));
+  return NULL;
+}
+
+static void
+test_lock (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  GThread *waiting;
+  int dirfd = open_tree (tree);
+  int a, b;
+
+  test_write (tree, "file", "");
+  a = openat (dirfd, "file", O_RDWR | O_CLOEXEC);
+  b = openat (dirfd, "file", O_RDWR | O_CLOEXEC);
+  g_assert_true (cis_file_lock (a, FALSE, "file", &error));
+  g_assert_false (cis_file_lock (b, FALSE, "file", &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE);
+  g_clear_error (&error);
+
+  waiting = g_thread_new ("lock", lock_and_wait, GINT_TO_POINTER (b));
+  cis_file_unlock (a);
+  g_thread_join (waiting);
+  g_assert_false (cis_file_lock (a, FALSE, "file", &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE);
+  close_fd (a);
+  close_fd (b);
+  close_fd (dirfd);
+}
+
+static void
+test_folder_open (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  int dirfd = open_tree (tree);
+  int fd = cis_folder_open (dirfd, "a/b/c//", TRUE, &error);
+  struct stat st;
+
+  g_assert_no_error (error);
+  g_assert_no_errno (fstat (fd, &st));
+  g_assert_cmpuint (st.st_mode & 07777 & ~0750, ==, 0);
+  g_assert_true (test_exists (tree, "a/b/c"));
+  close_fd (fd);
+
+  g_assert_cmpint (cis_folder_open (dirfd, "d", FALSE, &error), ==, -1);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_assert_false (test_exists (tree, "d"));
+  g_clear_error (&error);
+
+  test_write (tree, "file", "");
+  g_assert_cmpint (cis_folder_open (dirfd, "file/e", TRUE, &error), ==, -1);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_DIRECTORY);
+  close_fd (dirfd);
+}
+
+static void
+test_folder_remove (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autofree char *names = NULL;
+  int dirfd = open_tree (tree);
+
+  test_write (tree, "kept/file", "kept");
+  for (guint i = 0; i < 300; i++)
+    {
+      g_autofree char *path = g_strdup_printf ("gone/%u/%u/file", i % 20, i);
+
+      test_write (tree, path, "gone");
+    }
+  g_assert_no_errno (symlinkat ("../kept", dirfd, "gone/link"));
+  g_assert_no_errno (mkfifoat (dirfd, "gone/odd\nname\xff", 0));
+
+  g_cancellable_cancel (cancellable);
+  g_assert_false (cis_folder_remove (dirfd, "gone", cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_true (cis_folder_remove (dirfd, "gone", NULL, &error));
+  g_assert_true (cis_folder_remove (dirfd, "gone", NULL, &error));
+  g_assert_no_error (error);
+  g_assert_cmpstr (names = test_list (tree, "."), ==, "kept");
+  g_assert_true (test_exists (tree, "kept/file"));
+
+  g_assert_no_errno (symlinkat ("kept", dirfd, "link"));
+  g_assert_false (cis_folder_remove (dirfd, "link", NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_DIRECTORY);
+  g_assert_true (test_exists (tree, "kept/file"));
+  close_fd (dirfd);
+}
+
+static void
+test_folder_remove_deep (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  int dirfd = open_tree (tree);
+  int fd = fcntl (dirfd, F_DUPFD_CLOEXEC, 0);
+
+  for (guint i = 0; i < DEEP; i++)
+    {
+      int below;
+
+      g_assert_no_errno (mkdirat (fd, "folder", 0750));
+      below = openat (fd, "folder", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      g_assert_no_errno (below);
+      close_fd (fd);
+      fd = below;
+    }
+  close_fd (fd);
+  g_assert_true (cis_folder_remove (dirfd, "folder", NULL, &error));
+  g_assert_no_error (error);
+  g_assert_false (test_exists (tree, "folder"));
+  close_fd (dirfd);
+}
+
+static gpointer
+remove_folder (gpointer dirfd)
+{
+  g_autoptr (GError) error = NULL;
+
+  cis_folder_remove (GPOINTER_TO_INT (dirfd), "gone", NULL, &error);
+  g_assert_no_error (error);
+  return NULL;
+}
+
+/* Entries that vanish while we are at it are what we want, not errors. */
+static void
+test_folder_remove_twice_at_once (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  int dirfd = open_tree (tree);
+  GThread *other;
+
+  for (guint i = 0; i < 400; i++)
+    {
+      g_autofree char *path = g_strdup_printf ("gone/%u/file", i);
+
+      test_write (tree, path, "");
+    }
+  other = g_thread_new ("remove", remove_folder, GINT_TO_POINTER (dirfd));
+  remove_folder (GINT_TO_POINTER (dirfd));
+  g_thread_join (other);
+  g_assert_false (test_exists (tree, "gone"));
+  close_fd (dirfd);
+}
+
+static void
+test_folder_probe (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autofree char *names = NULL;
+  int dirfd = open_tree (tree);
+  int proc = open_tree ("/proc/self");
+
+  g_assert_true (cis_folder_probe (dirfd, "the state folder", &error));
+  g_assert_no_error (error);
+  g_assert_cmpstr (names = test_list (tree, "."), ==, "");
+  g_assert_false (cis_folder_probe (proc, "the state folder", &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+  g_assert_true (g_str_has_prefix (error->message, "the state folder cannot make files: "));
+  close_fd (proc);
+  close_fd (dirfd);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/file/replace", test_replace);
+  g_test_add_func ("/file/replace/long-name", test_replace_long_name);
+  g_test_add_func ("/file/replace/fails", test_replace_fails);
+  g_test_add_func ("/file/read", test_read_whole);
+  g_test_add_func ("/file/read/refuses", test_read_refuses);
+  g_test_add_func ("/file/publish", test_publish);
+  g_test_add_func ("/file/remove", test_remove);
+  g_test_add_func ("/file/errors", test_errors);
+  g_test_add_func ("/file/lock", test_lock);
+  g_test_add_func ("/folder/open", test_folder_open);
+  g_test_add_func ("/folder/remove", test_folder_remove);
+  g_test_add_func ("/folder/remove/deep", test_folder_remove_deep);
+  g_test_add_func ("/folder/remove/twice-at-once", test_folder_remove_twice_at_once);
+  g_test_add_func ("/folder/probe", test_folder_probe);
+  return g_test_run ();
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "gated.h"
+
+/* Forgejo first and the repository behind it, and whatever else the test wants; @options: name and value. */
+static gpointer
+forge_gate_new (Fixture *fixture, Forge *forge, const char *option, const char *value)
+{
+  g_autofree char *save_file = g_build_filename (fixture->tree, "state", "window.json", NULL);
+  g_autoptr (GError) error = NULL;
+  gpointer gate =
+      test_part_new ("gate/window", "repository", fixture->repository, "branch", "main", "window", 3, "ttl",
+                     DAY, "wait", 20 * SECOND, "timeout", SECOND / 2, "save-file", save_file, "forgejo-url",
+                     forge->url, "forgejo-repository", "lab/code", option, value, NULL);
+
+  cis_part_open (gate, NULL, &error);
+  g_assert_no_error (error);
+  return gate;
+}
+
+/* Forgejo says who is refused; without it nobody is, whatever way it fails, and whoever the repository knows
+ * gets in. */
+static void
+test_forge (Fixture *fixture, gconstpointer data)
+{
+  static const char *const modes[] = { "500", "hang", "drip", "garbage", "empty", "cut", "short" };
+  g_autoptr (Forge) forge = forge_new (fixture->tree, "--cap=2");
+  g_autofree char *stale = get_commit (fixture, "c5");
+  gpointer gate = forge_gate_new (fixture, forge, NULL, NULL);
+
+  assert_rejected (gate, stale, "commit-not-in-window");
+  for (guint i = 0; i < G_N_ELEMENTS (modes); i++)
+    {
+      g_autofree char *pushed = NULL;
+
+      g_test_message ("%s", modes[i]);
+      forge_set (forge, modes[i]);
+      pushed = push (fixture);
+      g_assert_cmpint (judge (gate, pushed, NULL), ==, CIS_VERDICT_PASSED);
+      assert_deferred (gate, stale, DAY);
+      forge_set (forge, "ok");
+      assert_rejected (gate, stale, "commit-not-in-window");
+      g_assert_cmpint (judge (gate, pushed, NULL), ==, CIS_VERDICT_PASSED);
+    }
+  gate_free (gate);
+}
+
+/* Receiver and forge are restarted at once, and the repository is gone too. */
+static void
+test_saved (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *recent = get_commit (fixture, "c8");
+  g_autofree char *stale = get_commit (fixture, "c5");
+  g_autoptr (Forge) forge = forge_new (fixture->tree, NULL);
+  gpointer gate = forge_gate_new (fixture, forge, NULL, NULL);
+
+  g_assert_cmpint (judge (gate, recent, NULL), ==, CIS_VERDICT_PASSED);
+  test_wait_for (test_exists (fixture->tree, "state/window.json"));
+  gate_free (gate);
+  g_free (run (fixture, "mv repository elsewhere"));
+  gate = forge_gate_new (fixture, forge, NULL, NULL);
+  g_assert_cmpint (judge (gate, recent, NULL), ==, CIS_VERDICT_PASSED);
+  assert_deferred (gate, stale, DAY);
+  gate_free (gate);
+}
+
+static void
+test_setup (Fixture *fixture, gconstpointer data)
+{
+  static const char *const urls[] = { "forge.example", "https://forge.example" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (urls); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      gpointer gate = test_part_new ("gate/window", "repository", fixture->repository, "save-file", NULL,
+                                     "forgejo-url", urls[i], NULL);
+
+      g_assert_false (cis_part_open (gate, NULL, &error));
+      g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+      g_assert_nonnull (strstr (error->message, i == 0 ? "forgejo-url=" : "forgejo-repository="));
+      gate_free (gate);
+    }
+}
+
+static void
+test_remedy (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (Forge) forge = forge_new (fixture->tree, NULL);
+  g_autofree char *path = g_build_filename (fixture->tree, "remedy", NULL);
+  g_autofree char *stale = get_commit (fixture, "c5");
+  g_autofree char *expected = g_strdup_printf ("# run-1 of lab07\ngit checkout main # not %s", stale);
+  g_autoptr (CisOutcome) outcome = NULL;
+  g_autoptr (CisOutcome) again = NULL;
+  CisFinding *finding;
+  gpointer gate;
+
+  test_write (fixture->tree, "remedy", "# {episode} of {host}\ngit checkout {branch} # not {your_commit}\n");
+  gate = forge_gate_new (fixture, forge, "remedy-file", path);
+  g_assert_cmpint (judge (gate, stale, &outcome), ==, CIS_VERDICT_REJECTED);
+  finding = cis_outcome_get_finding (outcome);
+  g_assert_cmpstr (cis_finding_get_fix (finding), ==, expected);
+  g_assert_cmpstr (cis_finding_get_detail (finding, "behind"), ==, "4 commits behind");
+  /* An edit counts at once; without the file there is the usual remedy. */
+  g_free (run (fixture, "rm remedy"));
+  g_assert_cmpint (judge (gate, stale, &again), ==, CIS_VERDICT_REJECTED);
+  g_assert_nonnull (strstr (cis_finding_get_fix (cis_outcome_get_finding (again)), "pull --ff-only"));
+  gate_free (gate);
+}
+
+/* @mark: NULL for a refusal. */
+static void
+assert_grant (gpointer gate, const char *commit, const char *mark)
+{
+  g_autoptr (CisEpisode) episode = episode_new (commit);
+
+  g_assert_cmpint (test_process (gate, episode, NULL), ==,
+                   mark != NULL ? CIS_VERDICT_PASSED : CIS_VERDICT_REJECTED);
+  g_assert_cmpstr (cis_item_get_mark (CIS_ITEM (episode), "grant"), ==, mark);
+}
+
+static void
+test_grants (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (Forge) forge = forge_new (fixture->tree, NULL);
+  g_autofree char *path = g_build_filename (fixture->tree, "grants", NULL);
+  g_autofree char *mine = get_commit (fixture, "c5");
+  g_autofree char *other = get_commit (fixture, "c4");
+  g_autofree char *recent = get_commit (fixture, "c9");
+  g_autofree char *text =
+      g_strdup_printf ("mine %s lab07 2090-01-01\nother %s lab08 2090-01-01\n", mine, other);
+  g_autofree char *later = g_strdup_printf ("later %s * 2090-01-01\nover %s * 2020-01-01\n", other, mine);
+  gpointer gate;
+
+  test_write (fixture->tree, "grants", text);
+  gate = forge_gate_new (fixture, forge, "grants-file", path);
+  assert_grant (gate, mine, "mine");
+  assert_grant (gate, other, NULL);
+  assert_rejected (gate, NULL, "commit-missing");
+  assert_rejected (gate, "mine", "commit-malformed");
+  {
+    g_autoptr (CisEpisode) episode = episode_new (recent);
+
+    g_assert_cmpint (test_process (gate, episode, NULL), ==, CIS_VERDICT_PASSED);
+    g_assert_null (cis_item_get_mark (CIS_ITEM (episode), "grant"));
+  }
+  /* Read anew by maintain(), which the pipeline calls each second. */
+  test_write (fixture->tree, "grants", later);
+  g_assert_cmpint (CIS_PART_GET_CLASS (gate)->maintain (gate, NULL, NULL), ==, SECOND);
+  assert_grant (gate, other, "later");
+  assert_grant (gate, mine, NULL);
+  gate_free (gate);
+}
+
+/* Neither a ping nor any other item but an episode is ever refused, and a ping learns where its code stands.
+ */
+static void
+test_forecast (Fixture *fixture, gconstpointer data)
+{
+  gpointer gate = gate_new (fixture, DAY);
+  static const struct
+  {
+    const char *tag, *window, *position;
+  } cases[] = { { "c9", "in", "1" }, { "c7", "in", "3" }, { "c6", "out", NULL } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *commit = get_commit (fixture, cases[i].tag);
+      g_autoptr (CisRequest) request = cis_request_new ("POST", "/v1/ping");
+      g_autoptr (CisItem) item = cis_item_new ("ping", request);
+
+      cis_request_set_header (request, "x-cis490-code-commit", commit);
+      g_assert_cmpint (test_process (gate, item, NULL), ==, CIS_VERDICT_PASSED);
+      g_assert_cmpstr (cis_item_get_mark (item, "window"), ==, cases[i].window);
+      g_assert_cmpstr (cis_item_get_mark (item, "position"), ==, cases[i].position);
+      g_assert_cmpstr (cis_item_get_mark (item, "size"), ==, "3");
+      g_assert_cmpstr (cis_item_get_mark (item, "source"), ==, "git");
+      g_assert_true ((cis_item_get_mark (item, "leaves_in_seconds") != NULL) == (cases[i].position != NULL));
+    }
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (CisRequest) request = cis_request_new ("POST", "/v1/ping");
+      g_autoptr (CisItem) item = cis_item_new ("ping", request);
+
+      if (i > 0)
+        cis_request_set_header (request, "x-cis490-code-commit", "no commit");
+      g_assert_cmpint (test_process (gate, item, NULL), ==, CIS_VERDICT_PASSED);
+      g_assert_cmpuint (g_hash_table_size (cis_item_get_marks (item)), ==, 0);
+    }
+  gate_free (gate);
+}
+
+/* What a force-push drops is refused within the ttl. */
+static void
+test_forced (Fixture *fixture, gconstpointer data)
+{
+  gpointer gate = gate_new (fixture, SECOND / 10);
+  g_autofree char *dropped = get_commit (fixture, "c9");
+  g_autofree char *left = get_commit (fixture, "c6");
+
+  g_assert_cmpint (judge (gate, dropped, NULL), ==, CIS_VERDICT_PASSED);
+  g_free (run (fixture, "git -C repository reset -q --hard c8"));
+  test_wait_for (judge (gate, dropped, NULL) == CIS_VERDICT_REJECTED);
+  g_assert_cmpint (judge (gate, left, NULL), ==, CIS_VERDICT_PASSED);
+  gate_free (gate);
+}
+
+int
+main (int argc, char **argv)
+{
+  static const struct
+  {
+    const char *path;
+    void (*test) (Fixture *fixture, gconstpointer data);
+  } tests[] = {
+    { "/gate/forge", test_forge },   { "/gate/saved", test_saved },   { "/gate/setup", test_setup },
+    { "/gate/remedy", test_remedy }, { "/gate/grants", test_grants }, { "/gate/forecast", test_forecast },
+    { "/gate/forced", test_forced },
+  };
+
+  g_test_init (&argc, &argv, NULL);
+  g_log_writer_default_set_use_stderr (TRUE);
+  forge_prepare ();
+  for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
+    g_test_add (tests[i].path, Fixture, NULL, set_up, tests[i].test, tear_down);
+  return g_test_run ();
+}

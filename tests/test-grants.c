@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "forge.h"
+
+#include "../plugins/gate/window/grants.h"
+
+#define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+static CisGrants *
+grants_new (const char *tree, const char *text)
+{
+  g_autofree char *path = g_build_filename (tree, "grants", NULL);
+  g_autofree char *repository = g_build_filename (tree, "repository", NULL);
+
+  test_write (tree, "grants", text);
+  return cis_grants_new (path, repository);
+}
+
+static void
+assert_granted (CisGrants *grants, const char *commit, const char *host, const char *until, const char *name)
+{
+  g_autoptr (GDateTime) time = g_date_time_new_from_iso8601 (until, NULL);
+  g_autofree char *found =
+      cis_grants_find (grants, commit, host, g_date_time_to_unix (time) * G_USEC_PER_SEC);
+
+  g_assert_cmpstr (found, ==, name);
+}
+
+static void
+refresh (CisGrants *grants)
+{
+  g_autoptr (GError) error = NULL;
+
+  cis_grants_refresh (grants, &error);
+  g_assert_no_error (error);
+}
+
+static void
+test_lines (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisGrants) grants = grants_new (tree, "# for the thesis\n"
+                                                   "thesis\t" A "  lab-7 2026-12-31 # until then\r\n"
+                                                   "\n"
+                                                   "all " B " * 2026-12-31T12:00:00Z\n");
+
+  refresh (grants);
+  assert_granted (grants, A, "lab-7", "2026-12-31T23:59:58Z", "thesis");
+  assert_granted (grants, A, "lab-7", "2027-01-01T00:00:00Z", NULL);
+  assert_granted (grants, A, "lab-8", "2026-01-01T00:00:00Z", NULL);
+  assert_granted (grants, A, NULL, "2026-01-01T00:00:00Z", "thesis");
+  assert_granted (grants, B, "lab-8", "2026-12-31T11:59:59Z", "all");
+  assert_granted (grants, B, "lab-8", "2026-12-31T12:00:01Z", NULL);
+}
+
+/* As git rev-list lists it: without its beginning; and an annotated tag is the commit that it names. */
+static void
+test_range (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisGrants) grants = NULL;
+  g_autofree char *text = NULL;
+
+  forge_make_repository (tree, 9);
+  text = forge_run (tree, "cd repository; git tag -a -m old v1 c6\n"
+                          "echo old $(git rev-parse c3)..$(git rev-parse v1) '*' 2026-12-31");
+  grants = grants_new (tree, text);
+  refresh (grants);
+  for (guint i = 1; i <= 9; i++)
+    {
+      g_autofree char *commit = forge_run (tree, "git -C repository rev-parse c%u", i);
+
+      assert_granted (grants, commit, "lab-1", "2026-12-31T00:00:00Z", i >= 4 && i <= 6 ? "old" : NULL);
+    }
+}
+
+static void
+assert_mistake (const char *line, const char *message)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisGrants) grants = grants_new (tree, "good " A " * 2026-12-31\n");
+  g_autofree char *text = g_strconcat ("other " B " * 2026-12-31\n", line, "\n", NULL);
+  g_autoptr (GError) error = NULL;
+
+  refresh (grants);
+  test_write (tree, "grants", text);
+  g_assert_false (cis_grants_refresh (grants, &error));
+  g_assert_error (error, error->domain, error->code);
+  g_test_message ("%s", error->message);
+  g_assert_nonnull (strstr (error->message, "grants:2: "));
+  g_assert_nonnull (strstr (error->message, message));
+  /* What was read before stays, all of it and nothing else. */
+  assert_granted (grants, A, "lab-1", "2026-12-31T00:00:00Z", "good");
+  assert_granted (grants, B, "lab-1", "2026-12-31T00:00:00Z", NULL);
+  /* Mended, it counts at once. */
+  test_write (tree, "grants", "other " B " * 2026-12-31\n");
+  refresh (grants);
+  assert_granted (grants, A, "lab-1", "2026-12-31T00:00:00Z", NULL);
+  assert_granted (grants, B, "lab-1", "2026-12-31T00:00:00Z", "other");
+}
+
+static void
+test_mistakes (void)
+{
+  assert_mistake ("x " A " *", "a grant is");
+  assert_mistake ("x " A " * 2026-12-31 more", "a grant is");
+  assert_mistake ("x/y " A " * 2026-12-31", "the name");
+  assert_mistake ("other " A " * 2026-12-31", "another grant");
+  assert_mistake ("x main * 2026-12-31", "40 hex");
+  assert_mistake ("x abc123 * 2026-12-31", "40 hex");
+  assert_mistake ("x " A ".." B ".." A " * 2026-12-31", "40 hex");
+  assert_mistake ("x " A ".."
+                  " * 2026-12-31",
+                  "40 hex");
+  assert_mistake ("x " A " lab/7 2026-12-31", "the host");
+  assert_mistake ("x " A " * 2026-13-31", "no date");
+  assert_mistake ("x " A " * tomorrow", "no date");
+  /* A range that no repository knows. */
+  assert_mistake ("x " A ".." B " * 2026-12-31", "repository");
+}
+
+static void
+test_gone (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisGrants) grants = grants_new (tree, "good " A " * 2026-12-31\n");
+
+  refresh (grants);
+  assert_granted (grants, A, "lab-1", "2026-12-31T00:00:00Z", "good");
+  g_free (forge_run (tree, "rm grants"));
+  refresh (grants);
+  assert_granted (grants, A, "lab-1", "2026-12-31T00:00:00Z", NULL);
+  test_write (tree, "grants", "again " A " * 2026-12-31\n");
+  refresh (grants);
+  assert_granted (grants, A, "lab-1", "2026-12-31T00:00:00Z", "again");
+}
+
+static void
+append_name (const char *name, const char *until, gpointer user_data)
+{
+  g_string_append_printf (user_data, "%s %s;", name, until);
+}
+
+static void
+test_expired (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisGrants) grants = grants_new (tree, "one " A " * 2020-01-01\ntwo " B " * 2090-01-01\n");
+  g_autoptr (GString) names = g_string_new (NULL);
+
+  refresh (grants);
+  cis_grants_foreach_expired (grants, g_get_real_time (), append_name, names);
+  g_assert_cmpstr (names->str, ==, "one 2020-01-01;");
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  forge_prepare ();
+  g_test_add_func ("/grants/lines", test_lines);
+  g_test_add_func ("/grants/range", test_range);
+  g_test_add_func ("/grants/mistakes", test_mistakes);
+  g_test_add_func ("/grants/gone", test_gone);
+  g_test_add_func ("/grants/expired", test_expired);
+  return g_test_run ();
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "harness.h"
+
+#include "../plugins/store/archive/layout.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define COMMIT "0123456789abcdef0123456789abcdef01234567"
+
+typedef struct
+{
+  char *tree;
+  gpointer known;
+  CisEpisode *episode; /* what a request claims: lab-1/run with "bytes" */
+  CisRequest *request;
+  char *stored; /* path */
+} Fixture;
+
+static void
+set_up (Fixture *f, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *sha256 = cis_digest_bytes ("bytes", 5);
+
+  f->tree = test_tree_new ();
+  f->known = test_part_new ("store/known", "directory", f->tree, NULL);
+  cis_part_open (f->known, NULL, &error);
+  g_assert_no_error (error);
+  f->request = cis_request_new ("PUT", "/v1/episodes/lab-1/run");
+  cis_request_identify (f->request, "lab-1");
+  f->episode = cis_episode_new ("lab-1", "run", f->request);
+  cis_episode_set_commit (f->episode, COMMIT);
+  cis_episode_set_archive (f->episode, NULL, sha256, 5);
+  f->stored = g_build_filename (f->tree, "store/lab-1/run.tar.zst", NULL);
+}
+
+static void
+tear_down (Fixture *f, gconstpointer data)
+{
+  cis_part_close (f->known);
+  g_object_unref (f->known);
+  g_object_unref (f->episode);
+  g_object_unref (f->request);
+  g_free (f->stored);
+  test_tree_remove (f->tree);
+}
+
+/* Links the stored archive to the .part that says it is of @bytes. */
+static void
+add_intent (Fixture *f, const char *bytes)
+{
+  g_autofree char *sha256 = cis_digest_bytes (bytes, strlen (bytes));
+  g_autofree char *folder = g_build_filename (f->tree, "incoming/lab-1", NULL);
+  g_autofree char *part = g_strdup_printf ("%s/run.%s." COMMIT ".part", folder, sha256);
+
+  g_assert_no_errno (g_mkdir_with_parents (folder, 0750));
+  g_assert_no_errno (link (f->stored, part));
+}
+
+static void
+note_receipt (Fixture *f)
+{
+  g_autoptr (JsonObject) receipt =
+      cis_receipt_new (f->episode, "lab-1", "stored", "2026-01-02T03:04:05.000000Z");
+  int fd = open (f->stored, O_WRONLY | O_CLOEXEC);
+
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_true (cis_layout_write_receipt (fd, receipt, CIS_ITEM (f->episode)));
+  g_close (fd, NULL);
+}
+
+static void
+assert_finding (CisOutcome *outcome, const char *id)
+{
+  g_assert_nonnull (cis_outcome_get_finding (outcome));
+  g_assert_cmpstr (cis_finding_get_id (cis_outcome_get_finding (outcome)), ==, id);
+}
+
+static void
+assert_duplicate (Fixture *f)
+{
+  JsonObject *reply = cis_request_get_reply (f->request);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpint (test_process (f->known, f->episode, NULL), ==, CIS_VERDICT_DONE);
+  g_assert_cmpuint (cis_request_get_status (f->request), ==, 200);
+  reply = cis_request_get_reply (f->request);
+  g_assert_cmpstr (cis_json_get_string (reply, "status"), ==, "duplicate");
+  cis_receipt_matches (reply, f->episode, "lab-1", &error);
+  g_assert_no_error (error);
+}
+
+static void
+test_unknown (Fixture *f, gconstpointer data)
+{
+  g_assert_cmpint (test_process (f->known, f->episode, NULL), ==, CIS_VERDICT_PASSED);
+  test_write (f->tree, "store/lab-1/run.tar.zst.old", "bytes");
+  test_write (f->tree, "store/lab-2/run.tar.zst", "other bytes");
+  g_assert_cmpint (test_process (f->known, f->episode, NULL), ==, CIS_VERDICT_PASSED);
+  g_assert_cmpuint (cis_request_get_status (f->request), ==, 0);
+}
+
+static void
+test_duplicate (Fixture *f, gconstpointer data)
+{
+  JsonObject *reply;
+
+  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
+  note_receipt (f);
+  assert_duplicate (f);
+  reply = cis_request_get_reply (f->request);
+  g_assert_cmpstr (cis_json_get_string (reply, "received_at"), ==, "2026-01-02T03:04:05.000000Z");
+  g_assert_false (json_object_has_member (reply, "marks"));
+}
+
+/* A file system without attributes, or an archive that was copied without them. */
+static void
+test_hashed (Fixture *f, gconstpointer data)
+{
+  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
+  assert_duplicate (f);
+}
+
+/* The attribute of other bytes: by its size it can't be the file's. */
+static void
+test_stale_receipt (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CisOutcome) outcome = NULL;
+  CisFinding *finding;
+
+  g_autofree char *sha256 = cis_digest_bytes ("other bytes", 11);
+
+  test_write (f->tree, "store/lab-1/run.tar.zst", "other bytes");
+  note_receipt (f);
+  g_assert_cmpint (test_process (f->known, f->episode, &outcome), ==, CIS_VERDICT_REJECTED);
+  finding = cis_outcome_get_finding (outcome);
+  assert_finding (outcome, "episode-conflict");
+  g_assert_cmpstr (cis_finding_get_detail (finding, "stored_sha256"), ==, sha256);
+}
+
+static void
+test_conflict (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CisOutcome) outcome = NULL;
+  g_autofree char *sha256 = g_strdup (cis_episode_get_sha256 (f->episode));
+  g_autofree char *other = cis_digest_bytes ("BYTES", 5);
+
+  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
+  note_receipt (f);
+  cis_episode_set_archive (f->episode, NULL, other, 5);
+  g_assert_cmpint (test_process (f->known, f->episode, &outcome), ==, CIS_VERDICT_REJECTED);
+  assert_finding (outcome, "episode-conflict");
+  g_assert_cmpstr (cis_finding_get_detail (cis_outcome_get_finding (outcome), "stored_sha256"), ==, sha256);
+  g_assert_nonnull (cis_finding_get_fix (cis_outcome_get_finding (outcome)));
+}
+
+static void
+test_unfinished_same (Fixture *f, gconstpointer data)
+{
+  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
+  add_intent (f, "bytes");
+  g_assert_cmpint (test_process (f->known, f->episode, NULL), ==, CIS_VERDICT_PASSED);
+  g_assert_cmpuint (cis_request_get_status (f->request), ==, 0);
+}
+
+static void
+test_unfinished_other (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CisOutcome) outcome = NULL;
+
+  test_write (f->tree, "store/lab-1/run.tar.zst", "other bytes");
+  add_intent (f, "other bytes");
+  g_assert_cmpint (test_process (f->known, f->episode, &outcome), ==, CIS_VERDICT_DEFERRED);
+  assert_finding (outcome, "in-flight");
+  g_assert_cmpint (cis_outcome_get_scope (outcome), ==, CIS_SCOPE_ITEM);
+  g_assert_cmpint (cis_outcome_get_retry_after (outcome), ==, G_USEC_PER_SEC);
+}
+
+/* Two links, but the second one is a backup's. */
+static void
+test_backup (Fixture *f, gconstpointer data)
+{
+  g_autofree char *backup = g_build_filename (f->tree, "backup", NULL);
+  g_autofree char *another =
+      g_strdup_printf ("incoming/lab-1/run.%s." COMMIT ".part", cis_episode_get_sha256 (f->episode));
+
+  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
+  test_write (f->tree, another, "byt");
+  g_assert_no_errno (link (f->stored, backup));
+  assert_duplicate (f);
+}
+
+static void
+test_symlink (Fixture *f, gconstpointer data)
+{
+  g_autofree char *folder = g_path_get_dirname (f->stored);
+
+  g_assert_no_errno (g_mkdir (folder, 0750));
+  g_assert_no_errno (symlink ("/etc/passwd", f->stored));
+  g_assert_cmpint (test_process (f->known, f->episode, NULL), ==, CIS_VERDICT_FAILED);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add ("/known/unknown", Fixture, NULL, set_up, test_unknown, tear_down);
+  g_test_add ("/known/duplicate", Fixture, NULL, set_up, test_duplicate, tear_down);
+  g_test_add ("/known/hashed", Fixture, NULL, set_up, test_hashed, tear_down);
+  g_test_add ("/known/stale-receipt", Fixture, NULL, set_up, test_stale_receipt, tear_down);
+  g_test_add ("/known/conflict", Fixture, NULL, set_up, test_conflict, tear_down);
+  g_test_add ("/known/unfinished-same", Fixture, NULL, set_up, test_unfinished_same, tear_down);
+  g_test_add ("/known/unfinished-other", Fixture, NULL, set_up, test_unfinished_other, tear_down);
+  g_test_add ("/known/backup", Fixture, NULL, set_up, test_backup, tear_down);
+  g_test_add ("/known/symlink", Fixture, NULL, set_up, test_symlink, tear_down);
+  return g_test_run ();
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "uploads.h"
+
+#include "cis-pipeline.h"
+
+#include "../plugins/store/archive/leftovers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void
+test_unfinished (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autoptr (CisEpisode) other = uploads_make_put ("run", "other bytes");
+  g_autoptr (CisEpisode) same = uploads_make_put ("run", "bytes");
+  g_autoptr (CisOutcome) outcome = NULL;
+
+  uploads_store_without_home (archive);
+  g_assert_cmpuint (uploads_count_links (tree, "store/lab-1/run.tar.zst"), ==, 2);
+  g_assert_cmpint (uploads_put (archive, other, &outcome), ==, CIS_VERDICT_DEFERRED);
+  uploads_assert_finding (outcome, "in-flight");
+  g_assert_cmpuint (uploads_count_links (tree, "store/lab-1/run.tar.zst"), ==, 2);
+
+  /* The same bytes, though stamped otherwise: what was stored goes home, under the commit that it came with.
+   */
+  cis_episode_set_commit (same, OTHER_COMMIT);
+  g_assert_cmpint (uploads_put (archive, same, NULL), ==, CIS_VERDICT_PASSED);
+  g_assert_cmpstr (cis_episode_get_commit (same), ==, COMMIT);
+  g_assert_cmpstr (cis_item_get_mark (CIS_ITEM (same), "recovered"), ==, "true");
+  g_assert_cmpstr (cis_json_get_string (cis_episode_get_receipt (same), "status"), ==, "stored");
+  uploads_assert_none_left (tree);
+  uploads_close (archive);
+}
+
+static void
+collect (CisEpisode *episode, const char *part, gpointer user_data)
+{
+  g_ptr_array_add (user_data, episode);
+}
+
+static void
+test_recovery (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autoptr (GPtrArray) found = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (GPtrArray) odd = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *zeros = g_strnfill (64, '0');
+  g_autofree char *twin = g_strdup_printf ("%s/incoming/lab-1/twin.%s." COMMIT ".part", tree, zeros);
+  g_autofree char *elsewhere = g_build_filename (tree, "elsewhere", NULL);
+  g_autofree char *part = g_strdup_printf ("incoming/lab-1/cut.%s." COMMIT ".part", zeros);
+  CisLayout layout = CIS_LAYOUT_CLOSED;
+  CisShelves *shelves;
+  CisEpisode *episode;
+
+  uploads_store_without_home (archive);
+  uploads_close (archive);
+  test_write (tree, part, "the beginning");
+  test_write (tree, "elsewhere", "somebody's doing");
+  g_assert_no_errno (link (elsewhere, twin));
+
+  g_assert_true (cis_layout_open (&layout, tree, &error));
+  shelves = cis_shelves_new (&layout);
+  g_assert_true (cis_leftovers_recover (&layout, shelves, collect, found, odd, &error));
+  g_assert_cmpuint (found->len, ==, 1);
+  episode = g_ptr_array_index (found, 0);
+  g_assert_cmpstr (cis_item_get_id (CIS_ITEM (episode)), ==, "lab-1/run");
+  g_assert_cmpstr (cis_episode_get_commit (episode), ==, COMMIT);
+  g_assert_cmpint (cis_episode_get_size (episode), ==, 5);
+  g_assert_true (cis_receipt_matches (cis_episode_get_receipt (episode), episode, "lab-1", &error));
+  g_assert_cmpuint (odd->len, ==, 1);
+  cis_shelves_free (shelves);
+  cis_layout_close (&layout);
+
+  /* The stage itself holds what it recovers, and leaves the rest alone. */
+  archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_assert_true (test_exists (tree, part));
+  g_assert_true (g_file_test (twin, G_FILE_TEST_EXISTS));
+  uploads_close (archive);
+}
+
+static CisPipeline *
+make_receiver (const char *tree)
+{
+  g_autofree char *line = cis_digest_bytes ("token", 5);
+  g_autofree char *tokens = g_strdup_printf ("lab-1 %s\n", line);
+  g_autofree char *tokens_file = g_build_filename (tree, "tokens", NULL);
+  g_autofree char *file = g_build_filename (tree, "receiver.ini", NULL);
+  g_autofree char *text = g_strdup_printf ("[pipeline]\nstages=accept;bearer;store;index\n"
+                                           "[accept]\nplugin=transport/accept\nlisten=unix:%s/socket\n"
+                                           "[bearer]\nplugin=gate/bearer\ntokens-file=%s\n"
+                                           "[store]\nplugin=store/archive\ndirectory=%s\n"
+                                           "[index]\nplugin=store/index\ndirectory=%s\n",
+                                           tree, tokens_file, tree, tree);
+  g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (CisConfig) config = NULL;
+  g_autoptr (GError) error = NULL;
+  CisPipeline *pipeline;
+
+  test_write (tree, "tokens", tokens);
+  g_assert_no_errno (g_chmod (tokens_file, 0600));
+  test_write (tree, "receiver.ini", text);
+  config = cis_config_load (file, NULL, &error);
+  g_assert_no_error (error);
+  pipeline = cis_pipeline_new (config, findings);
+  for (guint i = 0; i < findings->len; i++)
+    g_test_message ("%s", cis_finding_get_summary (g_ptr_array_index (findings, i)));
+  g_assert_nonnull (pipeline);
+  return pipeline;
+}
+
+/* Before it is ready, a receiver brings home what the one before left; once. */
+static void
+test_brought_home (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autoptr (CisPipeline) receiver = make_receiver (tree);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *first = NULL, *second = NULL;
+
+  uploads_store_without_home (archive);
+  uploads_close (archive);
+  cis_pipeline_open (receiver, &error);
+  g_assert_no_error (error);
+  uploads_assert_none_left (tree);
+  first = test_read (tree, "index.jsonl");
+  g_assert_nonnull (strstr (first, "\"recovered\":true"));
+  g_assert_nonnull (strstr (first, "\"gate\":\"disabled\""));
+  cis_pipeline_close (receiver);
+
+  cis_pipeline_open (receiver, &error);
+  g_assert_no_error (error);
+  second = test_read (tree, "index.jsonl");
+  g_assert_cmpstr (first, ==, second);
+  cis_pipeline_close (receiver);
+}
+
+static void
+test_begun_anew (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autoptr (CisEpisode) episode = uploads_make_put ("run", "bytes");
+  g_autofree char *part =
+      g_strdup_printf ("incoming/lab-1/run.%s." COMMIT ".part", cis_episode_get_sha256 (episode));
+  g_autofree char *text = NULL;
+
+  test_write (tree, part, "what a killed run wrote, longer than the archive");
+  g_assert_cmpint (uploads_put (archive, episode, NULL), ==, CIS_VERDICT_PASSED);
+  text = test_read (tree, "store/lab-1/run.tar.zst");
+  g_assert_cmpstr (text, ==, "bytes");
+  uploads_close (archive);
+}
+
+static void
+set_age (const char *tree, const char *path, gint64 seconds)
+{
+  g_autofree char *file = g_build_filename (tree, path, NULL);
+  struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+                               { .tv_sec = g_get_real_time () / G_USEC_PER_SEC - seconds } };
+
+  g_assert_no_errno (utimensat (AT_FDCWD, file, times, 0));
+}
+
+static void
+test_expiry (void)
+{
+  const gint64 keep = G_TIME_SPAN_HOUR;
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autofree char *zeros = g_strnfill (64, '0');
+  g_autofree char *part = g_strdup_printf ("incoming/lab-1/cut.%s." COMMIT ".part", zeros);
+  g_autoptr (CisHolds) holds = cis_holds_new (0);
+  CisLayout layout = CIS_LAYOUT_CLOSED;
+  g_autoptr (CisQuota) quota = NULL;
+  CisLeftovers *leftovers;
+  CisHold *hold;
+
+  g_assert_true (cis_layout_open (&layout, tree, &error));
+  quota = cis_quota_new (&layout, 0);
+  leftovers = cis_leftovers_new (&layout, holds, quota, keep);
+  test_write (tree, part, "the beginning");
+  test_write (tree, "incoming/lab-1/notes.txt", "not ours");
+  set_age (tree, part, 7200);
+  set_age (tree, "incoming/lab-1/notes.txt", 7200);
+
+  /* Old by its mtime, but only just seen; then seen for long, but touched. */
+  g_assert_cmpint (cis_leftovers_expire (leftovers, 10, &error), ==, 0);
+  set_age (tree, part, 0);
+  g_assert_cmpint (cis_leftovers_expire (leftovers, keep + 10, &error), ==, 0);
+  set_age (tree, part, 7200);
+  hold = cis_holds_take (holds, "lab-1/cut", zeros);
+  g_assert_cmpint (cis_leftovers_expire (leftovers, keep + 11, &error), ==, 0);
+  cis_holds_release (holds, hold);
+  g_assert_true (test_exists (tree, part));
+  g_assert_cmpint (cis_leftovers_expire (leftovers, keep + 12, &error), ==, 1);
+  g_assert_false (test_exists (tree, part));
+  g_assert_true (test_exists (tree, "incoming/lab-1/notes.txt"));
+  cis_leftovers_free (leftovers);
+  cis_layout_close (&layout);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/leftovers/unfinished", test_unfinished);
+  g_test_add_func ("/leftovers/recovery", test_recovery);
+  g_test_add_func ("/leftovers/brought-home", test_brought_home);
+  g_test_add_func ("/leftovers/begun-anew", test_begun_anew);
+  g_test_add_func ("/leftovers/expiry", test_expiry);
+  return g_test_run ();
+}

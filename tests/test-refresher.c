@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "harness.h"
+
+#include "../plugins/gate/window/forecast.h"
+#include "../plugins/gate/window/refresher.h"
+#include "../plugins/gate/window/remedy.h"
+
+#define NEVER (24 * 3600 * G_TIME_SPAN_SECOND)
+#define WAIT  (10 * G_TIME_SPAN_SECOND)
+
+/* A source that gives what it is told to give; all fields are locked. */
+typedef struct
+{
+  CisWindowSource parent;
+  GMutex lock;
+  GCond changed;
+  char *commits; /* one character each, "cba": the commits cc…, bb…, aa…; NULL: it fails */
+  gboolean cut;
+  gboolean hangs;
+  guint n_fetches;
+} TestSource;
+
+typedef CisWindowSourceClass TestSourceClass;
+GType test_source_get_type (void);
+G_DEFINE_TYPE (TestSource, test_source, CIS_TYPE_WINDOW_SOURCE)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TestSource, g_object_unref)
+
+typedef CisStage TestStage;
+typedef CisStageClass TestStageClass;
+GType test_stage_get_type (void);
+G_DEFINE_TYPE (TestStage, test_stage, CIS_TYPE_STAGE)
+
+static gboolean
+test_source_fetch (CisWindowSource *source, CisWindow *window, const char *branch, guint n,
+                   GCancellable *cancellable, GError **error)
+{
+  TestSource *self = (TestSource *) source;
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  self->n_fetches++;
+  while (self->hangs)
+    g_cond_wait (&self->changed, &self->lock);
+  if (self->commits == NULL)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_FAILED, "told to fail");
+      return FALSE;
+    }
+  for (const char *c = self->commits; *c != '\0'; c++)
+    {
+      g_autofree char *commit = g_strnfill (40, *c);
+
+      cis_window_append (window, commit, 0);
+    }
+  if (self->cut)
+    cis_window_set_cut (window);
+  return TRUE;
+}
+
+static char *
+test_source_suggest (CisWindowSource *source, const char *branch, const GError *error)
+{
+  return g_strdup ("Tell it otherwise.");
+}
+
+static void
+test_source_finalize (GObject *object)
+{
+  TestSource *self = (TestSource *) object;
+
+  g_free (self->commits);
+  g_mutex_clear (&self->lock);
+  g_cond_clear (&self->changed);
+  G_OBJECT_CLASS (test_source_parent_class)->finalize (object);
+}
+
+static void
+test_source_class_init (TestSourceClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = test_source_finalize;
+  klass->name = "test";
+  klass->fetch = test_source_fetch;
+  klass->suggest = test_source_suggest;
+}
+
+static void
+test_source_init (TestSource *self)
+{
+  g_mutex_init (&self->lock);
+  g_cond_init (&self->changed);
+}
+
+static void
+test_stage_class_init (TestStageClass *klass)
+{
+}
+
+static void
+test_stage_init (TestStage *self)
+{
+}
+
+static TestSource *
+source_new (const char *commits)
+{
+  TestSource *self = g_object_new (test_source_get_type (), NULL);
+
+  self->commits = g_strdup (commits);
+  return self;
+}
+
+static void
+give (TestSource *self, const char *commits)
+{
+  g_mutex_lock (&self->lock);
+  g_free (self->commits);
+  self->commits = g_strdup (commits);
+  g_mutex_unlock (&self->lock);
+}
+
+static void
+hang (TestSource *self, gboolean hangs)
+{
+  g_mutex_lock (&self->lock);
+  self->hangs = hangs;
+  g_cond_broadcast (&self->changed);
+  g_mutex_unlock (&self->lock);
+}
+
+static guint
+count_fetches (TestSource *self)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  return self->n_fetches;
+}
+
+static CisRefresher *
+refresher_new (CisPart *part, TestSource *first, TestSource *second, gint64 ttl)
+{
+  g_autoptr (GPtrArray) sources = g_ptr_array_new_with_free_func (g_object_unref);
+
+  g_ptr_array_add (sources, g_object_ref (first));
+  if (second != NULL)
+    g_ptr_array_add (sources, g_object_ref (second));
+  return cis_refresher_new (part, sources, "main", 3, ttl, NULL);
+}
+
+static CisRefresherAnswer
+ask_within (CisRefresher *refresher, char digit, gint64 wait, GCancellable *cancellable)
+{
+  g_autofree char *commit = g_strnfill (40, digit);
+  g_autoptr (CisWindow) window = NULL;
+
+  return cis_refresher_ask (refresher, commit, wait, &window, cancellable);
+}
+
+static CisRefresherAnswer
+ask (CisRefresher *refresher, char digit)
+{
+  return ask_within (refresher, digit, WAIT, NULL);
+}
+
+static CisPart *
+part_new (void)
+{
+  return g_object_new (test_stage_get_type (), "name", "window", NULL);
+}
+
+static void
+test_pushed (void)
+{
+  g_autoptr (CisPart) part = part_new ();
+  g_autoptr (TestSource) source = source_new ("cba");
+  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, NEVER);
+
+  g_assert_cmpint (ask (refresher, 'b'), ==, CIS_REFRESHER_INSIDE);
+  g_assert_cmpint (ask (refresher, 'd'), ==, CIS_REFRESHER_OUTSIDE);
+  give (source, "dcb");
+  g_assert_cmpint (ask (refresher, 'd'), ==, CIS_REFRESHER_INSIDE);
+  g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_OUTSIDE);
+}
+
+static void
+test_ttl (void)
+{
+  g_autoptr (CisPart) part = part_new ();
+  g_autoptr (TestSource) source = source_new ("cba");
+  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, 20 * G_TIME_SPAN_MILLISECOND);
+
+  test_wait_for (count_fetches (source) >= 5);
+}
+
+/* A known commit costs no fetch. */
+static void
+test_off_path (void)
+{
+  g_autoptr (CisPart) part = part_new ();
+  g_autoptr (TestSource) source = source_new ("cba");
+  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, NEVER);
+  guint before;
+
+  g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_INSIDE);
+  before = count_fetches (source);
+  for (guint i = 0; i < 1000; i++)
+    g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_INSIDE);
+  g_assert_cmpuint (count_fetches (source), ==, before);
+}
+
+static void
+test_kept (void)
+{
+  g_autoptr (CisPart) part = part_new ();
+  g_autoptr (TestSource) source = source_new ("cba");
+  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, NEVER);
+
+  g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_INSIDE);
+  give (source, NULL);
+  g_assert_cmpint (ask (refresher, 'd'), ==, CIS_REFRESHER_UNKNOWN);
+  g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_INSIDE);
+  give (source, "");
+  g_assert_cmpint (ask (refresher, 'd'), ==, CIS_REFRESHER_UNKNOWN);
+}
+
+static void
+test_fallback (void)
+{
+  g_autoptr (CisPart) part = part_new ();
+  g_autoptr (TestSource) first = source_new (NULL);
+  g_autoptr (TestSource) second = source_new ("cba");
+  g_autoptr (CisRefresher) refresher = refresher_new (part, first, second, NEVER);
+
+  g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_INSIDE);
+  g_assert_cmpint (ask (refresher, 'd'), ==, CIS_REFRESHER_UNKNOWN);
+  give (first, "edc");
+  g_assert_cmpint (ask (refresher, 'd'), ==, CIS_REFRESHER_INSIDE);
+  /* The first one is back, so the fallback's word counts no more. */
+  g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_OUTSIDE);
+  /* What the first one gave before it failed is kept, beside the fallback's. */
+  give (first, NULL);
+  g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_INSIDE);
+  g_assert_cmpint (ask (refresher, 'e'), ==, CIS_REFRESHER_INSIDE);
+}
+
+static void
+test_cut (void)
+{
+  g_autoptr (CisPart) part = part_new ();
+  g_autoptr (TestSource) source = source_new ("cb");
+  g_autoptr (CisRefresher) refresher = NULL;
+
+  source->cut = TRUE;
+  refresher = refresher_new (part, source, NULL, NEVER);
+  g_assert_cmpint (ask (refresher, 'b'), ==, CIS_REFRESHER_INSIDE);
+  g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_UNKNOWN);
+}
+
+/* A fetch that began before the question may have missed what was pushed meanwhile. */
+static void
+test_begun_before (void)
+{
+  g_autoptr (CisPart) part = part_new ();
+  g_autoptr (TestSource) source = source_new ("cba");
+  g_autoptr (CisRefresher) refresher = NULL;
+
+  source->hangs = TRUE;
+  refresher = refresher_new (part, source, NULL, NEVER);
+  test_wait_for (count_fetches (source) == 1);
+  g_assert_cmpint (ask_within (refresher, 'd', G_TIME_SPAN_MILLISECOND, NULL), ==, CIS_REFRESHER_UNKNOWN);
+  hang (source, FALSE);
+  g_assert_cmpint (ask (refresher, 'd'), ==, CIS_REFRESHER_OUTSIDE);
+  g_assert_cmpuint (count_fetches (source), ==, 2);
+}
+
+static gpointer
+cancel_soon (gpointer cancellable)
+{
+  g_usleep (10000);
+  g_cancellable_cancel (cancellable);
+  return NULL;
+}
+
+static void
+test_cancelled (void)
+{
+  g_autoptr (CisPart) part = part_new ();
+  g_autoptr (TestSource) source = source_new ("cba");
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (CisRefresher) refresher = NULL;
+  GThread *thread;
+
+  source->hangs = TRUE;
+  refresher = refresher_new (part, source, NULL, NEVER);
+  thread = g_thread_new ("cancel", cancel_soon, cancellable);
+  /* The source never answers, so only the cancellation ends this. */
+  g_assert_cmpint (ask_within (refresher, 'd', NEVER, cancellable), ==, CIS_REFRESHER_UNKNOWN);
+  g_thread_join (thread);
+  hang (source, FALSE);
+}
+
+static gpointer
+ask_unknown (gpointer refresher)
+{
+  return GINT_TO_POINTER (ask (refresher, 'd'));
+}
+
+/* Many unknown commits at once share their fetches. */
+static void
+test_shared (void)
+{
+  g_autoptr (CisPart) part = part_new ();
+  g_autoptr (TestSource) source = source_new ("cba");
+  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, NEVER);
+  gint64 begin = g_get_monotonic_time ();
+  GThread *threads[32];
+
+  for (guint round = 0; round < 2; round++)
+    {
+      for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+        threads[i] = g_thread_new ("ask", ask_unknown, refresher);
+      for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+        g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (threads[i])), ==, CIS_REFRESHER_OUTSIDE);
+    }
+  /* At most four a second, however slow the machine. */
+  g_assert_cmpuint (count_fetches (source), <=,
+                    2 + (g_get_monotonic_time () - begin) * 4 / G_TIME_SPAN_SECOND);
+}
+
+static CisRefresher *
+refresher_new_saved (CisPart *part, const char *tree, TestSource *first, TestSource *second, const char *of,
+                     gint64 max_age)
+{
+  g_autoptr (GPtrArray) sources = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autofree char *path = g_build_filename (tree, "state", "window.json", NULL);
+
+  g_ptr_array_add (sources, g_object_ref (first));
+  if (second != NULL)
+    g_ptr_array_add (sources, g_object_ref (second));
+  return cis_refresher_new (part, sources, "main", 3, NEVER, cis_saved_window_new (path, of, max_age));
+}
+
+/* One run of a receiver that asks for @digit. */
+static CisRefresherAnswer
+ask_in_new_run (const char *tree, const char *first, const char *second, const char *of, gint64 max_age,
+                char digit)
+{
+  g_autoptr (CisPart) part = part_new ();
+  g_autoptr (TestSource) source = source_new (first);
+  g_autoptr (TestSource) other = second != NULL ? source_new (second) : NULL;
+  g_autoptr (CisRefresher) refresher = refresher_new_saved (part, tree, source, other, of, max_age);
+
+  return ask (refresher, digit);
+}
+
+/* What an earlier run left admits and never refuses. */
+static void
+test_saved (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *saved = NULL;
+
+  g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "main", NEVER, 'c'), ==, CIS_REFRESHER_UNKNOWN);
+  g_assert_cmpint (ask_in_new_run (tree, "cba", NULL, "main", NEVER, 'c'), ==, CIS_REFRESHER_INSIDE);
+  g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "main", NEVER, 'c'), ==, CIS_REFRESHER_INSIDE);
+  g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "main", NEVER, 'd'), ==, CIS_REFRESHER_UNKNOWN);
+  /* A fallback's word does not take its place, and both count. */
+  g_assert_cmpint (ask_in_new_run (tree, NULL, "fed", "main", NEVER, 'd'), ==, CIS_REFRESHER_INSIDE);
+  g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "main", NEVER, 'c'), ==, CIS_REFRESHER_INSIDE);
+  g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "main", NEVER, 'd'), ==, CIS_REFRESHER_UNKNOWN);
+  /* Of another repository, or too old. */
+  g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "other", NEVER, 'c'), ==, CIS_REFRESHER_UNKNOWN);
+  g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "main", 0, 'c'), ==, CIS_REFRESHER_UNKNOWN);
+  /* The first source's word is the last one. */
+  g_assert_cmpint (ask_in_new_run (tree, "fed", NULL, "main", NEVER, 'f'), ==, CIS_REFRESHER_INSIDE);
+  g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "main", NEVER, 'c'), ==, CIS_REFRESHER_UNKNOWN);
+  g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "main", NEVER, 'f'), ==, CIS_REFRESHER_INSIDE);
+}
+
+static void
+test_saved_garbage (void)
+{
+  static const char *const garbage[] = {
+    "",
+    "{",
+    "[]",
+    "{\"of\":\"main\",\"saved_at\":99999999999}",
+    "{\"of\":\"main\",\"saved_at\":99999999999,\"commits\":[\"x\"],\"times\":[1]}",
+    "{\"of\":\"main\",\"saved_at\":99999999999,\"commits\":[],\"times\":[]}"
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (garbage); i++)
+    {
+      g_autoptr (TestTree) tree = test_tree_new ();
+
+      test_write (tree, "state/window.json", garbage[i]);
+      g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "main", NEVER, 'c'), ==, CIS_REFRESHER_UNKNOWN);
+      g_assert_cmpint (ask_in_new_run (tree, "cba", NULL, "main", NEVER, 'c'), ==, CIS_REFRESHER_INSIDE);
+      g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "main", NEVER, 'c'), ==, CIS_REFRESHER_INSIDE);
+    }
+}
+
+/* The file is written when the window changed, not with each fetch. */
+static void
+test_saved_seldom (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *path = g_build_filename (tree, "state", "window.json", NULL);
+  g_autoptr (CisSavedWindow) saved = cis_saved_window_new (path, "main", NEVER);
+  g_autoptr (CisWindow) window = cis_window_new ("test", 1);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *commit = g_strnfill (40, 'a');
+
+  cis_window_append (window, commit, 1);
+  g_assert_true (cis_saved_window_store (saved, window, &error));
+  g_assert_no_error (error);
+  g_assert_true (test_exists (tree, "state/window.json"));
+  test_write (tree, "state/window.json", "mine");
+  g_assert_true (cis_saved_window_store (saved, window, &error));
+  g_assert_no_error (error);
+  {
+    g_autofree char *text = test_read (tree, "state/window.json");
+
+    g_assert_cmpstr (text, ==, "mine");
+  }
+}
+
+static void
+test_forecast (void)
+{
+  g_autoptr (CisWindow) window = cis_window_new ("test", 1);
+  g_autoptr (CisWindow) timeless = cis_window_new ("test", 1);
+  const gint64 now = 1700000000;
+
+  /* An hour apart, the head an hour old. */
+  for (guint i = 0; i < 30; i++)
+    {
+      g_autofree char *commit = g_strdup_printf ("%040u", i);
+
+      cis_window_append (window, commit, now - 3600 * (gint64) (i + 1));
+      cis_window_append (timeless, commit, 0);
+    }
+  g_assert_cmpint (cis_forecast_leaves_in (window, 0, 100, now), ==, 100 * 3600);
+  g_assert_cmpint (cis_forecast_leaves_in (window, 29, 30, now), ==, 3600);
+  g_assert_cmpint (cis_forecast_leaves_in (window, 29, 100, now), ==, 71 * 3600);
+  /* A quiet branch lets it stay longer, and one in the future (a wrong clock) is no reason to divide by
+   * nothing. */
+  g_assert_cmpint (cis_forecast_leaves_in (window, 29, 30, now + 20 * 3600), ==, 2 * 3600);
+  g_assert_cmpint (cis_forecast_leaves_in (window, 0, 100, now - 1000000), >=, 0);
+  g_assert_cmpint (cis_forecast_leaves_in (timeless, 0, 100, now), ==, -1);
+  g_assert_cmpint (cis_forecast_leaves_in (window, -1, 100, now), ==, -1);
+}
+
+static void
+test_remedy (void)
+{
+  const CisRemedy remedy = { "{host}", "b", "main", "lab-7", NULL };
+  g_autofree char *text =
+      cis_remedy_fill ("# {your_commit} {head_commit} {branch} on {host}: {episode} {other} {\ngit pull\n\n",
+                       &remedy);
+
+  g_assert_cmpstr (text, ==, "# {host} b main on lab-7: {episode} {other} {\ngit pull");
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_log_writer_default_set_use_stderr (TRUE);
+  /* A fallback is told by a warning, which ends no test. */
+  g_log_set_always_fatal (G_LOG_LEVEL_CRITICAL | G_LOG_FATAL_MASK);
+  g_test_add_func ("/refresher/pushed", test_pushed);
+  g_test_add_func ("/refresher/ttl", test_ttl);
+  g_test_add_func ("/refresher/off-path", test_off_path);
+  g_test_add_func ("/refresher/kept", test_kept);
+  g_test_add_func ("/refresher/fallback", test_fallback);
+  g_test_add_func ("/refresher/cut", test_cut);
+  g_test_add_func ("/refresher/begun-before", test_begun_before);
+  g_test_add_func ("/refresher/cancelled", test_cancelled);
+  g_test_add_func ("/refresher/shared", test_shared);
+  g_test_add_func ("/refresher/saved", test_saved);
+  g_test_add_func ("/refresher/saved-garbage", test_saved_garbage);
+  g_test_add_func ("/refresher/saved-seldom", test_saved_seldom);
+  g_test_add_func ("/refresher/forecast", test_forecast);
+  g_test_add_func ("/refresher/remedy", test_remedy);
+  return g_test_run ();
+}

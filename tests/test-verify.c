@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tarballs.h"
+#include "uploads.h"
+
+#include "../plugins/gate/verify/meta-reader.h"
+
+#include <glib/gstdio.h>
+#include <locale.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#define META TARBALL_META (COMMIT)
+#define MIB  (1024 * 1024)
+
+static const CisMetaLimits limits = { (guint64) 1 << 40, 1000, 1000 };
+
+static JsonObject *
+read_bytes (const GByteArray *bytes, const CisMetaLimits *within, CisMetaExtent extent, GError **error)
+{
+  int fd = memfd_create ("archive", MFD_CLOEXEC);
+  JsonObject *meta;
+
+  g_assert_cmpint (write (fd, bytes->data, bytes->len), ==, bytes->len);
+  meta = cis_meta_read (fd, "run", within, extent, NULL, NULL, NULL, error);
+  g_assert_cmpint (lseek (fd, 0, SEEK_CUR), ==, bytes->len);
+  g_close (fd, NULL);
+  return meta;
+}
+
+/* Takes the bytes. */
+static void
+assert_good (GByteArray *bytes)
+{
+  for (guint extent = CIS_META_FIRST; extent <= CIS_META_WHOLE; extent++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (JsonObject) meta = read_bytes (bytes, &limits, extent, &error);
+
+      g_assert_no_error (error);
+      g_assert_cmpstr (cis_meta_get_commit (meta), ==, COMMIT);
+    }
+  g_byte_array_unref (bytes);
+}
+
+/* Takes the bytes. */
+static void
+assert_refused_within (GByteArray *bytes, const CisMetaLimits *within, const char *why)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (read_bytes (bytes, within, CIS_META_WHOLE, &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_INVALID);
+  g_assert_cmpstr (strstr (error->message, why) != NULL ? why : error->message, ==, why);
+  g_byte_array_unref (bytes);
+}
+
+static void
+assert_refused (GByteArray *bytes, const char *why)
+{
+  assert_refused_within (bytes, &limits, why);
+}
+
+static GByteArray *
+make_with_file (const char *path)
+{
+  g_autoptr (Tarball) tarball = tarball_new ();
+
+  tarball_add_text (tarball, path, "x");
+  tarball_add_text (tarball, "run/meta.json", META);
+  return tarball_end (tarball);
+}
+
+static void
+test_good (void)
+{
+  GByteArray *two_frames = tarball_make ("run", META);
+  g_autoptr (GByteArray) empty = tarball_compress ("", 0);
+
+  assert_good (tarball_make ("run", META));
+  g_byte_array_append (two_frames, empty->data, empty->len);
+  assert_good (two_frames);
+}
+
+/* Whatever file names an experiment makes, in any locale. */
+static void
+test_odd_names (void)
+{
+  static const char *const locales[] = { "C", "C.UTF-8" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (locales); i++)
+    {
+      g_assert_nonnull (setlocale (LC_ALL, locales[i]));
+      assert_good (make_with_file ("run/\xff\xfe"));
+      assert_good (make_with_file ("run/Versuch \xc3\xa9\n..."));
+      assert_good (make_with_file ("run/..."));
+      assert_good (make_with_file ("run/.hidden"));
+      assert_refused (make_with_file ("run/\xff/../../x"), "leads elsewhere");
+    }
+}
+
+static void
+test_paths (void)
+{
+  assert_refused (make_with_file ("../x"), "not in the folder");
+  assert_refused (make_with_file ("/etc/cron.d/x"), "not in the folder");
+  assert_refused (make_with_file ("runner/x"), "not in the folder");
+  assert_refused (make_with_file ("./run/x"), "not in the folder");
+  assert_refused (make_with_file ("run/../../x"), "leads elsewhere");
+  assert_refused (make_with_file ("run/./x"), "leads elsewhere");
+  assert_refused (make_with_file ("run//x"), "leads elsewhere");
+  assert_refused (make_with_file ("run/.."), "leads elsewhere");
+}
+
+static void
+assert_special_refused (guint type, const char *symlink, const char *hardlink, const char *why)
+{
+  g_autoptr (Tarball) tarball = tarball_new ();
+
+  tarball_add_special (tarball, "run/odd", type, symlink, hardlink);
+  tarball_add_text (tarball, "run/meta.json", META);
+  assert_refused (tarball_end (tarball), why);
+}
+
+static void
+test_links (void)
+{
+  assert_special_refused (S_IFLNK, "/etc/shadow", NULL, "is a link");
+  assert_special_refused (S_IFREG, NULL, "run/meta.json", "is a link");
+  assert_special_refused (S_IFIFO, NULL, NULL, "neither a file nor a folder");
+  assert_special_refused (S_IFCHR, NULL, NULL, "neither a file nor a folder");
+}
+
+static void
+test_meta (void)
+{
+  g_autofree char *spaces = g_strnfill (17 * MIB, ' ');
+  g_autofree char *huge = g_strconcat ("{", spaces, "}", NULL);
+  g_autoptr (Tarball) twice = tarball_new ();
+  g_autoptr (Tarball) folder = tarball_new ();
+
+  assert_refused (tarball_make ("run", NULL), "has no run/meta.json");
+  assert_refused (tarball_make ("run", "not JSON"), "cannot be understood");
+  assert_refused (tarball_make ("run", "[]"), "cannot be understood");
+  assert_refused (tarball_make ("run", ""), "cannot be understood");
+  assert_refused (tarball_make ("run", huge), "are the most");
+  tarball_add_text (twice, "run/meta.json", META);
+  tarball_add_text (twice, "run/meta.json", META);
+  assert_refused (tarball_end (twice), "is there twice");
+  tarball_add_special (folder, "run/meta.json", S_IFDIR, NULL, NULL);
+  assert_refused (tarball_end (folder), "has no run/meta.json");
+}
+
+static void
+test_commit (void)
+{
+  static const char *const without[] = {
+    "{}",
+    "{\"code_version\": \"" COMMIT "\"}",
+    "{\"code_version\": {\"commit\": 5}}",
+    "{\"code_version\": {\"commit\": \"main\"}}",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (without); i++)
+    {
+      g_autoptr (GByteArray) bytes = tarball_make ("run", without[i]);
+      g_autoptr (JsonObject) meta = read_bytes (bytes, &limits, CIS_META_WHOLE, NULL);
+
+      g_assert_nonnull (meta);
+      g_assert_null (cis_meta_get_commit (meta));
+    }
+}
+
+/* At each length that is not the whole one. */
+static void
+test_cut (void)
+{
+  g_autoptr (GByteArray) whole = tarball_make ("run", META);
+  GByteArray *more = tarball_make ("run", META);
+
+  for (guint length = 0; length < whole->len; length++)
+    {
+      GByteArray *cut = g_byte_array_new ();
+
+      g_byte_array_append (cut, whole->data, length);
+      assert_refused (cut, length == 0 ? "is empty" : "");
+    }
+  g_byte_array_append (more, (const guint8 *) "garbage", 7);
+  assert_refused (more, "not what zstd writes");
+}
+
+/* The tar itself is cut, in a frame that is whole. */
+static void
+test_cut_tar (void)
+{
+  g_autoptr (Tarball) tarball = tarball_new ();
+
+  tarball_add_text (tarball, "run/meta.json", META);
+  tarball_add (tarball, "run/data", NULL, MIB);
+  g_byte_array_unref (tarball_end (tarball));
+  assert_refused (tarball_compress (tarball->bytes->data, MIB / 2), "no proper tar");
+  assert_refused (tarball_compress ("hello", 5), "no proper tar");
+}
+
+/* A file of @n times 64 MiB of zeros, about 2 KiB each. */
+static GByteArray *
+make_bomb (guint n)
+{
+  g_autoptr (Tarball) tarball = tarball_new ();
+  g_autofree guint8 *zeros = g_malloc0 (64 * MIB);
+  g_autoptr (GByteArray) frame = tarball_compress (zeros, 64 * MIB);
+  GByteArray *bomb;
+
+  tarball_add_header (tarball, "run/data", (gsize) n * 64 * MIB);
+  bomb = tarball_compress (tarball->bytes->data, tarball->bytes->len);
+  for (guint i = 0; i < n; i++)
+    g_byte_array_append (bomb, frame->data, frame->len);
+  return bomb;
+}
+
+static void
+test_bombs (void)
+{
+  const CisMetaLimits tight = { 100 * MIB, 1000, 1000 };
+  const CisMetaLimits generous = { (guint64) 1 << 40, 100000, 1000 };
+  GByteArray *bomb = make_bomb (33);
+
+  g_assert_cmpuint (bomb->len, <, 256 * 1024);
+  g_byte_array_ref (bomb);
+  assert_refused (bomb, "inflates to more than 1.0");
+  assert_refused_within (bomb, &generous, "has no run/meta.json");
+  assert_refused_within (make_bomb (3), &tight, "inflates to more than 100.0");
+}
+
+static void
+test_too_many_entries (void)
+{
+  g_autoptr (Tarball) tarball = tarball_new ();
+
+  for (guint i = 0; i < 1000; i++)
+    {
+      g_autofree char *path = g_strdup_printf ("run/%u", i);
+
+      tarball_add_text (tarball, path, "");
+    }
+  tarball_add_text (tarball, "run/meta.json", META);
+  assert_refused (tarball_end (tarball), "more than 1000 entries");
+}
+
+/* A frame that wants gigabytes of memory before its first byte. */
+static void
+test_window (void)
+{
+  g_autofree guint8 *buffer = g_malloc (4096);
+  ZSTD_CCtx *zstd = ZSTD_createCCtx ();
+  ZSTD_inBuffer in = { "x", 1, 0 };
+  ZSTD_outBuffer out = { buffer, 4096, 0 };
+  GByteArray *bytes = g_byte_array_new ();
+
+  g_assert_false (ZSTD_isError (ZSTD_CCtx_setParameter (zstd, ZSTD_c_windowLog, 30)));
+  g_assert_false (ZSTD_isError (ZSTD_compressStream2 (zstd, &out, &in, ZSTD_e_flush)));
+  g_assert_false (ZSTD_isError (ZSTD_compressStream2 (zstd, &out, &in, ZSTD_e_end)));
+  ZSTD_freeCCtx (zstd);
+  g_byte_array_append (bytes, buffer, out.pos);
+  assert_refused (bytes, "not what zstd writes");
+}
+
+static void
+test_cancelled (void)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GByteArray) bytes = tarball_make ("run", META);
+  g_autoptr (GError) error = NULL;
+  int fd = memfd_create ("archive", MFD_CLOEXEC);
+
+  g_assert_cmpint (write (fd, bytes->data, bytes->len), ==, bytes->len);
+  g_cancellable_cancel (cancellable);
+  g_assert_null (cis_meta_read (fd, "run", &limits, CIS_META_WHOLE, NULL, NULL, cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_close (fd, NULL);
+}
+
+/* ---- gate/verify before store/archive ---- */
+
+typedef struct
+{
+  TestTree *tree;
+  gpointer verify, archive;
+} Fixture;
+
+static void
+set_up (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  fixture->tree = test_tree_new ();
+  fixture->verify = test_part_new ("gate/verify", "max-entries", 1000, NULL);
+  cis_part_open (fixture->verify, NULL, &error);
+  g_assert_no_error (error);
+  fixture->archive = uploads_open (fixture->tree, G_USEC_PER_SEC);
+}
+
+static void
+tear_down (Fixture *fixture, gconstpointer data)
+{
+  uploads_close (fixture->archive);
+  cis_part_close (fixture->verify);
+  g_object_unref (fixture->verify);
+  test_tree_remove (fixture->tree);
+}
+
+/* Takes the bytes. The finding's id, "" where it is stored. */
+static char *
+put (Fixture *fixture, GByteArray *bytes, const char *announced_sha256)
+{
+  g_autoptr (GBytes) body_bytes = g_byte_array_free_to_bytes (bytes);
+  g_autoptr (GInputStream) body = g_memory_input_stream_new_from_bytes (body_bytes);
+  gsize size = g_bytes_get_size (body_bytes);
+  g_autofree char *sha256 = cis_digest_bytes (g_bytes_get_data (body_bytes, NULL), size);
+  g_autoptr (CisEpisode) episode =
+      uploads_make ("PUT", "lab-1", "run", announced_sha256 != NULL ? announced_sha256 : sha256, size, body);
+  g_autoptr (CisOutcome) outcome = NULL;
+  gboolean stored;
+
+  g_assert_cmpint (test_process (fixture->verify, episode, NULL), ==, CIS_VERDICT_PASSED);
+  stored = uploads_put (fixture->archive, episode, &outcome) == CIS_VERDICT_PASSED;
+  g_assert_true (stored || cis_outcome_get_verdict (outcome) == CIS_VERDICT_REJECTED);
+  g_assert_cmpint (test_exists (fixture->tree, "store/lab-1/run.tar.zst"), ==, stored);
+  uploads_assert_none_left (fixture->tree);
+  return g_strdup (stored ? "" : cis_finding_get_id (cis_outcome_get_finding (outcome)));
+}
+
+static void
+assert_put (Fixture *fixture, GByteArray *bytes, const char *id)
+{
+  g_autofree char *found = put (fixture, bytes, NULL);
+
+  g_assert_cmpstr (found, ==, id);
+}
+
+static void
+test_stored (Fixture *fixture, gconstpointer data)
+{
+  assert_put (fixture, tarball_make ("run", META), "");
+}
+
+static void
+test_named (Fixture *fixture, gconstpointer data)
+{
+  assert_put (fixture,
+              tarball_make ("run",
+                            "{\"episode\": \"run\", \"id\": \"x\", \"code_version\": {\"commit\": \"" COMMIT
+                            "\"}}"),
+              "");
+}
+
+static void
+test_rejected (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *damaged = NULL;
+  g_autofree char *zeros = g_strnfill (64, '0');
+
+  assert_put (fixture, tarball_make ("run", "{}"), "archive-mismatch");
+  assert_put (fixture, tarball_make ("run", TARBALL_META (OTHER_COMMIT)), "archive-mismatch");
+  assert_put (fixture,
+              tarball_make ("run", "{\"episode\": \"walk\", \"code_version\": {\"commit\": \"" COMMIT "\"}}"),
+              "archive-mismatch");
+  assert_put (fixture,
+              tarball_make ("run", "{\"id\": \"walk\", \"code_version\": {\"commit\": \"" COMMIT "\"}}"),
+              "archive-mismatch");
+  assert_put (fixture, tarball_make ("run", "{"), "archive-malformed");
+  assert_put (fixture, tarball_make ("walk", META), "archive-malformed");
+  /* What was damaged on its way is to be sent again, not to be put aside. */
+  damaged = put (fixture, tarball_make ("run", "{"), zeros);
+  g_assert_cmpstr (damaged, ==, "digest-mismatch");
+  assert_put (fixture, tarball_make ("run", META), "");
+}
+
+/* Behind the store it could only come too late. */
+static void
+test_misplaced (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (CisEpisode) episode = uploads_make_put ("run", "bytes");
+  g_autoptr (CisOutcome) outcome = NULL;
+
+  g_assert_cmpint (uploads_put (fixture->archive, episode, NULL), ==, CIS_VERDICT_PASSED);
+  g_assert_cmpint (test_process (fixture->verify, episode, &outcome), ==, CIS_VERDICT_FAILED);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/verify/good", test_good);
+  g_test_add_func ("/verify/odd-names", test_odd_names);
+  g_test_add_func ("/verify/paths", test_paths);
+  g_test_add_func ("/verify/links", test_links);
+  g_test_add_func ("/verify/meta", test_meta);
+  g_test_add_func ("/verify/commit", test_commit);
+  g_test_add_func ("/verify/cut", test_cut);
+  g_test_add_func ("/verify/cut-tar", test_cut_tar);
+  g_test_add_func ("/verify/bombs", test_bombs);
+  g_test_add_func ("/verify/too-many-entries", test_too_many_entries);
+  g_test_add_func ("/verify/window", test_window);
+  g_test_add_func ("/verify/cancelled", test_cancelled);
+  g_test_add ("/verify/stored", Fixture, NULL, set_up, test_stored, tear_down);
+  g_test_add ("/verify/named", Fixture, NULL, set_up, test_named, tear_down);
+  g_test_add ("/verify/rejected", Fixture, NULL, set_up, test_rejected, tear_down);
+  g_test_add ("/verify/misplaced", Fixture, NULL, set_up, test_misplaced, tear_down);
+  return g_test_run ();
+}

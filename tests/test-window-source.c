@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "harness.h"
+
+#include "../plugins/gate/window/source.h"
+
+#include <git2.h>
+#include <glib/gstdio.h>
+#include <unistd.h>
+
+#define OTHER_USER 65534
+
+static void
+run (const char *tree, const char *script, char **output)
+{
+  const char *argv[] = { "sh", "-ec", script, NULL };
+  g_autoptr (GError) error = NULL;
+  int status;
+
+  g_spawn_sync (tree, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, output, NULL, &status, &error);
+  g_assert_no_error (error);
+  g_spawn_check_wait_status (status, &error);
+  g_assert_no_error (error);
+}
+
+/* A history of @n commits in tree/repository: merges of up to three parents, equal times, and clocks that go
+ * wrong. */
+static void
+make_history (const char *tree, guint n, guint32 seed)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (seed);
+  g_autoptr (GString) stream = g_string_new (NULL);
+
+  for (guint i = 1; i <= n; i++)
+    {
+      int skew = g_rand_int_range (rand, 0, 20) == 0 ? g_rand_int_range (rand, -5000, 5000) : 0;
+      int n_merged = i > 10 ? g_rand_int_range (rand, -2, 3) : 0;
+
+      g_string_append_printf (stream,
+                              "commit refs/heads/%s\nmark :%u\ncommitter A <a@b> %d +0000\ndata 1\nx\n",
+                              i == n ? "main" : "side", i, 1700000000 + (int) i / 3 * 60 + skew);
+      if (i > 1)
+        g_string_append_printf (stream, "from :%d\n", (int) i - g_rand_int_range (rand, 1, MIN (i, 6)));
+      for (int k = 0; k < n_merged; k++)
+        g_string_append_printf (stream, "merge :%d\n", (int) i - g_rand_int_range (rand, 1, 10));
+      g_string_append (stream, "\n");
+    }
+  test_write (tree, "stream", stream->str);
+  run (tree, "git init -q -b main repository; git -C repository fast-import --quiet --force < stream", NULL);
+}
+
+static CisWindow *
+fetch (const char *tree, const char *path, const char *branch, guint n, GError **error)
+{
+  g_autofree char *repository = g_build_filename (tree, path, NULL);
+  g_autoptr (CisWindowSource) source = cis_window_source_git_new (repository);
+
+  return cis_window_source_fetch (source, branch, n, NULL, error);
+}
+
+static void
+assert_like_git (const char *tree, const char *path, const char *branch, guint n)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CisWindow) window = fetch (tree, path, branch, n, &error);
+  g_autofree char *script = g_strdup_printf ("git -C %s rev-list --max-count=%u %s", path, n, branch);
+  g_autofree char *output = NULL;
+  g_auto (GStrv) commits = NULL;
+
+  g_assert_no_error (error);
+  run (tree, script, &output);
+  commits = g_strsplit (g_strstrip (output), "\n", -1);
+  g_assert_cmpuint (cis_window_get_length (window), ==, g_strv_length (commits));
+  g_assert_cmpstr (cis_window_get_head (window), ==, commits[0]);
+  for (guint i = 0; commits[i] != NULL; i++)
+    g_assert_cmpint (cis_window_get_position (window, commits[i]), ==, i);
+}
+
+static void
+test_like_git (void)
+{
+  static const guint lengths[] = { 1, 2, 7, 50, 100, 399, 400, 5000 };
+
+  for (guint32 seed = 1; seed <= 5; seed++)
+    {
+      g_autoptr (TestTree) tree = test_tree_new ();
+
+      make_history (tree, 400, seed);
+      for (guint i = 0; i < G_N_ELEMENTS (lengths); i++)
+        assert_like_git (tree, "repository", "main", lengths[i]);
+    }
+}
+
+static void
+test_kinds (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+
+  make_history (tree, 60, 7);
+  run (tree,
+       "git clone -q --bare repository bare.git\n"
+       "git -C repository worktree add -q ../worktree\n"
+       "git clone -q repository clone; git -C clone checkout -q --detach; git -C clone branch -D -q main\n"
+       "git -C repository gc -q\n",
+       NULL);
+  assert_like_git (tree, "bare.git", "main", 50);
+  assert_like_git (tree, "worktree", "main", 50);
+  assert_like_git (tree, "repository", "main", 50);
+  /* A clone without the branch of its own, but with its remote's. */
+  g_assert_true (test_exists (tree, "clone/.git/refs/remotes/origin") ||
+                 test_exists (tree, "clone/.git/packed-refs"));
+  {
+    g_autoptr (CisWindow) window = fetch (tree, "clone", "main", 50, &error);
+    g_autofree char *head = NULL;
+
+    g_assert_no_error (error);
+    run (tree, "git -C repository rev-parse main", &head);
+    g_assert_cmpstr (cis_window_get_head (window), ==, g_strstrip (head));
+  }
+}
+
+static void
+test_shallow (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CisWindow) full = NULL;
+  g_autoptr (CisWindow) cut = NULL;
+
+  run (tree,
+       "git init -q -b main repository; cd repository\n"
+       "for i in 1 2 3 4 5 6 7 8 9; do git commit -q --allow-empty -m $i; done\n"
+       "git clone -q --depth 4 file://$PWD ../shallow\n",
+       NULL);
+  assert_like_git (tree, "shallow", "main", 3);
+  assert_like_git (tree, "shallow", "main", 4);
+  assert_like_git (tree, "shallow", "main", 5);
+  full = fetch (tree, "shallow", "main", 4, &error);
+  g_assert_no_error (error);
+  g_assert_false (cis_window_is_cut (full));
+  cut = fetch (tree, "shallow", "main", 5, &error);
+  g_assert_no_error (error);
+  g_assert_true (cis_window_is_cut (cut));
+}
+
+static void
+assert_explained (const char *tree, const char *path, const char *branch, const char *message,
+                  const char *fix)
+{
+  g_autofree char *repository = g_build_filename (tree, path, NULL);
+  g_autoptr (CisWindowSource) source = cis_window_source_git_new (repository);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CisWindow) window = cis_window_source_fetch (source, branch, 10, NULL, &error);
+  g_autofree char *suggestion = NULL;
+  g_auto (GStrv) parts = g_strsplit (fix, "PATH", 2);
+  g_autofree char *expected = g_strjoinv (repository, parts);
+
+  g_assert_null (window);
+  g_assert_nonnull (error);
+  suggestion = cis_window_source_suggest (source, branch, error);
+  g_test_message ("%s → %s", error->message, suggestion);
+  g_assert_nonnull (strstr (error->message, message));
+  g_assert_nonnull (strstr (error->message, path));
+  g_assert_true (g_str_has_prefix (suggestion, expected));
+}
+
+static void
+test_errors (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+
+  make_history (tree, 20, 3);
+  run (tree, "mkdir empty-folder; git init -q -b main unborn; git -C repository tag -a -m x v1 main\n", NULL);
+  assert_explained (tree, "missing", "main", "cannot open the repository",
+                    "git clone --bare ADDRESS-OF-THE-REPOSITORY PATH\n");
+  assert_explained (tree, "empty-folder", "main", "cannot open the repository", "git clone");
+  assert_explained (tree, "unborn", "main", "no branch main in", "git -C PATH fetch origin main");
+  assert_explained (tree, "repository", "no-such", "no branch no-such in",
+                    "git -C PATH fetch origin no-such");
+  assert_explained (tree, "repository", "v1", "no branch v1 in", "git -C PATH fetch");
+  assert_explained (tree, "repository", "main~1", "no branch main~1 in", "git -C PATH fetch");
+}
+
+static void
+test_lost_commit (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *repository = g_build_filename (tree, "repository", NULL);
+  g_autoptr (CisWindowSource) source = cis_window_source_git_new (repository);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *suggestion = NULL;
+  g_autofree char *expected = g_strdup_printf ("git -C %s fsck", repository);
+
+  run (tree,
+       "git init -q -b main repository; cd repository\n"
+       "for i in 1 2 3; do git commit -q --allow-empty -m $i; done\n"
+       "id=$(git rev-parse main~1); rm -f "
+       ".git/objects/${id%??????????????????????????????????????}/${id#??}\n",
+       NULL);
+  g_assert_null (cis_window_source_fetch (source, "main", 10, NULL, &error));
+  g_assert_nonnull (strstr (error->message, "cannot read the commit"));
+  suggestion = cis_window_source_suggest (source, "main", error);
+  g_assert_cmpstr (suggestion, ==, expected);
+}
+
+static void
+test_cancelled (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *repository = g_build_filename (tree, "repository", NULL);
+  g_autoptr (CisWindowSource) source = cis_window_source_git_new (repository);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+
+  make_history (tree, 20, 3);
+  g_cancellable_cancel (cancellable);
+  g_assert_null (cis_window_source_fetch (source, "main", 10, cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+}
+
+/* Follows the fix that we print, in a system configuration of our own, and sees that it helps. Only root can
+ * give a folder away, so only root has this test. */
+static void
+test_other_owner (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *config = g_build_filename (tree, "system", NULL);
+  g_autofree char *fix =
+      g_strdup_printf ("GIT_CONFIG_SYSTEM=%s/system/gitconfig git config --system --add safe.directory "
+                       "%s/repository",
+                       tree, tree);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CisWindow) window = NULL;
+
+  make_history (tree, 20, 3);
+  g_assert_no_errno (g_mkdir (config, 0755));
+  g_assert_cmpint (git_libgit2_init (), >, 0);
+  g_assert_cmpint (git_libgit2_opts (GIT_OPT_SET_SEARCH_PATH, GIT_CONFIG_LEVEL_SYSTEM, config), ==, 0);
+  {
+    g_autofree char *script = g_strdup_printf ("chown -R %d repository", OTHER_USER);
+
+    run (tree, script, NULL);
+  }
+  assert_explained (tree, "repository", "main", "cannot open the repository",
+                    "git config --system --add safe.directory PATH");
+  run (tree, fix, NULL);
+  window = fetch (tree, "repository", "main", 5, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (cis_window_get_length (window), ==, 5);
+  git_libgit2_shutdown ();
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_setenv ("HOME", "/nonexistent", TRUE);
+  g_setenv ("GIT_CONFIG_NOSYSTEM", "1", TRUE);
+  g_setenv ("GIT_AUTHOR_NAME", "A", TRUE);
+  g_setenv ("GIT_AUTHOR_EMAIL", "a@example.org", TRUE);
+  g_setenv ("GIT_COMMITTER_NAME", "A", TRUE);
+  g_setenv ("GIT_COMMITTER_EMAIL", "a@example.org", TRUE);
+
+  g_test_add_func ("/window-source/like-git", test_like_git);
+  g_test_add_func ("/window-source/kinds", test_kinds);
+  g_test_add_func ("/window-source/shallow", test_shallow);
+  g_test_add_func ("/window-source/errors", test_errors);
+  g_test_add_func ("/window-source/lost-commit", test_lost_commit);
+  g_test_add_func ("/window-source/cancelled", test_cancelled);
+  if (geteuid () == 0)
+    g_test_add_func ("/window-source/other-owner", test_other_owner);
+  return g_test_run ();
+}
