@@ -141,14 +141,35 @@ run_to_end (Backfill *backfill)
   return status;
 }
 
+/* Opening would make the folders, and an index of nothing would pass for success. */
+static gboolean
+has_store (CisPipeline *pipeline)
+{
+  g_autofree char *directory = NULL;
+  g_autofree char *store = NULL;
+
+  if (g_object_class_find_property (G_OBJECT_GET_CLASS (cis_pipeline_get_source (pipeline)), "directory") == NULL)
+    return TRUE; /* a source of somebody else's */
+  g_object_get (cis_pipeline_get_source (pipeline), "directory", &directory, NULL);
+  store = g_build_filename (directory, "store", NULL);
+  if (g_file_test (store, G_FILE_TEST_IS_DIR))
+    return TRUE;
+  g_printerr (_ ("cis490 index: there is no %s; set STATE_DIRECTORY to the receiver's state folder\n"), store);
+  return FALSE;
+}
+
 static int
 run_backfill (CisPipeline *pipeline, const Options *options)
 {
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   Backfill backfill = { loop, pipeline };
-  int status = run_to_end (&backfill);
-  Counts counts = count (pipeline);
+  Counts counts;
+  int status;
 
+  if (!has_store (pipeline))
+    return EX_UNAVAILABLE;
+  status = run_to_end (&backfill);
+  counts = count (pipeline);
   if (status == 0 || status == EX_TEMPFAIL || status == EX_DATAERR)
     print_counts (&counts, options->json);
   return status;

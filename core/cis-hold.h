@@ -6,7 +6,7 @@
 G_BEGIN_DECLS
 
 /**
- * CisHold: a pipeline whose stage cannot take anything for now. Nothing is emitted but one probe at a time; when a probe
+ * CisHold: a pipeline whose stage cannot take anything at present. Nothing is emitted but one probe at a time; when a probe
  * gets through that stage, it is over. Not locked; times are monotonic µs.
  */
 typedef struct

@@ -117,6 +117,13 @@ class Backfill(IndexCase):
             self.assertNotIn("commit", rows[name])
             self.assertEqual(rows[name]["sha256"], digest(self.site.archive(name)))
 
+    def test_a_folder_that_is_none_is_not_made(self):
+        missing = self.site.folder / "nowhere"
+        run = self.site.command("index", "backfill", "--config", str(self.site.folder / "cis490.ini"), state=missing)
+        self.assertEqual(run.returncode, 69)
+        self.assertIn("STATE_DIRECTORY", run.stderr)
+        self.assertFalse(missing.exists())
+
     def test_beside_a_receiver(self):
         """Old rows are lost, uploads go on, and two backfills run at once."""
         names = self.ship(N_EPISODES, "old")

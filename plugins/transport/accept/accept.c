@@ -17,7 +17,6 @@
 #include <sys/resource.h>
 
 #define ANSWER_TIMEOUT (10 * G_USEC_PER_SEC) /* for a peer that does not take its answer */
-#define EXCHANGE       "cis-accept-exchange"
 
 typedef struct
 {
