@@ -6,6 +6,7 @@
 #include <glib/gi18n.h>
 #include <locale.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 
 typedef struct
@@ -57,10 +58,14 @@ refuse (const char *name)
 int
 main (int argc, char **argv)
 {
+  /* A core dump would hold the token; systemd-coredump heeds this limit, too (core(5)). */
+  static const struct rlimit no_core = { 0, 0 };
+
   setlocale (LC_ALL, "");
   bindtextdomain (GETTEXT_PACKAGE, CIS_LOCALE_DIR);
   bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
   textdomain (GETTEXT_PACKAGE);
+  setrlimit (RLIMIT_CORE, &no_core);
   signal (SIGPIPE, SIG_IGN);
   g_set_prgname ("cis490");
   terminal_init ();
