@@ -228,7 +228,7 @@ test_quarantine_keep_days (void)
   g_autoptr (GError) error = NULL;
   g_autofree char *state = g_build_filename (tree, "state", NULL);
   g_autofree char *log = NULL;
-  g_autoptr (CisPart) part = test_part_new ("store/quarantine", "state", state, "keep-days", 7, NULL);
+  g_autoptr (CisPart) part = test_part_new ("store/quarantine", "state", state, "keep-days", 7, "confirm-after", (gint64) 0, NULL);
   gint64 now = g_get_real_time ();
 
   write_reason (tree, "state/quarantine/old/quarantine_reason.json", now - 8 * DAY);
@@ -240,6 +240,9 @@ test_quarantine_keep_days (void)
   /* A quarantine that could not move its reason in: the old one inside does not count. */
   write_reason (tree, "state/quarantine/again/quarantine_reason.json", now - 8 * DAY);
   write_reason (tree, "state/quarantine/.again.reason.json", now);
+  g_assert_cmpint (CIS_PART_GET_CLASS (part)->maintain (part, NULL, &error), ==, DAY / 24);
+  /* The first pass gives notice only. */
+  assert_list (tree, "quarantine", ".again.reason.json .notice again no-reason no-time old young");
   once_begin_log ();
   g_assert_cmpint (CIS_PART_GET_CLASS (part)->maintain (part, NULL, &error), ==, DAY / 24);
   log = once_end_log ();

@@ -27,7 +27,7 @@ site_set_up (Site *site, gconstpointer keep_days)
   g_assert_no_error (error);
   site->sha256 = g_strnfill (64, 'a');
   site->retire = test_part_new ("store/retire", "state", site->state_path, "keep-days",
-                                GPOINTER_TO_INT (keep_days), NULL);
+                                GPOINTER_TO_INT (keep_days), "confirm-after", (gint64) 0, NULL);
   cis_part_open (CIS_PART (site->retire), NULL, &error);
   g_assert_no_error (error);
 }
@@ -87,6 +87,14 @@ maintain (Site *site)
 
   g_assert_no_error (error);
   return again;
+}
+
+/* By the first pass, what is due is given notice only. */
+static void
+maintain_twice (Site *site)
+{
+  g_assert_cmpint (maintain (site), ==, HOUR);
+  g_assert_cmpint (maintain (site), ==, HOUR);
 }
 
 static void
@@ -200,6 +208,8 @@ test_retire_keep_days (Site *site, gconstpointer unused)
   retire (site, "run-3", now - 31 * DAY);
   test_write (site->tree, "state/receipts/run-3.json", "{\"episode\": \"run-3\"}");
   test_write (site->tree, "state/shipped/run-4/no-receipt", "");
+  g_assert_cmpint (maintain (site), ==, HOUR);
+  assert_list (site, "shipped", "run-1 run-1-2 run-2 run-3 run-4");
   once_begin_log ();
   g_assert_cmpint (maintain (site), ==, HOUR);
   log = once_end_log ();
@@ -218,7 +228,7 @@ test_retire_own_receipt (Site *site, gconstpointer unused)
   /* An episode that is named like the second of another's. */
   retire (site, "run-1", now - 31 * DAY);
   retire (site, "run-1-2", now);
-  g_assert_cmpint (maintain (site), ==, HOUR);
+  maintain_twice (site);
   assert_list (site, "shipped", "run-1-2");
   assert_list (site, "receipts", "run-1-2.json");
 }
@@ -246,9 +256,26 @@ test_retire_idle_pass (Site *site, gconstpointer unused)
   assert_list (site, "receipts", "run-0.json run-1.json");
   /* … until an episode is retired that is due. */
   retire (site, "run-2", now - 31 * DAY);
-  g_assert_cmpint (maintain (site), ==, HOUR);
+  maintain_twice (site);
   assert_list (site, "receipts", "run-1.json");
   assert_list (site, "shipped", "run-1");
+}
+
+static void
+test_retire_due_already (Site *site, gconstpointer unused)
+{
+  gint64 old = g_get_real_time () - 31 * DAY;
+
+  retire (site, "run-1", old);
+  g_assert_cmpint (maintain (site), ==, HOUR);
+  /* Its receipt has a time by which it was due when the notice was given, but it was not there. */
+  retire (site, "run-2", old);
+  g_assert_cmpint (maintain (site), ==, HOUR);
+  assert_list (site, "shipped", "run-1 run-2");
+  g_assert_cmpint (maintain (site), ==, HOUR);
+  assert_list (site, "shipped", "");
+  g_assert_cmpint (maintain (site), ==, HOUR);
+  assert_list (site, "receipts", "");
 }
 
 static void
@@ -272,5 +299,6 @@ main (int argc, char *argv[])
   add ("/retire/own-receipt", 30, test_retire_own_receipt);
   add ("/retire/keeps-for-ever", 0, test_retire_keeps_for_ever);
   add ("/retire/idle-pass", 30, test_retire_idle_pass);
+  add ("/retire/due-already", 30, test_retire_due_already);
   return g_test_run ();
 }

@@ -3,12 +3,12 @@
 /* store/retire: moves an episode to shipped/ once a receipt for exactly these bytes is on disk and the tree
  * is still the one that was packed. This is the only way out of episodes/ but the quarantine.
  *
- * What was shipped `keep-days` ago is removed. The age counts from the receipt's received_at, never from an
- * mtime, and the receipt goes last: what has none is not removed. So receipts/ is what a pass goes through,
- * and it knows when the oldest receipt becomes due: until then a pass reads nothing at all, be there 100,000
- * of them. */
+ * What was shipped `keep-days` ago is removed, after notice (notice.h): the clock may be wrong. The age
+ * counts from the receipt's received_at, never from an mtime, and the receipt goes last: what has none is not
+ * removed. So receipts/ is what a pass goes through, and it knows when the oldest receipt becomes due: until
+ * that and its notice are over a pass reads no receipt at all, be there 100,000 of them. */
 
-#include "cis490.h"
+#include "notice.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -31,6 +31,7 @@ typedef struct
   char *state_path;
   int keep_days;
   gint64 cleanup_interval;
+  gint64 confirm_after;
 
   CisHostState *state; /* from open() to close(); thread-safe */
 
@@ -52,6 +53,12 @@ cis_store_retire_open (CisPart *part, GCancellable *cancellable, GError **error)
   return self->state != NULL;
 }
 
+static int
+get_receipts_fd (CisStoreRetire *self)
+{
+  return cis_host_state_get_fd (self->state, CIS_FOLDER_RECEIPTS);
+}
+
 /* "name", or "name-2", "name-3", …; full. */
 static char *
 get_suffixed (const char *name, guint n)
@@ -70,6 +77,30 @@ get_due (CisStoreRetire *self, JsonObject *receipt)
     return G_MAXINT64;
   return g_date_time_to_unix (received) * G_USEC_PER_SEC + g_date_time_get_microsecond (received) +
          self->keep_days * DAY;
+}
+
+static gint64
+get_next_due (CisStoreRetire *self)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  return self->next_due;
+}
+
+static void
+set_next_due (CisStoreRetire *self, gint64 next_due)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  self->next_due = next_due;
+}
+
+static void
+lower_next_due (CisStoreRetire *self, gint64 next_due)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  self->next_due = MIN (self->next_due, next_due);
 }
 
 static CisOutcome *
@@ -147,6 +178,7 @@ cis_store_retire_process (CisStage *stage, CisItem *item, GCancellable *cancella
   g_autoptr (JsonObject) receipt = load_receipt (self, episode, &error);
   g_autofree char *fingerprint = NULL;
   g_autofree char *target = NULL;
+  gint64 due;
 
   if (receipt == NULL)
     return cis_outcome_failed (g_steal_pointer (&error));
@@ -159,15 +191,16 @@ cis_store_retire_process (CisStage *stage, CisItem *item, GCancellable *cancella
       cis_episode_set_receipt (episode, receipt);
       return reject_changed (self, episode);
     }
-  target = move_to_shipped (self, name, &error);
+  due = get_due (self, receipt);
+  /* The receiver's clock may be so far behind that it is due already. */
+  if (notice_withdraw (get_receipts_fd (self), due, &error))
+    target = move_to_shipped (self, name, &error);
   if (target == NULL)
     return cis_outcome_failed (g_steal_pointer (&error));
   /* It is home already; what is left in outbox/, scan sweeps. */
   if (!cis_host_state_drop_archive (self->state, name, &error))
     cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_WARNING, NULL, "%s", error->message);
-  g_mutex_lock (&self->lock);
-  self->next_due = MIN (self->next_due, get_due (self, receipt));
-  g_mutex_unlock (&self->lock);
+  lower_next_due (self, due);
   cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_INFO, MESSAGE_RETIRED,
                 "%s is shipped, and rests in shipped/%s", name, target);
   return cis_outcome_passed ();
@@ -221,9 +254,9 @@ remove_shipped (CisStoreRetire *self, const char *name, JsonObject *receipt, GCa
 }
 
 /* Looks at one receipt, and returns when its episode becomes due; G_MAXINT64 where there is nothing to wait
- * for. One that is removed is added to @spent. */
+ * for. One that was due by @by is removed, and added to @spent. */
 static gint64
-consider (CisStoreRetire *self, const char *file, gint64 now, GPtrArray *spent, GCancellable *cancellable)
+consider (CisStoreRetire *self, const char *file, gint64 by, GPtrArray *spent, GCancellable *cancellable)
 {
   g_autofree char *name = g_strndup (file, strlen (file) - strlen (".json"));
   g_autoptr (GError) error = NULL;
@@ -239,16 +272,15 @@ consider (CisStoreRetire *self, const char *file, gint64 now, GPtrArray *spent, 
       return G_MAXINT64;
     }
   due = get_due (self, receipt);
-  if (due > now)
+  /* In episodes/ it still has to be retired, and this is its proof. Once it is in shipped/, a notice that
+   * stands is its own: what comes meanwhile withdraws it first. */
+  if (due > by || is_in (self, CIS_FOLDER_EPISODES, name) || !notice_stands (get_receipts_fd (self)))
     return due;
-  /* It still has to be retired, and this is its proof. */
-  if (is_in (self, CIS_FOLDER_EPISODES, name))
-    return now;
   if (!remove_shipped (self, name, receipt, cancellable, &error))
     {
       cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_WARNING, NULL, "Cannot remove shipped/%s: %s", name,
                     error->message);
-      return now;
+      return due;
     }
   g_ptr_array_add (spent, g_strdup (file));
   return G_MAXINT64;
@@ -262,17 +294,16 @@ remove_receipts (CisStoreRetire *self, GPtrArray *spent, GError **error)
       !cis_file_sync (cis_host_state_get_fd (self->state, CIS_FOLDER_SHIPPED), "the folder shipped/", error))
     return FALSE;
   for (guint i = 0; i < spent->len; i++)
-    if (!cis_file_remove (cis_host_state_get_fd (self->state, CIS_FOLDER_RECEIPTS),
-                          g_ptr_array_index (spent, i), error))
+    if (!cis_file_remove (get_receipts_fd (self), g_ptr_array_index (spent, i), error))
       return FALSE;
   return TRUE;
 }
 
 static gboolean
-clean_up (CisStoreRetire *self, gint64 now, gint64 *next_due, GCancellable *cancellable, GError **error)
+go_through_receipts (CisStoreRetire *self, gint64 by, gint64 *next_due, GCancellable *cancellable,
+                     GError **error)
 {
-  int fd = openat (cis_host_state_get_fd (self->state, CIS_FOLDER_RECEIPTS), ".",
-                   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int fd = openat (get_receipts_fd (self), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   g_autoptr (Dir) dir = fd >= 0 ? fdopendir (fd) : NULL;
   g_autoptr (GPtrArray) spent = g_ptr_array_new_with_free_func (g_free);
   struct dirent *entry;
@@ -286,39 +317,43 @@ clean_up (CisStoreRetire *self, gint64 now, gint64 *next_due, GCancellable *canc
     }
   while ((entry = readdir (dir)) != NULL && !g_cancellable_is_cancelled (cancellable))
     if (*entry->d_name != '.' && g_str_has_suffix (entry->d_name, ".json"))
-      *next_due = MIN (*next_due, consider (self, entry->d_name, now, spent, cancellable));
+      *next_due = MIN (*next_due, consider (self, entry->d_name, by, spent, cancellable));
   return remove_receipts (self, spent, error) && !g_cancellable_set_error_if_cancelled (cancellable, error);
+}
+
+/* Removes what was due by @by, and learns when the oldest that is left becomes due. */
+static gboolean
+clean_up (CisStoreRetire *self, gint64 by, GCancellable *cancellable, GError **error)
+{
+  gint64 next_due = G_MAXINT64;
+  gboolean done;
+
+  /* What is retired while this runs counts for the next pass. */
+  set_next_due (self, G_MAXINT64);
+  done = go_through_receipts (self, by, &next_due, cancellable, error);
+  if (done)
+    lower_next_due (self, next_due);
+  else
+    set_next_due (self, G_MININT64);
+  return done;
 }
 
 static gint64
 cis_store_retire_maintain (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisStoreRetire *self = (CisStoreRetire *) part;
-  gint64 now = g_get_real_time ();
-  gint64 next_due = G_MAXINT64;
-  gboolean is_due;
+  gint64 by;
 
   if (self->keep_days == 0)
     return 0;
-  g_mutex_lock (&self->lock);
-  is_due = self->next_due <= now;
-  /* What is retired while the pass runs counts for the next one. */
-  if (is_due)
-    self->next_due = G_MAXINT64;
-  g_mutex_unlock (&self->lock);
-  if (!is_due)
-    return self->cleanup_interval;
-
-  if (!clean_up (self, now, &next_due, cancellable, error))
-    {
-      g_mutex_lock (&self->lock);
-      self->next_due = G_MININT64;
-      g_mutex_unlock (&self->lock);
-      return -1;
-    }
-  g_mutex_lock (&self->lock);
-  self->next_due = MIN (self->next_due, next_due);
-  g_mutex_unlock (&self->lock);
+  if (get_next_due (self) == G_MININT64 && !clean_up (self, NOTICE_NONE, cancellable, error))
+    return -1;
+  if (!notice_pass (get_receipts_fd (self), get_next_due (self), g_get_real_time (), self->confirm_after, &by,
+                    error))
+    return -1;
+  if (by != NOTICE_NONE &&
+      (!clean_up (self, by, cancellable, error) || !notice_end (get_receipts_fd (self), error)))
+    return -1;
   return self->cleanup_interval;
 }
 
@@ -364,6 +399,12 @@ cis_store_retire_class_init (CisStoreRetireClass *klass)
                           "How often to look for shipped episodes that are past keep-days.", 1000,
                           G_MAXINT64 / 8, G_GINT64_CONSTANT (60) * 60 * G_USEC_PER_SEC,
                           CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+  cis_part_class_add_option (
+      part_class, G_STRUCT_OFFSET (CisStoreRetire, confirm_after),
+      g_param_spec_int64 ("confirm-after", NULL,
+                          "How long the machine has to run, after a shipped episode was "
+                          "found past keep-days, before it is removed: a clock may be wrong.",
+                          0, 365 * DAY, DAY, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
 }
 
 static void

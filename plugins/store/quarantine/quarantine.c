@@ -4,8 +4,10 @@
  *
  * How that is done so that no crash leaves an episode without its reason, and how `cis490 quarantine` gives
  * it back, is in enter.c and leave.c: stage and command share them. What is left to the stage is what it
- * tells, the tarball that nobody needs any more, and the removal of what is past `keep-days`. */
+ * tells, the tarball that nobody needs any more, and the removal of what is past `keep-days`, after notice.
+ */
 
+#include "../notice.h"
 #include "folder.h"
 
 #define MESSAGE_QUARANTINED "5a0e2f7d1c3b4f5e8f9b0c6d7e2a4b18"
@@ -21,6 +23,7 @@ typedef struct
   gboolean dry_run;
   int keep_days;
   gint64 cleanup_interval;
+  gint64 confirm_after;
 
   /* From open() to close(); thread-safe. */
   CisHostState *state;
@@ -39,6 +42,12 @@ cis_store_quarantine_open (CisPart *part, GCancellable *cancellable, GError **er
   self->state = cis_host_state_open (self->state_path, error);
   self->quarantine = self->state != NULL ? quarantine_open (self->state_path, part, error) : NULL;
   return self->quarantine != NULL && (self->dry_run || quarantine_recover (self->quarantine, error));
+}
+
+static int
+get_fd (CisStoreQuarantine *self)
+{
+  return cis_host_state_get_fd (self->state, CIS_FOLDER_QUARANTINE);
 }
 
 static CisOutcome *
@@ -63,7 +72,9 @@ cis_store_quarantine_process (CisStage *stage, CisItem *item, GCancellable *canc
                     "%s would go into quarantine, but for dry-run", cis_episode_get_name (episode));
       return cis_outcome_passed ();
     }
-  target = quarantine_put (self->quarantine, episode, finding, &error);
+  /* The clock may be so far behind what it was that it is due already. */
+  if (notice_withdraw (get_fd (self), g_get_real_time () + self->keep_days * DAY, &error))
+    target = quarantine_put (self->quarantine, episode, finding, &error);
   if (target == NULL)
     return cis_outcome_failed (error);
   cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_MESSAGE, MESSAGE_QUARANTINED, "%s is in quarantine/%s",
@@ -74,34 +85,73 @@ cis_store_quarantine_process (CisStage *stage, CisItem *item, GCancellable *canc
       cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_WARNING, NULL, "%s", error->message);
       g_clear_error (&error);
     }
-    return cis_outcome_passed ();
+  return cis_outcome_passed ();
 }
 
 /* ---- keep-days */
 
-static gboolean
-expire (CisStoreQuarantine *self, const char *id, gint64 now, GCancellable *cancellable, GError **error)
+/* All entries whose reason says since when they are there; full. */
+static GPtrArray *
+load_entries (CisStoreQuarantine *self, GError **error)
 {
-  g_autoptr (QuarantineEntry) entry = quarantine_load (self->quarantine, id, NULL);
-  g_autofree char *since = NULL;
+  g_autoptr (GPtrArray) ids = quarantine_list (self->quarantine, FALSE, error);
+  g_autoptr (GPtrArray) entries = g_ptr_array_new_with_free_func ((GDestroyNotify) quarantine_entry_free);
 
-  if (entry == NULL || entry->time < 0 || now - entry->time < self->keep_days * DAY)
-    return TRUE;
-  if (!quarantine_remove (self->quarantine, entry, "expire", cancellable, error))
+  for (guint i = 0; ids != NULL && i < ids->len; i++)
+    {
+      g_autoptr (QuarantineEntry) entry = quarantine_load (self->quarantine, ids->pdata[i], NULL);
+
+      if (entry != NULL && entry->time >= 0)
+        g_ptr_array_add (entries, g_steal_pointer (&entry));
+    }
+  return ids != NULL ? g_steal_pointer (&entries) : NULL;
+}
+
+static gint64
+get_due (CisStoreQuarantine *self, const QuarantineEntry *entry)
+{
+  return entry->time + self->keep_days * DAY;
+}
+
+static void
+expire (CisStoreQuarantine *self, const QuarantineEntry *entry, GCancellable *cancellable)
+{
+  g_autofree char *since = cis_time_to_string (entry->time);
+  g_autoptr (GError) error = NULL;
+
+  if (quarantine_remove (self->quarantine, entry, "expire", cancellable, &error))
+    cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, MESSAGE_REMOVED,
+                  "Removed quarantine/%s: it was there since %s, and keep-days is %d", entry->id, since,
+                  self->keep_days);
+  else if (!g_error_matches (error, CIS_ERROR, CIS_ERROR_GONE))
+    cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_WARNING, NULL, "Cannot remove quarantine/%s: %s",
+                  entry->id, error->message);
+}
+
+static gboolean
+expire_all (CisStoreQuarantine *self, GCancellable *cancellable, GError **error)
+{
+  /* They first: what comes after the notice was looked at is not among them. */
+  g_autoptr (GPtrArray) entries = load_entries (self, error);
+  gint64 oldest = G_MAXINT64, by;
+
+  if (entries == NULL)
     return FALSE;
-  since = cis_time_to_string (entry->time);
-  cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, MESSAGE_REMOVED,
-                "Removed quarantine/%s: it was there since %s, and keep-days is %d", id, since,
-                self->keep_days);
-  return TRUE;
+  for (guint i = 0; i < entries->len; i++)
+    oldest = MIN (oldest, get_due (self, entries->pdata[i]));
+  if (!notice_pass (get_fd (self), oldest, g_get_real_time (), self->confirm_after, &by, error))
+    return FALSE;
+  for (guint i = 0; i < entries->len && !g_cancellable_is_cancelled (cancellable); i++)
+    if (get_due (self, entries->pdata[i]) <= by)
+      expire (self, entries->pdata[i], cancellable);
+  return !g_cancellable_set_error_if_cancelled (cancellable, error) &&
+         (by == NOTICE_NONE || notice_end (get_fd (self), error));
 }
 
 static gint64
 cis_store_quarantine_maintain (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisStoreQuarantine *self = (CisStoreQuarantine *) part;
-  g_autoptr (GPtrArray) ids = NULL;
-  gint64 now = g_get_real_time ();
 
   if (self->dry_run)
     return 0;
@@ -109,19 +159,7 @@ cis_store_quarantine_maintain (CisPart *part, GCancellable *cancellable, GError 
     return -1;
   if (self->keep_days == 0)
     return 0;
-  ids = quarantine_list (self->quarantine, FALSE, error);
-  for (guint i = 0; ids != NULL && i < ids->len; i++)
-    {
-      const char *id = g_ptr_array_index (ids, i);
-      g_autoptr (GError) cause = NULL;
-
-      if (g_cancellable_set_error_if_cancelled (cancellable, error))
-        return -1;
-      if (!expire (self, id, now, cancellable, &cause) && !g_error_matches (cause, CIS_ERROR, CIS_ERROR_GONE))
-        cis_part_log (part, NULL, G_LOG_LEVEL_WARNING, NULL, "Cannot remove quarantine/%s: %s", id,
-                      cause->message);
-    }
-  return ids != NULL ? self->cleanup_interval : -1;
+  return expire_all (self, cancellable, error) ? self->cleanup_interval : -1;
 }
 
 static void
@@ -164,6 +202,12 @@ cis_store_quarantine_class_init (CisStoreQuarantineClass *klass)
                                                  1000, G_MAXINT64 / 8,
                                                  G_GINT64_CONSTANT (60) * 60 * G_USEC_PER_SEC,
                                                  CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+  cis_part_class_add_option (
+      part_class, G_STRUCT_OFFSET (CisStoreQuarantine, confirm_after),
+      g_param_spec_int64 ("confirm-after", NULL,
+                          "How long the machine has to run, after an episode was found "
+                          "past keep-days, before it is removed: a clock may be wrong.",
+                          0, 365 * DAY, DAY, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
 }
 
 static void
