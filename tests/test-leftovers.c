@@ -160,12 +160,12 @@ test_begun_anew (void)
   uploads_close (archive);
 }
 
+/* A clock that was ahead, or behind, when it was written. */
 static void
-set_age (const char *tree, const char *path, gint64 seconds)
+set_mtime (const char *tree, const char *path, time_t seconds)
 {
   g_autofree char *file = g_build_filename (tree, path, NULL);
-  struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-                               { .tv_sec = g_get_real_time () / G_USEC_PER_SEC - seconds } };
+  struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = seconds } };
 
   g_assert_no_errno (utimensat (AT_FDCWD, file, times, 0));
 }
@@ -189,19 +189,21 @@ test_expiry (void)
   leftovers = cis_leftovers_new (&layout, holds, quota, keep);
   test_write (tree, part, "the beginning");
   test_write (tree, "incoming/lab-1/notes.txt", "not ours");
-  set_age (tree, part, 7200);
-  set_age (tree, "incoming/lab-1/notes.txt", 7200);
+  set_mtime (tree, part, 0);
+  set_mtime (tree, "incoming/lab-1/notes.txt", 0);
 
-  /* Old by its mtime, but only just seen; then seen for long, but touched. */
+  /* Of 1970, but only just seen; then seen for long, but written to, by a clock that is far ahead. */
   g_assert_cmpint (cis_leftovers_expire (leftovers, 10, &error), ==, 0);
-  set_age (tree, part, 0);
+  g_assert_cmpint (cis_leftovers_expire (leftovers, keep + 9, &error), ==, 0);
+  test_write (tree, part, "the beginning, and more");
+  set_mtime (tree, part, 4000000000);
   g_assert_cmpint (cis_leftovers_expire (leftovers, keep + 10, &error), ==, 0);
-  set_age (tree, part, 7200);
+  g_assert_cmpint (cis_leftovers_expire (leftovers, 2 * keep + 9, &error), ==, 0);
   hold = cis_holds_take (holds, "lab-1/cut", zeros);
-  g_assert_cmpint (cis_leftovers_expire (leftovers, keep + 11, &error), ==, 0);
+  g_assert_cmpint (cis_leftovers_expire (leftovers, 2 * keep + 11, &error), ==, 0);
   cis_holds_release (holds, hold);
   g_assert_true (test_exists (tree, part));
-  g_assert_cmpint (cis_leftovers_expire (leftovers, keep + 12, &error), ==, 1);
+  g_assert_cmpint (cis_leftovers_expire (leftovers, 2 * keep + 12, &error), ==, 1);
   g_assert_false (test_exists (tree, part));
   g_assert_true (test_exists (tree, "incoming/lab-1/notes.txt"));
   cis_leftovers_free (leftovers);

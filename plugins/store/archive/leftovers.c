@@ -108,13 +108,22 @@ cis_leftovers_recover (CisLayout *layout, CisShelves *shelves, CisLeftoverFunc f
   return walk (layout, recover_part, &recovery, error);
 }
 
+/* A .part, as it has been since some pass. */
+typedef struct
+{
+  gint64 since; /* µs since boot */
+  gint64 size;
+  struct timespec
+      changed; /* its ctime, which says that it was written to, not when: that clock may be wrong */
+} Look;
+
 struct _CisLeftovers
 {
   CisLayout *layout;
   CisHolds *holds;
   CisQuota *quota;
   gint64 keep;
-  GHashTable *seen; /* "host/part" to when it was first seen (gint64 *, µs since boot) */
+  GHashTable *seen; /* "host/part" to its Look */
   GHashTable *next; /* the same, of the pass that runs */
   gint64 now;
   int n_expired;
@@ -149,16 +158,19 @@ cis_leftovers_now (void)
   return now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
 }
 
-/* The wall clock alone may jump, and what this run has seen alone forgets at each start: both must agree. */
+/* Counted from the first pass of this run that saw it as it is: no clock on the wall has a say, and each
+ * start begins anew. */
 static gboolean
 is_due (CisLeftovers *self, const char *path, const struct stat *st)
 {
-  gint64 *first = g_hash_table_lookup (self->seen, path);
-  gint64 since = first != NULL ? *first : self->now;
+  Look *before = g_hash_table_lookup (self->seen, path);
+  Look look = { self->now, st->st_size, st->st_ctim };
 
-  g_hash_table_insert (self->next, g_strdup (path), g_memdup2 (&since, sizeof since));
-  return self->now - since >= self->keep &&
-         g_get_real_time () - st->st_mtim.tv_sec * G_USEC_PER_SEC >= self->keep;
+  if (before != NULL && before->size == look.size && before->changed.tv_sec == look.changed.tv_sec &&
+      before->changed.tv_nsec == look.changed.tv_nsec)
+    look.since = before->since;
+  g_hash_table_insert (self->next, g_strdup (path), g_memdup2 (&look, sizeof look));
+  return self->now - look.since >= self->keep;
 }
 
 static gboolean
