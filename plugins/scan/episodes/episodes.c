@@ -38,6 +38,8 @@ cis_scan_episodes_open (CisPart *part, GCancellable *cancellable, GError **error
   if (self->wake < 0)
     return cis_error_set_errno (error, errno, "Cannot make an event descriptor");
   self->backlog = backlog_new (self->backoff_initial, self->backoff_max);
+  /* From here on it is seen when the clock is set, be there an episode to look at or not. */
+  (void) is_clock_trusted (self);
   return TRUE;
 }
 

@@ -59,7 +59,9 @@ get_episodes_fd (CisScanEpisodes *self)
  * per `poll`, whether episodes/ changed without a hint. */
 gboolean tick (CisScanEpisodes *self, GCancellable *cancellable, GError **error);
 
-/* look.c. The fingerprint of an episode that is ready (full), or %NULL: then it is back in the backlog. */
+/* look.c. Whether what the files say of their age is to be believed; takes note of what clock there is. */
+gboolean is_clock_trusted (CisScanEpisodes *self);
+/* The fingerprint of an episode that is ready (full), or %NULL: then it is back in the backlog. */
 char *look (CisScanEpisodes *self, BacklogEntry *entry, GCancellable *cancellable);
 
 G_END_DECLS

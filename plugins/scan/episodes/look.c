@@ -12,16 +12,18 @@
 #define CLOCK_STEP (60 * G_USEC_PER_SEC)
 
 /* A host without a battery for its clock boots in 1970 and jumps when it hears of the time: then files that
- * are written right now are fifty years old. */
-static gboolean
+ * are written right now are fifty years old. What came before this run nobody knows, but that jump comes soon
+ * after the boot. */
+gboolean
 is_clock_trusted (CisScanEpisodes *self)
 {
   struct timespec boot;
-  gint64 offset;
+  gint64 running, offset;
 
   if (clock_gettime (CLOCK_BOOTTIME, &boot) != 0)
     return FALSE;
-  offset = g_get_real_time () - (boot.tv_sec * G_USEC_PER_SEC + boot.tv_nsec / 1000);
+  running = boot.tv_sec * G_USEC_PER_SEC + boot.tv_nsec / 1000;
+  offset = g_get_real_time () - running;
   if (self->clock_offset == 0)
     self->clock_offset = offset;
   if (ABS (offset - self->clock_offset) > CLOCK_STEP)
@@ -29,7 +31,8 @@ is_clock_trusted (CisScanEpisodes *self)
       self->clock_offset = offset;
       self->stepped_at = g_get_monotonic_time ();
     }
-  return self->stepped_at == 0 || g_get_monotonic_time () - self->stepped_at > LONG_QUIET;
+  return running > LONG_QUIET &&
+         (self->stepped_at == 0 || g_get_monotonic_time () - self->stepped_at > LONG_QUIET);
 }
 
 /* Puts an entry back that is not ready. With --once, one that was looked at twice has had its chance. */
