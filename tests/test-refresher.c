@@ -400,6 +400,19 @@ test_saved_garbage (void)
 
 /* The file is written when the window changed, not with each fetch. */
 static void
+test_saved_ahead (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+
+  test_write (tree, "state/window.json",
+              "{\"of\":\"main\",\"saved_at\":4000000000,"
+              "\"commits\":[\"cccccccccccccccccccccccccccccccccccccccc\"],\"times\":[1]}");
+  g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "main", G_MAXINT64, 'c'), ==, CIS_REFRESHER_INSIDE);
+  g_assert_cmpint (ask_in_new_run (tree, NULL, NULL, "main", G_TIME_SPAN_DAY, 'c'), ==,
+                   CIS_REFRESHER_UNKNOWN);
+}
+
+static void
 test_saved_seldom (void)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
@@ -478,6 +491,7 @@ main (int argc, char **argv)
   g_test_add_func ("/refresher/shared", test_shared);
   g_test_add_func ("/refresher/saved", test_saved);
   g_test_add_func ("/refresher/saved-garbage", test_saved_garbage);
+  g_test_add_func ("/refresher/saved-ahead", test_saved_ahead);
   g_test_add_func ("/refresher/saved-seldom", test_saved_seldom);
   g_test_add_func ("/refresher/forecast", test_forecast);
   g_test_add_func ("/refresher/remedy", test_remedy);
