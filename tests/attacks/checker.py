@@ -175,7 +175,8 @@ def find(site, name):
 
 def has_reason(site, name):
     folder = site.host / "quarantine"
-    return (folder / name / "quarantine_reason.json").exists() or (folder / f".{name}.reason.json").exists()
+    # In this order: between the two looks it may be moved in.
+    return (folder / f".{name}.reason.json").exists() or (folder / name / "quarantine_reason.json").exists()
 
 
 def check_host(site, names):
