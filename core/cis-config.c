@@ -4,6 +4,8 @@
 #include "cis-option.h"
 #include "cis-variables.h"
 
+#define INI_MAX (1024 * 1024)
+
 /* One ini file, and its text: GKeyFile forgets the lines. */
 typedef struct
 {
@@ -75,12 +77,10 @@ ini_load (const char *path, GError **error)
 
   ini->path = g_strdup (path);
   ini->keys = g_key_file_new ();
-  if (!g_file_get_contents (path, &ini->text, NULL, &problem))
+  ini->text = cis_file_read_text (path, INI_MAX, &problem);
+  if (ini->text == NULL)
     {
-      /* "Failed to open file “…”: No such file or directory" */
-      const char *reason = strrchr (problem->message, ':');
-
-      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s: cannot be read%s", path, reason != NULL ? reason : "");
+      g_set_error_literal (error, CIS_ERROR, CIS_ERROR_CONFIG, problem->message);
       return NULL;
     }
   if (ini->text[0] != '\0' && !g_key_file_load_from_data (ini->keys, ini->text, -1, G_KEY_FILE_NONE, &problem))

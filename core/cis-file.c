@@ -165,16 +165,16 @@ read_all (int fd, gsize expected, gsize max, const char *name, GError **error)
   return g_bytes_new_take (g_steal_pointer (&data), length);
 }
 
-GBytes *
-cis_file_read (int dirfd, const char *name, gsize max, GError **error)
+/* @flags: O_NOFOLLOW, or 0. */
+static GBytes *
+read_regular (int dirfd, const char *name, int flags, gsize max, GError **error)
 {
   /* Without O_NONBLOCK a FIFO of that name would hold us until somebody writes to it. */
-  int fd =
-      TEMP_FAILURE_RETRY (openat (dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  int fd = TEMP_FAILURE_RETRY (openat (dirfd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | flags));
   GBytes *bytes = NULL;
   struct stat st;
 
-  if (fd < 0 && errno == ELOOP)
+  if (fd < 0 && errno == ELOOP && flags == O_NOFOLLOW)
     g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "%s is a symbolic link, which is not followed", name);
   else if (fd < 0)
     cis_error_set_errno (error, errno, "Cannot open %s", name);
@@ -188,6 +188,41 @@ cis_file_read (int dirfd, const char *name, gsize max, GError **error)
   if (fd >= 0 && !cis_file_close (&fd, name, bytes != NULL ? error : NULL))
     g_clear_pointer (&bytes, g_bytes_unref);
   return bytes;
+}
+
+GBytes *
+cis_file_read (int dirfd, const char *name, gsize max, GError **error)
+{
+  return read_regular (dirfd, name, O_NOFOLLOW, max, error);
+}
+
+/* Who reads on behind a NUL and who does not would see two files in one. */
+static gboolean
+is_text (const char *data, gsize length, const char *path, GError **error)
+{
+  const char *stop;
+  guint line = 1;
+
+  if (g_utf8_validate_len (data, length, &stop))
+    return TRUE;
+  for (const char *at = data; at < stop; at++)
+    line += *at == '\n';
+  g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "%s:%u: a byte is NUL or not UTF-8", path, line);
+  return FALSE;
+}
+
+char *
+cis_file_read_text (const char *path, gsize max, GError **error)
+{
+  GBytes *bytes = read_regular (AT_FDCWD, path, 0, max, error);
+  g_autofree char *text = NULL;
+  gsize length;
+
+  if (bytes == NULL)
+    return NULL;
+  /* Of an empty one as well, as read_all() puts a NUL behind. */
+  text = g_bytes_unref_to_data (bytes, &length);
+  return is_text (text, length, path, error) ? g_steal_pointer (&text) : NULL;
 }
 
 /* Once the rename is done only a failed fsync, which is fatal, may say otherwise: a caller that is told of

@@ -373,6 +373,8 @@ CIS_API gboolean cis_file_write_all (int fd, const void *data, gsize length, con
 CIS_API gboolean cis_file_replace (int dirfd, const char *name, const void *data, gsize length, GError **error);
 /* Reads a whole regular file of at most @max bytes, no symlink followed; full, NUL-terminated behind the bytes. */
 CIS_API GBytes *cis_file_read (int dirfd, const char *name, gsize max, GError **error);
+/* The same for a text that an operator wrote, symlinks followed; what is not UTF-8, or has a NUL, is refused with its line. full. */
+CIS_API char *cis_file_read_text (const char *path, gsize max, GError **error);
 /* renameat2 (RENAME_NOREPLACE) and fsync of both folders. G_IO_ERROR_EXISTS where @new_name is taken. */
 CIS_API gboolean cis_file_publish (int old_dirfd, const char *old_name, int new_dirfd, const char *new_name,
                                    GError **error);

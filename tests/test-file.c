@@ -382,6 +382,32 @@ test_folder_probe (void)
   close_fd (dirfd);
 }
 
+/* What operators write: through a symlink, which is how configurations are often laid out, but never half. */
+static void
+test_read_text (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) invalid = NULL, nul = NULL, large = NULL;
+  g_autofree char *file = g_build_filename (tree, "file", NULL);
+  g_autofree char *link = g_build_filename (tree, "link", NULL);
+  g_autofree char *text = NULL, *empty = NULL;
+
+  test_write (tree, "file", "");
+  g_assert_cmpstr (empty = cis_file_read_text (file, 10, NULL), ==, "");
+  test_write (tree, "file", "Zürich\n");
+  g_assert_no_errno (symlink ("file", link));
+  g_assert_cmpstr (text = cis_file_read_text (link, 8, NULL), ==, "Zürich\n");
+  g_assert_null (cis_file_read_text (file, 7, &large));
+  g_assert_error (large, CIS_ERROR, CIS_ERROR_INVALID);
+  test_write (tree, "file", "a\n\nZ\xfcrich\n");
+  g_assert_null (cis_file_read_text (file, 99, &invalid));
+  g_assert_error (invalid, CIS_ERROR, CIS_ERROR_INVALID);
+  g_assert_nonnull (strstr (invalid->message, "/file:3: "));
+  g_assert_true (g_file_set_contents (file, "a\n\0b\n", 5, NULL));
+  g_assert_null (cis_file_read_text (file, 99, &nul));
+  g_assert_nonnull (strstr (nul->message, "/file:2: "));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -391,6 +417,7 @@ main (int argc, char **argv)
   g_test_add_func ("/file/replace/fails", test_replace_fails);
   g_test_add_func ("/file/read", test_read_whole);
   g_test_add_func ("/file/read/refuses", test_read_refuses);
+  g_test_add_func ("/file/read/text", test_read_text);
   g_test_add_func ("/file/publish", test_publish);
   g_test_add_func ("/file/remove", test_remove);
   g_test_add_func ("/file/errors", test_errors);

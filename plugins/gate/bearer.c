@@ -18,6 +18,7 @@
 
 #define LOOK_INTERVAL (1 * G_USEC_PER_SEC)
 #define SHARED        "*"
+#define TOKENS_MAX    (16 * 1024 * 1024)
 
 /* One line of the file. */
 typedef struct
@@ -102,9 +103,10 @@ read_tokens (const char *path, GError **error)
   g_autofree char *text = NULL;
   g_auto (GStrv) lines = NULL;
 
-  if (!g_file_get_contents (path, &text, NULL, &reason))
+  text = cis_file_read_text (path, TOKENS_MAX, &reason);
+  if (text == NULL)
     {
-      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "The tokens can't be read: %s", reason->message);
+      g_set_error_literal (error, CIS_ERROR, CIS_ERROR_CONFIG, reason->message);
       return NULL;
     }
   lines = g_strsplit (text, "\n", -1);

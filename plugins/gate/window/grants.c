@@ -5,7 +5,6 @@
 #include "history.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -242,10 +241,10 @@ static gboolean
 read_table (CisGrants *self, Table *table, GError **error)
 {
   g_autoptr (GError) problem = NULL;
-  g_autoptr (GBytes) bytes = cis_file_read (AT_FDCWD, self->path, FILE_MAX, &problem);
+  g_autofree char *text = cis_file_read_text (self->path, FILE_MAX, &problem);
 
-  if (bytes != NULL)
-    return parse (self, g_bytes_get_data (bytes, NULL), table, error);
+  if (text != NULL)
+    return parse (self, text, table, error);
   if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&problem));

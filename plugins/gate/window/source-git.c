@@ -10,6 +10,9 @@
 
 #include <stdlib.h>
 
+/* A shallow clone has few edges. */
+#define SHALLOW_MAX (16 * 1024 * 1024)
+
 typedef struct
 {
   CisWindowSource parent;
@@ -63,9 +66,10 @@ read_shallow (git_repository *repository, GError **error)
   g_autoptr (GError) problem = NULL;
   g_auto (GStrv) lines = NULL;
 
-  if (!g_file_get_contents (path, &text, NULL, &problem))
+  text = cis_file_read_text (path, SHALLOW_MAX, &problem);
+  if (text == NULL)
     {
-      if (g_error_matches (problem, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+      if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
         return g_steal_pointer (&shallow);
       g_set_error (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_COMMIT, "%s", problem->message);
       return NULL;
