@@ -8,8 +8,9 @@
  * bytes differently are a hole, so what comes from elsewhere passes here first. By RFC 8259, with a limit of
  * depth as its section 9 allows. */
 
-#define DEPTH_MAX   64
-#define LONG_NUMBER 300 /* digits that a double holds at least */
+#define DEPTH_MAX     64
+#define LONG_NUMBER   300 /* digits that a double holds at least */
+#define SHORT_INTEGER 18  /* digits that a gint64 holds at least */
 
 typedef struct
 {
@@ -18,6 +19,7 @@ typedef struct
   const char *end;
   guint depth;
   GString *string; /* the last string, decoded */
+  GArray *large;   /* of gsize: the ends of integers that no gint64 holds */
 } Reader;
 
 static gboolean read_value (Reader *self, GError **error);
@@ -154,18 +156,30 @@ is_in_range (const char *first, const char *end)
   return isfinite (g_ascii_strtod (number, NULL));
 }
 
+/* Of all digits. */
+static void
+note_large (Reader *self, const char *first)
+{
+  g_autofree char *number = g_strndup (first, self->at - first);
+  gsize end = self->at - self->begin;
+
+  if (!g_ascii_string_to_signed (number, 10, G_MININT64, G_MAXINT64, NULL, NULL))
+    g_array_append_val (self->large, end);
+}
+
 static gboolean
 read_number (Reader *self, GError **error)
 {
   const char *first = self->at;
-  gboolean has_exponent;
+  gboolean has_point, has_exponent;
 
   take (self, '-');
   if (!take (self, '0') && !skip_digits (self))
     return fail (self, "a value is missing", error);
   if (self->at < self->end && g_ascii_isdigit (*self->at))
     return fail (self, "a number must not begin with 0", error);
-  if (take (self, '.') && !skip_digits (self))
+  has_point = take (self, '.');
+  if (has_point && !skip_digits (self))
     return fail (self, "digits are missing after the point", error);
   has_exponent = take (self, 'e') || take (self, 'E');
   if (has_exponent)
@@ -177,6 +191,8 @@ read_number (Reader *self, GError **error)
     }
   if ((has_exponent || self->at - first > LONG_NUMBER) && !is_in_range (first, self->at))
     return fail (self, "a number is out of range", error);
+  if (!has_point && !has_exponent && self->at - first > SHORT_INTEGER)
+    note_large (self, first);
   return TRUE;
 }
 
@@ -268,10 +284,12 @@ read_value (Reader *self, GError **error)
 }
 
 gboolean
-cis_json_check (const char *data, gsize length, GError **error)
+cis_json_check (const char *bytes, gsize length, GArray *large, GError **error)
 {
   g_autoptr (GString) string = g_string_new (NULL);
-  Reader reader = { .begin = data, .at = data, .end = data + length, .string = string };
+  /* g_bytes_get_data() has none of an empty one, and nothing may be added to NULL. */
+  const char *data = length > 0 ? bytes : "";
+  Reader reader = { .begin = data, .at = data, .end = data + length, .string = string, .large = large };
 
   if (!g_utf8_validate_len (data, length, &reader.at))
     return fail (&reader, "a byte is NUL or not UTF-8", error);

@@ -3,17 +3,39 @@
 
 #include <math.h>
 
+/* json-glib reads 18446744073709551615 as -1: as a fraction it is read as what it nearly is. */
+static GString *
+make_fractions (const char *data, gsize length, GArray *large)
+{
+  GString *text = g_string_sized_new (length + 2 * large->len);
+  gsize from = 0;
+
+  for (guint i = 0; i < large->len; i++)
+    {
+      gsize end = g_array_index (large, gsize, i);
+
+      g_string_append_len (text, data + from, end - from);
+      g_string_append (text, ".0");
+      from = end;
+    }
+  return g_string_append_len (text, data + from, length - from);
+}
+
 JsonObject *
 cis_json_parse (const char *data, gsize length, GError **error)
 {
+  g_autoptr (GArray) large = g_array_new (FALSE, FALSE, sizeof (gsize));
+  g_autoptr (GString) text = NULL;
   g_autoptr (JsonParser) parser = NULL;
   g_autoptr (GError) cause = NULL;
 
-  if (!cis_json_check (data, length, error))
+  if (!cis_json_check (data, length, large, error))
     return NULL;
+  if (large->len > 0)
+    text = make_fractions (data, length, large);
 
   parser = json_parser_new ();
-  if (!json_parser_load_from_data (parser, data, length, &cause))
+  if (!json_parser_load_from_data (parser, text != NULL ? text->str : data, text != NULL ? text->len : length, &cause))
     {
       g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "Not JSON: %s", cause->message);
       return NULL;

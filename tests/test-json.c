@@ -210,6 +210,25 @@ test_numbers (void)
                    "\"d\":true}");
 }
 
+/* json-glib makes -1 of the first, and 1 of the last. */
+static void
+test_large_integers (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) object =
+      parse ("{\"a\": [18446744073709551615, 9223372036854775808, 9223372036854775807],"
+             "\"size\": -18446744073709551615}",
+             -1, &error);
+  g_autofree char *line = NULL;
+
+  g_assert_no_error (error);
+  g_assert_cmpint (cis_json_get_size (object, "size", -7), ==, -7);
+  line = cis_json_to_line (object);
+  g_assert_cmpstr (line, ==,
+                   "{\"a\":[1.8446744073709552e+19,9.2233720368547758e+18,9223372036854775807],"
+                   "\"size\":-1.8446744073709552e+19}");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -220,5 +239,6 @@ main (int argc, char **argv)
   g_test_add_func ("/json/members", test_members);
   g_test_add_func ("/json/line", test_line);
   g_test_add_func ("/json/numbers", test_numbers);
+  g_test_add_func ("/json/large-integers", test_large_integers);
   return g_test_run ();
 }
