@@ -3,10 +3,15 @@
 
 #include "cis-option.h"
 
+/* Of one text: how many bytes all its variables may become, and as how many each of them counts at least. */
+#define EXPANDED_MAX  (64 * 1024)
+#define VARIABLE_COST 64
+
 typedef struct
 {
   GKeyFile *keys;   /* none, nullable */
   const char *path; /* none, nullable */
+  gsize left;       /* of EXPANDED_MAX */
 } Site;
 
 const char *const cis_site_keys[] = {
@@ -40,7 +45,7 @@ get_directory (const char *name)
 }
 
 static char *
-look_up (const Site *site, const char *name)
+look_up (Site *site, const char *name)
 {
   char *value = get_directory (name);
 
@@ -69,10 +74,10 @@ find_end (const char *text)
   return NULL;
 }
 
-static char *expand (const Site *site, const char *text, guint depth, GError **error);
+static char *expand (Site *site, const char *text, guint depth, GError **error);
 
 static char *
-expand_variable (const Site *site, const char *body, guint depth, GError **error)
+expand_variable (Site *site, const char *body, guint depth, GError **error)
 {
   const char *separator = strstr (body, ":-");
   g_autofree char *name = separator != NULL ? g_strndup (body, separator - body) : g_strdup (body);
@@ -96,7 +101,7 @@ expand_variable (const Site *site, const char *body, guint depth, GError **error
 }
 
 static char *
-expand (const Site *site, const char *text, guint depth, GError **error)
+expand (Site *site, const char *text, guint depth, GError **error)
 {
   g_autoptr (GString) result = g_string_new (NULL);
   const char *start;
@@ -111,6 +116,7 @@ expand (const Site *site, const char *text, guint depth, GError **error)
       const char *end = find_end (start);
       g_autofree char *body = NULL;
       g_autofree char *value = NULL;
+      gsize cost;
 
       if (end == NULL)
         {
@@ -121,6 +127,14 @@ expand (const Site *site, const char *text, guint depth, GError **error)
       value = expand_variable (site, body, depth, error);
       if (value == NULL)
         return NULL;
+      /* A handful of lines that name each other several times would take for ever else. */
+      cost = VARIABLE_COST + strlen (value);
+      if (cost > site->left)
+        {
+          g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "“${%s}” makes too much of its variables", body);
+          return NULL;
+        }
+      site->left -= cost;
       g_string_append_len (result, text, start - text);
       g_string_append (result, value);
       text = end + 1;
@@ -132,7 +146,7 @@ expand (const Site *site, const char *text, guint depth, GError **error)
 char *
 cis_variables_expand (GKeyFile *keys, const char *path, const char *text, GError **error)
 {
-  const Site site = { keys, path };
+  Site site = { keys, path, EXPANDED_MAX };
 
   return expand (&site, text, 0, error);
 }

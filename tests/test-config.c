@@ -69,6 +69,29 @@ test_variables (Fixture *fixture, gconstpointer data)
   g_assert_null (expand (config, "${loop}"));
 }
 
+/* Nine lines that would become 10⁸ words. */
+static void
+test_too_much (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GString) site = g_string_new ("[site]\nx7=word\n");
+  g_autoptr (CisConfig) config = NULL;
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < 7; i++)
+    {
+      g_string_append_printf (site, "x%u=", i);
+      for (guint j = 0; j < 10; j++)
+        g_string_append_printf (site, "${x%u}", i + 1);
+      g_string_append_c (site, '\n');
+    }
+  test_write (fixture->tree, "cis490.ini", site->str);
+  config = load (fixture, "[pipeline]\n");
+  assert_expands (config, "${x6}", "wordwordwordwordwordwordwordwordwordword");
+  g_assert_null (cis_config_expand (config, "${x0}${x0}", &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+  g_assert_nonnull (strstr (error->message, "too much"));
+}
+
 static void
 test_host_id (Fixture *fixture, gconstpointer data)
 {
@@ -185,6 +208,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
 #define ADD(name, function) g_test_add ("/config/" name, Fixture, NULL, set_up, function, tear_down)
   ADD ("variables", test_variables);
+  ADD ("variables/too-much", test_too_much);
   ADD ("host-id", test_host_id);
   ADD ("drop-ins", test_drop_ins);
   ADD ("drop-ins-elsewhere", test_drop_ins_elsewhere);
