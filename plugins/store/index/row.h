@@ -5,6 +5,9 @@
 
 #include "cis490.h"
 
+/* A longer one is none of ours. */
+#define CIS_ROW_MAX (1024 * 1024)
+
 typedef struct
 {
   char host[CIS_HOST_NAME_MAX + 1];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "rows.h"
 
+#include "row.h"
 #include "row-set.h"
 #include "tail.h"
 
@@ -12,7 +13,6 @@
 #include <unistd.h>
 
 #define BLOCK   (1024 * 1024)
-#define ROW_MAX (1024 * 1024)
 
 struct _CisRows
 {
@@ -272,15 +272,13 @@ cis_rows_flush (CisRows *self, GError **error)
 static gboolean
 row_is_of (const char *row, gsize length, const char *host, const char *episode)
 {
-  g_autoptr (JsonObject) object = NULL;
+  CisRow found;
 
-  /* Most rows are another's: a look is a hundred times cheaper than parsing. Names need no escapes in JSON.
-   */
-  if (memmem (row, length, episode, strlen (episode)) == NULL)
+  /* Most rows are another's, and a look is much cheaper than reading them. Names need no escapes in JSON, but may have some. */
+  if (memmem (row, length, episode, strlen (episode)) == NULL && memchr (row, '\\', length) == NULL)
     return FALSE;
-  object = cis_json_parse (row, length, NULL);
-  return object != NULL && g_strcmp0 (cis_json_get_string (object, "host"), host) == 0 &&
-         g_strcmp0 (cis_json_get_string (object, "episode"), episode) == 0;
+  return cis_row_parse (row, length, &found) && strcmp (found.host, host) == 0 &&
+         strcmp (found.episode, episode) == 0;
 }
 
 /* Looks through the whole rows in @data; @rest is where an unfinished one begins. */
@@ -299,12 +297,17 @@ int
 cis_rows_have (CisRows *self, const char *host, const char *episode, GCancellable *cancellable,
                GError **error)
 {
-  g_autofree char *data = g_malloc (BLOCK + ROW_MAX);
+  g_autofree char *data = NULL;
   gsize held = 0, rest;
   gint64 offset = 0;
-  ssize_t length;
+  ssize_t length = 0;
+  struct stat st;
 
-  while ((length = TEMP_FAILURE_RETRY (pread (self->fd, data + held, BLOCK, offset))) > 0)
+  if (fstat (self->fd, &st) < 0)
+    return cis_error_set_errno (error, errno, "Looking at %s", self->path), -1;
+  data = g_malloc (CLAMP (st.st_size, 1, BLOCK + CIS_ROW_MAX));
+  while (offset < st.st_size &&
+         (length = TEMP_FAILURE_RETRY (pread (self->fd, data + held, MIN (BLOCK, st.st_size - offset), offset))) > 0)
     {
       if (g_cancellable_set_error_if_cancelled (cancellable, error))
         return -1;
@@ -314,7 +317,7 @@ cis_rows_have (CisRows *self, const char *host, const char *episode, GCancellabl
         return 1;
       held -= rest;
       memmove (data, data + rest, held);
-      if (held > ROW_MAX)
+      if (held > CIS_ROW_MAX)
         held = 0; /* nothing of ours is so long */
     }
   if (length < 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tail.h"
 
+#include "row.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -52,7 +54,7 @@ write_at (int fd, const char *data, gsize length, gint64 offset, GError **error)
 gint64
 cis_tail_row_start (int fd, gint64 end, GError **error)
 {
-  g_autofree char *block = g_malloc (BLOCK);
+  g_autofree char *block = g_malloc (CLAMP (end, 1, BLOCK));
 
   /* The byte before @end may be the row's own newline. */
   for (gint64 limit = end - 1; limit > 0;)
@@ -109,6 +111,8 @@ last_row_is_whole (int fd, gint64 size, gint64 *start, GError **error)
     return -1;
   if (size == 0)
     return 1;
+  if (size - *start > CIS_ROW_MAX)
+    return 0;
   line = g_malloc (size - *start);
   if (!read_at (fd, line, size - *start, *start, error))
     return -1;
@@ -149,12 +153,13 @@ get_clean_end (int fd)
 gboolean
 cis_tail_rewrite (int fd, const char *what, GError **error)
 {
-  g_autofree char *block = g_malloc (BLOCK);
+  g_autofree char *block = NULL;
   struct stat st;
   gint64 offset;
 
   if (fstat (fd, &st) < 0)
     return cis_error_set_errno (error, errno, "Looking at %s", what);
+  block = g_malloc (CLAMP (st.st_size, 1, BLOCK));
   offset = get_clean_end (fd);
   if (offset > st.st_size)
     offset = 0;
