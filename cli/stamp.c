@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cis490 stamp DIR: writes into DIR/meta.json which code the episode comes from. */
 #include "options.h"
+#include "stamp-text.h"
 #include "verbs.h"
 
 #include <errno.h>
@@ -129,39 +130,6 @@ read_version (const char *path, CodeVersion *version, GError **error)
   return read_dirty (repository, &version->dirty, error);
 }
 
-/* The three of them walk over text that cis_json_parse () has found to be JSON. */
-static const char *
-skip_space (const char *at)
-{
-  return at + strspn (at, " \t\r\n");
-}
-
-static const char *
-skip_string (const char *at)
-{
-  for (at++; *at != '"'; at++)
-    if (*at == '\\')
-      at++;
-  return at + 1;
-}
-
-static const char *
-skip_value (const char *at)
-{
-  guint depth = 0;
-
-  do
-    {
-      if (*at == '{' || *at == '[')
-        depth++;
-      else if (*at == '}' || *at == ']')
-        depth--;
-      at = *at == '"' ? skip_string (at) : at + 1;
-    }
-  while (depth > 0 || strchr (",}] \t\r\n", *at) == NULL);
-  return at;
-}
-
 static char *
 write_member (const CodeVersion *version)
 {
@@ -171,30 +139,6 @@ write_member (const CodeVersion *version)
   json_object_set_string_member (member, "branch", version->branch);
   json_object_set_boolean_member (member, "dirty", version->dirty);
   return cis_json_to_line (member);
-}
-
-/* The text of @meta with the member set, and every other byte as it was: read and written anew, the
- * experiment's numbers would come out rounded. */
-static char *
-set_member (const char *meta, const char *value)
-{
-  const char *at = skip_space (skip_space (meta) + 1);
-  const char *end = at;
-
-  while (*at != '}')
-    {
-      const char *colon = skip_space (skip_string (at));
-      const char *old = skip_space (colon + 1);
-
-      end = skip_value (old);
-      if (g_str_has_prefix (at, "\"code_version\""))
-        return g_strdup_printf ("%.*s%s%s", (int) (old - meta), meta, value, end);
-      at = skip_space (end);
-      if (*at == ',')
-        at = skip_space (at + 1);
-    }
-  return g_strdup_printf ("%.*s%s\n  \"code_version\": %s\n%s", (int) (end - meta), meta,
-                          *skip_space (skip_space (meta) + 1) == '}' ? "" : ",", value, at);
 }
 
 /* The new file belongs to whom the old one belonged, so that who could read it still can. */
@@ -240,7 +184,7 @@ stamp (const char *directory, const CodeVersion *version, GError **error)
       return FALSE;
     }
   value = write_member (version);
-  text = set_member (g_bytes_get_data (bytes, NULL), value);
+  text = stamp_text_set (g_bytes_get_data (bytes, NULL), meta, value);
   return cis_file_replace (folder, META, text, strlen (text), error) && restore_access (folder, &old, error);
 }
 

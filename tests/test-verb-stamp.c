@@ -131,6 +131,7 @@ test_kept (Fixture *fixture, gconstpointer data)
   assert_becomes (
       fixture, "{\n  \"a\": \"}\\\"{\",\n  \"b\": [{\"code_version\": 0.1}]\n}\n",
       "{\n  \"a\": \"}\\\"{\",\n  \"b\": [{\"code_version\": 0.1}],\n  \"code_version\": STAMP\n}\n");
+  assert_becomes (fixture, "{\"code\\u005fversion\": 1}", "{\"code\\u005fversion\": STAMP}");
   assert_becomes (fixture, "{ \"x\": \"code_version\", \"code_version\" : { \"commit\": [] } , \"z\": -1e-7}",
                   "{ \"x\": \"code_version\", \"code_version\" : STAMP , \"z\": -1e-7}");
 }
