@@ -7,6 +7,7 @@
  * has parents that were not listed, it is not the whole history, and nobody is refused because of it.
  */
 #include "forgejo-client.h"
+#include "forgejo-page.h"
 #include "source.h"
 
 #include <fcntl.h>
@@ -76,89 +77,9 @@ check_status (guint status, GError **error)
 }
 
 static gboolean
-set_garbage (GError **error, const char *reason)
+read_page (Fetch *fetch, GBytes *body, guint *n_listed, GError **error)
 {
-  g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "its answer is no list of commits: %s", reason);
-  return FALSE;
-}
-
-/* "2026-11-21T23:51:51+01:00" as seconds since 1970; 0 where it is something else. */
-static gint64
-parse_time (const char *text)
-{
-  g_autoptr (GDateTime) time = text != NULL ? g_date_time_new_from_iso8601 (text, NULL) : NULL;
-
-  return time != NULL ? g_date_time_to_unix (time) : 0;
-}
-
-static JsonObject *
-get_object (JsonObject *object, const char *member)
-{
-  JsonNode *node = object != NULL ? json_object_get_member (object, member) : NULL;
-
-  return node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-}
-
-/* The committer's time, as git sorts by it; where that is not told, "created", which is the same. */
-static gint64
-get_time (JsonObject *commit)
-{
-  JsonObject *committer = get_object (get_object (commit, "commit"), "committer");
-  const char *text = committer != NULL ? cis_json_get_string (committer, "date") : NULL;
-
-  return parse_time (text != NULL ? text : cis_json_get_string (commit, "created"));
-}
-
-static void
-note_parents (Fetch *fetch, JsonObject *commit)
-{
-  JsonNode *node = json_object_get_member (commit, "parents");
-  JsonArray *parents = node != NULL && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
-
-  for (guint i = 0; parents != NULL && i < json_array_get_length (parents); i++)
-    {
-      JsonNode *parent = json_array_get_element (parents, i);
-      const char *sha =
-          JSON_NODE_HOLDS_OBJECT (parent) ? cis_json_get_string (json_node_get_object (parent), "sha") : NULL;
-
-      if (sha != NULL)
-        g_hash_table_add (fetch->parents, g_strdup (sha));
-    }
-}
-
-/* @n_listed: how many commits the page has. */
-static gboolean
-parse_page (Fetch *fetch, GBytes *body, guint *n_listed, GError **error)
-{
-  /* Our strict reader takes an object, and the list is an array. */
-  g_autoptr (GString) text = g_string_new ("{\"commits\":");
-  g_autoptr (GError) problem = NULL;
-  g_autoptr (JsonObject) object = NULL;
-  JsonNode *node;
-  JsonArray *list;
-
-  g_string_append_len (text, g_bytes_get_data (body, NULL), (gssize) g_bytes_get_size (body));
-  g_string_append_c (text, '}');
-  object = cis_json_parse (text->str, text->len, &problem);
-  if (object == NULL)
-    return set_garbage (error, problem->message);
-  node = json_object_get_member (object, "commits");
-  if (node == NULL || !JSON_NODE_HOLDS_ARRAY (node))
-    return set_garbage (error, "no array");
-  list = json_node_get_array (node);
-  *n_listed = json_array_get_length (list);
-  for (guint i = 0; i < *n_listed && cis_window_get_length (fetch->window) < fetch->n; i++)
-    {
-      JsonNode *entry = json_array_get_element (list, i);
-      JsonObject *commit = JSON_NODE_HOLDS_OBJECT (entry) ? json_node_get_object (entry) : NULL;
-      const char *sha = commit != NULL ? cis_json_get_string (commit, "sha") : NULL;
-
-      if (sha == NULL || !cis_hex_is_valid (sha, CIS_COMMIT_LENGTH))
-        return set_garbage (error, "an entry has no sha of 40 hex digits");
-      cis_window_append (fetch->window, sha, get_time (commit));
-      note_parents (fetch, commit);
-    }
-  return TRUE;
+  return cis_forgejo_page_read (body, fetch->window, fetch->n, fetch->parents, n_listed, error);
 }
 
 static char *
@@ -184,10 +105,10 @@ fetch_rest (CisWindowSourceForgejo *self, Fetch *fetch, GCancellable *cancellabl
       guint before = cis_window_get_length (fetch->window);
 
       if (!cis_forgejo_client_get (self->client, url, fetch->token, NULL, &answer, cancellable, error) ||
-          !check_status (answer.status, error) || !parse_page (fetch, answer.body, &n_listed, error))
+          !check_status (answer.status, error) || !read_page (fetch, answer.body, &n_listed, error))
         return FALSE;
       if (n_listed > 0 && cis_window_get_length (fetch->window) == before)
-        return set_garbage (error, "one page repeats another");
+        return cis_forgejo_page_set_garbage (error, "one page repeats another");
     }
   return TRUE;
 }
@@ -249,7 +170,7 @@ fetch_all (CisWindowSourceForgejo *self, Fetch *fetch, const char *branch, GCanc
       copy_last (self, fetch->window);
       return TRUE;
     }
-  if (!check_status (answer.status, error) || !parse_page (fetch, answer.body, &n_listed, error))
+  if (!check_status (answer.status, error) || !read_page (fetch, answer.body, &n_listed, error))
     return FALSE;
   if (n_listed == 0)
     return TRUE;
