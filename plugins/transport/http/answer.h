@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cis490.h"
+#include "retry-after.h"
 
 /* Whom we talk to, and as whom: what a fix has to name. */
 typedef struct
@@ -45,9 +46,6 @@ typedef struct
   gboolean whole;      /* the rest alone is not taken: send it whole */
   guint64 offset;      /* of a question that is answered "go ahead": how much is there already */
 } CisJudgement;
-
-/* The longest that a receiver can make us wait. */
-#define CIS_RETRY_AFTER_MAX (G_TIME_SPAN_HOUR)
 
 /* @episode: NULL for a ping. Touches neither files nor the network. */
 void cis_answer_judge (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, const CisPeer *peer,

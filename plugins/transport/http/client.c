@@ -274,23 +274,6 @@ make_message (CisHttpClient *self, const CisHttpRequest *request, Upload *upload
   return g_steal_pointer (&message);
 }
 
-/* RFC 9110, 10.2.3: seconds, or a date. */
-static gint64
-parse_retry_after (SoupMessageHeaders *headers)
-{
-  const char *value = soup_message_headers_get_one (headers, "Retry-After");
-  g_autoptr (GDateTime) date = NULL, now = NULL;
-  guint64 seconds;
-
-  if (value == NULL)
-    return 0;
-  if (g_ascii_string_to_unsigned (value, 10, 0, G_MAXUINT32, &seconds, NULL))
-    return MIN ((gint64) seconds * G_USEC_PER_SEC, CIS_RETRY_AFTER_MAX);
-  date = soup_date_time_new_from_http_string (value);
-  now = g_date_time_new_now_utc ();
-  return date != NULL ? CLAMP (g_date_time_difference (date, now), 0, CIS_RETRY_AFTER_MAX) : 0;
-}
-
 /* Reads the answer's body; one that is too long is as good as none, and the connection is not used again. */
 static gboolean
 read_body (CisHttpClient *self, GInputStream *stream, CisAnswer *answer, GCancellable *cancellable,
@@ -314,12 +297,14 @@ receive (CisHttpClient *self, SoupMessage *message, CisAnswer *answer, GCancella
 {
   g_autoptr (GInputStream) stream = soup_session_send (self->session, message, cancellable, error);
   SoupMessageHeaders *headers = soup_message_get_response_headers (message);
+  const char *retry_after;
 
   if (stream == NULL || !read_body (self, stream, answer, cancellable, error))
     return FALSE;
   answer->status = soup_message_get_status (message);
   answer->content_type = g_strdup (soup_message_headers_get_content_type (headers, NULL));
-  answer->retry_after = parse_retry_after (headers);
+  retry_after = soup_message_headers_get_one (headers, "Retry-After");
+  answer->retry_after = retry_after != NULL ? cis_retry_after_parse (retry_after) : 0;
   return TRUE;
 }
 
