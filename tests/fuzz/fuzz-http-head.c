@@ -2,10 +2,9 @@
 #include "../../plugins/transport/accept/claim.h"
 #include "../../plugins/transport/accept/http-head.h"
 #include "../../plugins/transport/accept/route.h"
+#include "fuzz.h"
 
 #include <string.h>
-
-int LLVMFuzzerTestOneInput (const guint8 *data, size_t size);
 
 /* How many lines begin with @name and a colon, as any other reader would see it. */
 static guint

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "../../plugins/gate/window/grants.h"
+#include "fuzz.h"
+
+#include <string.h>
+
+#define HOST   "lab-1"
+#define COMMIT "0123456789abcdef0123456789abcdef01234567"
+
+/* Whether a line says just this, for another reader of the file. */
+static gboolean
+says (const char *text, gsize size, const char *name)
+{
+  g_autofree char *copy = g_strndup (text, size);
+  g_auto (GStrv) lines = g_strsplit (copy, "\n", -1);
+
+  for (char **line = lines; *line != NULL; line++)
+    {
+      g_autofree char *own = NULL, *shared = NULL, *plain = NULL;
+      g_auto (GStrv) words = g_strsplit_set (*line, " \t\r", -1);
+      g_autoptr (GString) joined = g_string_new (" ");
+
+      for (char **word = words; *word != NULL; word++)
+        if (**word != '\0')
+          g_string_append_printf (joined, "%s ", *word);
+      own = g_strdup_printf (" %s " COMMIT " " HOST " ", name);
+      shared = g_strdup_printf (" %s " COMMIT " * ", name);
+      if (g_str_has_prefix (joined->str, own) || g_str_has_prefix (joined->str, shared))
+        return TRUE;
+    }
+  return FALSE;
+}
+
+static void
+count (const char *name, const char *until, gpointer user_data)
+{
+  g_assert_true (cis_name_is_valid (name, 63));
+  g_assert_nonnull (strchr (until, '-') != NULL ? until : strpbrk (until, G_CSET_DIGITS));
+  *(guint *) user_data += 1;
+}
+
+/* A file of grants is refused with a line of it, or admits just what a line says. There is no repository: a
+ * range is refused. */
+int
+LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
+{
+  g_autofree char *path = fuzz_file ("grants", data, size);
+  g_autofree char *repository = g_build_filename (fuzz_folder (), "no-repository", NULL);
+  g_autoptr (CisGrants) grants = cis_grants_new (path, repository);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *name = NULL, *never = NULL;
+  guint n_expired = 0;
+
+  if (!cis_grants_refresh (grants, &error))
+    {
+      fuzz_assert_position (error->message, path, (const char *) data, size);
+      g_assert_null (cis_grants_find (grants, COMMIT, NULL, G_MININT64));
+      return 0;
+    }
+  g_assert_true (size == 0 || memchr (data, '\0', size) == NULL);
+  name = cis_grants_find (grants, COMMIT, HOST, G_MININT64);
+  if (name != NULL)
+    g_assert_true (says ((const char *) data, size, name));
+  never = cis_grants_find (grants, COMMIT, HOST, G_MAXINT64);
+  g_assert_null (never);
+  cis_grants_foreach_expired (grants, G_MAXINT64, count, &n_expired);
+  g_assert_true (name == NULL || n_expired > 0);
+  return 0;
+}

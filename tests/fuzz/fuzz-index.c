@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "../../plugins/store/index/row.h"
+#include "../../plugins/store/index/rows.h"
+#include "fuzz.h"
+
+#include <string.h>
+
+#define HOST    "lab-1"
+#define EPISODE "run-1"
+#define ROW     "{\"host\":\"" HOST "\",\"episode\":\"" EPISODE "\",\"size\":5}"
+
+/* What any reader finds in a file of rows. */
+typedef struct
+{
+  gsize end;      /* behind the last row that is JSON */
+  gboolean has;   /* a row for HOST and EPISODE */
+  gsize n_broken; /* whole rows behind @end */
+} Found;
+
+static Found
+look (const char *data, gsize size)
+{
+  Found found = { 0 };
+  const char *newline;
+
+  for (gsize at = 0; (newline = size > at ? memchr (data + at, '\n', size - at) : NULL) != NULL;)
+    {
+      gsize length = newline - data - at;
+      g_autoptr (JsonObject) object = cis_json_parse (data + at, length, NULL);
+      CisRow row;
+
+      found.has |= cis_row_parse (data + at, length, &row) && strcmp (row.host, HOST) == 0 &&
+                   strcmp (row.episode, EPISODE) == 0;
+      at += length + 1;
+      found.n_broken = object != NULL ? 0 : found.n_broken + 1;
+      found.end = object != NULL ? at : found.end;
+    }
+  return found;
+}
+
+static void
+assert_file (const char *path, const char *data, gsize size, const char *more)
+{
+  g_autofree char *text = NULL;
+  gsize length;
+
+  g_assert_true (g_file_get_contents (path, &text, &length, NULL));
+  g_assert_cmpuint (length, ==, size + strlen (more));
+  g_assert_cmpint (memcmp (text, data, size), ==, 0);
+  g_assert_cmpstr (text + size, ==, more);
+}
+
+static void
+append (CisRows *rows, const char *path, const char *data, const Found *found)
+{
+  g_autoptr (GError) error = NULL;
+  int appended;
+
+  g_assert_cmpint (cis_rows_have (rows, HOST, EPISODE, NULL, &error), ==, found->has);
+  appended = cis_rows_append_missing (rows, HOST, EPISODE, ROW, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (appended, ==, !found->has);
+  assert_file (path, data, found->end, appended ? ROW "\n" : "");
+  g_assert_cmpint (cis_rows_have (rows, HOST, EPISODE, NULL, &error), ==, 1);
+  g_assert_cmpint (cis_rows_append_missing (rows, HOST, EPISODE, ROW, NULL, &error), ==, 0);
+  g_assert_true (cis_rows_flush (rows, &error));
+}
+
+/* However an index is damaged: what it held up to its last good row is still there after it was opened and
+ * appended to, a row is appended once, and the damage is cut away or told. */
+int
+LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
+{
+  g_autofree char *path = fuzz_file ("index.jsonl", data, size);
+  const char *text = (const char *) data;
+  const Found found = look (text, size);
+  guint64 n_cut = 0;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CisRows) rows = cis_rows_open (fuzz_folder (), "index.jsonl", &n_cut, &error);
+
+  g_assert_true ((rows == NULL) == (error != NULL));
+  /* One bad row is a crash's doing, and so is one before which there is none. */
+  g_assert_true ((rows == NULL) == (found.n_broken > 1));
+  if (rows == NULL)
+    {
+      g_autofree char *kept = NULL;
+      gsize length;
+
+      g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+      g_assert_true (g_str_has_prefix (error->message, path));
+      g_assert_true (g_file_get_contents (path, &kept, &length, NULL));
+      g_assert_true (length <= size && length >= found.end && memcmp (kept, text, length) == 0);
+      return 0;
+    }
+  g_assert_cmpuint (n_cut, ==, size - found.end);
+  assert_file (path, text, found.end, "");
+  append (rows, path, text, &found);
+  return 0;
+}
