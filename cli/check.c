@@ -3,6 +3,8 @@
 #include "terminal.h"
 #include "verbs.h"
 
+#include "cis-option.h"
+
 #include <glib/gi18n.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -20,6 +22,34 @@ check (const char *name, const char *site_file)
   verdict = pipeline != NULL ? terminal_style (TERMINAL_GREEN, _("ok")) : terminal_style (TERMINAL_RED, _("has mistakes"));
   g_print ("%s: %s\n", name, verdict);
   return pipeline != NULL;
+}
+
+/* Else a name misspelled there would be a setting that is silently not in force. */
+static void
+warn_of_unused (const char *site_file, const char *const *names)
+{
+  g_auto (GStrv) folders = cis_config_list_unused (site_file);
+
+  for (char **folder = folders; *folder != NULL; folder++)
+    {
+      g_autofree char *base = g_path_get_basename (*folder);
+      g_autofree char *name = g_strndup (base, strlen (base) - strlen (".ini.d"));
+      const char *nearest = cis_nearest_name (name, names);
+      g_autoptr (CisFinding) finding = NULL;
+
+      finding = cis_finding_new ("drop-ins-unused", CIS_SEVERITY_WARNING, *folder, "there is no pipeline “%s”, so what is in here does nothing%s%s%s",
+                                 name, nearest != NULL ? "; did you mean “" : "", nearest != NULL ? nearest : "", nearest != NULL ? "”?" : "");
+      if (nearest != NULL)
+        {
+          g_autofree char *parent = g_path_get_dirname (*folder);
+          g_autofree char *right = g_strdup_printf ("%s/%s.ini.d", parent, nearest);
+          g_autofree char *quoted = g_shell_quote (*folder);
+          g_autofree char *right_quoted = g_shell_quote (right);
+
+          cis_finding_set_fix (finding, "mv -nT %s %s", quoted, right_quoted);
+        }
+      options_print_finding (finding);
+    }
 }
 
 int
@@ -40,9 +70,11 @@ cis_verb_check (int argc, char **argv)
       g_printerr (_("cis490 check: %s cannot be read: %s\n"), site_file, g_strerror (errno));
       return EX_CONFIG;
     }
-  options_set_overrides (overrides);
+  if (!options_set_overrides (overrides))
+    return EX_USAGE;
   all = cis_config_list (site_file);
   names = argc > 1 ? argv + 1 : all;
+  warn_of_unused (site_file, (const char *const *) all);
   if (names[0] == NULL)
     {
       g_printerr (_("cis490 check: there is no pipeline\n"));

@@ -132,7 +132,7 @@ cis_verb_graph (int argc, char **argv)
     { "dot", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &dot, N_("For Graphviz: cis490 graph NAME --dot | dot -Tsvg"), NULL },
     { NULL },
   };
-  g_autoptr (GPtrArray) pipelines = NULL;
+  g_autoptr (CisPipeline) pipeline = NULL;
 
   if (!options_parse (&argc, &argv, _("NAME"), _("Draws a pipeline: its stages in order, the items that they are made for, and when they run."), entries))
     return EX_USAGE;
@@ -141,12 +141,12 @@ cis_verb_graph (int argc, char **argv)
       g_printerr (_("cis490 graph: give the name of one pipeline\n"));
       return EX_USAGE;
     }
-  pipelines = options_load_pipelines ((const char *const[]){ argv[1], NULL }, site_file);
-  if (pipelines == NULL)
+  pipeline = options_load_draft (argv[1], site_file);
+  if (pipeline == NULL)
     return EX_CONFIG;
   if (dot)
-    draw_dot (pipelines->pdata[0]);
+    draw_dot (pipeline);
   else
-    draw (pipelines->pdata[0]);
+    draw (pipeline);
   return 0;
 }

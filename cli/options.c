@@ -52,11 +52,20 @@ options_print_finding (CisFinding *finding)
 
 static char **overrides; /* nullable */
 
-void
+gboolean
 options_set_overrides (char **assignments)
 {
+  g_autoptr (GError) error = NULL;
+
+  for (char **assignment = assignments; assignment != NULL && *assignment != NULL; assignment++)
+    if (!cis_config_check_override (*assignment, &error))
+      {
+        g_printerr (_("%s: %s; see `%s --help`\n"), g_get_prgname (), error->message, g_get_prgname ());
+        return FALSE;
+      }
   g_strfreev (overrides);
   overrides = g_strdupv (assignments);
+  return TRUE;
 }
 
 static CisConfig *
@@ -65,24 +74,48 @@ load_config (const char *name, const char *site_file, GError **error)
   g_autoptr (CisConfig) config = cis_config_load (name, site_file, error);
 
   for (char **assignment = overrides; config != NULL && assignment != NULL && *assignment != NULL; assignment++)
-    if (!cis_config_override (config, *assignment, error))
-      return NULL;
+    cis_config_override (config, *assignment);
   return g_steal_pointer (&config);
 }
 
-CisPipeline *
-options_load_pipeline (const char *name, const char *site_file, GPtrArray *findings)
+typedef CisPipeline *(*Make) (CisConfig *config, GPtrArray *findings);
+
+static CisPipeline *
+load_pipeline (const char *name, const char *site_file, Make make, GPtrArray *findings)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (CisConfig) config = load_config (name, site_file, &error);
   CisFinding *finding;
 
   if (config != NULL)
-    return cis_pipeline_new (config, findings);
+    return make (config, findings);
   finding = cis_finding_new ("config-unreadable", CIS_SEVERITY_ERROR, NULL, "%s", error->message);
   cis_finding_set_fix (finding, "# once that is put right; says it of all pipelines that there are:\ncis490 check");
   g_ptr_array_add (findings, finding);
   return NULL;
+}
+
+static CisPipeline *
+load_and_print (const char *name, const char *site_file, Make make)
+{
+  g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
+  CisPipeline *pipeline = load_pipeline (name, site_file, make, findings);
+
+  for (guint i = 0; i < findings->len; i++)
+    options_print_finding (findings->pdata[i]);
+  return pipeline;
+}
+
+CisPipeline *
+options_load_pipeline (const char *name, const char *site_file, GPtrArray *findings)
+{
+  return load_pipeline (name, site_file, cis_pipeline_new, findings);
+}
+
+CisPipeline *
+options_load_draft (const char *name, const char *site_file)
+{
+  return load_and_print (name, site_file, cis_pipeline_new_draft);
 }
 
 GPtrArray *
@@ -93,11 +126,8 @@ options_load_pipelines (const char *const *names, const char *site_file)
 
   for (; *names != NULL; names++)
     {
-      g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
-      CisPipeline *pipeline = options_load_pipeline (*names, site_file, findings);
+      CisPipeline *pipeline = load_and_print (*names, site_file, cis_pipeline_new);
 
-      for (guint i = 0; i < findings->len; i++)
-        options_print_finding (findings->pdata[i]);
       if (pipeline != NULL)
         g_ptr_array_add (pipelines, pipeline);
       else

@@ -10,10 +10,13 @@ G_BEGIN_DECLS
  * "[NAME…]". On a mistake it is said and FALSE returned: exit with EX_USAGE. --help prints and exits 0. */
 gboolean options_parse (int *argc, char ***argv, const char *arguments, const char *description, const GOptionEntry *entries);
 
-/* What OPTIONS_SET_ENTRY() got: holds for every pipeline that is loaded from then on, in a reload too. */
-void options_set_overrides (char **assignments);
+/* What OPTIONS_SET_ENTRY() got: holds for every pipeline that is loaded from then on, in a reload too. FALSE where one is no
+ * STAGE.KEY=VALUE, which is said. */
+gboolean options_set_overrides (char **assignments);
 /* The pipelines of these names, every mistake printed on stderr; %NULL where one is an error. full, of CisPipeline. */
 GPtrArray *options_load_pipelines (const char *const *names, const char *site_file);
+/* One for looking at only: its options are left alone. The same; full. */
+CisPipeline *options_load_draft (const char *name, const char *site_file);
 /* Loads one; the findings (of CisFinding) are added to @findings. full. */
 CisPipeline *options_load_pipeline (const char *name, const char *site_file, GPtrArray *findings);
 /* "file:line: summary" and the fix. */

@@ -388,7 +388,8 @@ cis_verb_run (int argc, char **argv)
       g_printerr (_("cis490 run: which pipeline? `cis490 check` lists those that are there\n"));
       return EX_USAGE;
     }
-  options_set_overrides (overrides);
+  if (!options_set_overrides (overrides))
+    return EX_USAGE;
   run.site_file = site_file;
   run.once = once;
   status = add_runners (&run, argv + 1);

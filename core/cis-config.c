@@ -6,12 +6,12 @@
 
 #define INI_MAX (1024 * 1024)
 
-/* One ini file, and its text: GKeyFile forgets the lines. */
+/* One ini file, and the lines that GKeyFile forgets. */
 typedef struct
 {
   char *path;
-  char *text; /* NULL: of the command line */
   GKeyFile *keys;
+  GHashTable *lines; /* "group" and "group]key" to the line, from 1; empty: of the command line */
 } Ini;
 
 struct _CisConfig
@@ -25,71 +25,123 @@ static void
 ini_free (Ini *ini)
 {
   g_free (ini->path);
-  g_free (ini->text);
   g_key_file_unref (ini->keys);
+  g_hash_table_unref (ini->lines);
   g_free (ini);
 }
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Ini, ini_free)
 
-/* The line, from 1, of "[group]" or of "key=" below it; where both are NULL, of the first that is none of an ini's; 0: none. */
+/* GKeyFile says of a line only what it is not: the first that it refuses, from 1. */
 static guint
-find_line (const char *text, const char *group, const char *key)
+find_bad_line (const char *text)
 {
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
-  gboolean inside = FALSE;
-  guint found = 0;
+  g_autoptr (GKeyFile) keys = g_key_file_new ();
+  gboolean has_group = FALSE;
+
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      gboolean is_group = g_strchug (lines[i])[0] == '[';
+      g_autofree char *alone = g_strconcat (has_group && !is_group ? "[group]\n" : "", lines[i], NULL);
+
+      if (alone[0] != '\0' && alone[0] != '#' && !g_key_file_load_from_data (keys, alone, -1, G_KEY_FILE_NONE, NULL))
+        return i + 1;
+      has_group = has_group || is_group;
+    }
+  return 1;
+}
+
+/* What ini_get_line() finds. Of two that are the same GKeyFile would take the last, and nobody would know. */
+static gboolean
+ini_read_lines (Ini *ini, const char *text, GError **error)
+{
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  g_autofree char *group = g_strdup ("");
 
   for (guint i = 0; lines[i] != NULL; i++)
     {
       char *line = g_strstrip (lines[i]);
-      char *equals = strchr (line, '=');
+      gboolean is_group = line[0] == '[';
+      g_autofree char *name = NULL;
+      guint first;
 
       if (line[0] == '\0' || line[0] == '#')
         continue;
-      if (line[0] == '[' && g_str_has_suffix (line, "]"))
+      line[strcspn (line, is_group ? "]" : "=")] = '\0';
+      g_strchomp (line);
+      if (is_group)
         {
-          line[strlen (line) - 1] = '\0';
-          inside = g_strcmp0 (line + 1, group) == 0;
-          if (inside && key == NULL)
-            return i + 1;
+          g_free (group);
+          group = g_strdup (line + 1);
         }
-      else if (equals == NULL || equals == line)
+      name = is_group ? g_strdup (group) : g_strconcat (group, "]", line, NULL);
+      first = GPOINTER_TO_UINT (g_hash_table_lookup (ini->lines, name));
+      if (first > 0)
         {
-          if (group == NULL)
-            return i + 1;
+          g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                       is_group ? "%s:%u: [%s] is there already, in line %u; put all its keys below one of them"
+                                : "%s:%u: “%s” is there already, in line %u; which is meant? Remove the other",
+                       ini->path, i + 1, is_group ? group : line, first);
+          return FALSE;
         }
-      else if (inside && key != NULL)
-        {
-          *equals = '\0';
-          if (g_str_equal (g_strchomp (line), key))
-            found = i + 1;
-        }
+      g_hash_table_insert (ini->lines, g_steal_pointer (&name), GUINT_TO_POINTER (i + 1));
     }
-  return found;
+  return TRUE;
+}
+
+/* From 1, of "[group]" or of "key=" below it; 0 where there is none. */
+static guint
+ini_get_line (Ini *ini, const char *group, const char *key)
+{
+  g_autofree char *name = g_strjoin ("]", group, key, NULL);
+
+  return GPOINTER_TO_UINT (g_hash_table_lookup (ini->lines, name));
+}
+
+/* "file:line", of the group where it has no such key; full. */
+static char *
+ini_where (Ini *ini, const char *group, const char *key)
+{
+  guint line = ini_get_line (ini, group, key);
+
+  if (line == 0)
+    line = ini_get_line (ini, group, NULL);
+  return line > 0 ? g_strdup_printf ("%s:%u", ini->path, line) : g_strdup (ini->path);
+}
+
+static Ini *
+ini_new (char *path)
+{
+  Ini *ini = g_new (Ini, 1);
+
+  ini->path = path;
+  ini->keys = g_key_file_new ();
+  ini->lines = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  return ini;
 }
 
 static Ini *
 ini_load (const char *path, GError **error)
 {
-  g_autoptr (Ini) ini = g_new0 (Ini, 1);
+  g_autoptr (Ini) ini = ini_new (g_strdup (path));
   g_autoptr (GError) problem = NULL;
+  g_autofree char *all = cis_file_read_text (path, INI_MAX, &problem);
+  const char *text;
 
-  ini->path = g_strdup (path);
-  ini->keys = g_key_file_new ();
-  ini->text = cis_file_read_text (path, INI_MAX, &problem);
-  if (ini->text == NULL)
+  if (all == NULL)
     {
       g_set_error_literal (error, CIS_ERROR, CIS_ERROR_CONFIG, problem->message);
       return NULL;
     }
-  if (ini->text[0] != '\0' && !g_key_file_load_from_data (ini->keys, ini->text, -1, G_KEY_FILE_NONE, &problem))
+  /* What editors of other systems put before UTF-8. */
+  text = g_str_has_prefix (all, "\357\273\277") ? all + 3 : all;
+  if (text[0] != '\0' && !g_key_file_load_from_data (ini->keys, text, -1, G_KEY_FILE_NONE, &problem))
     {
-      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s:%u: %s", path, MAX (1, find_line (ini->text, NULL, NULL)),
-                   problem->message);
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s:%u: %s", path, find_bad_line (text), problem->message);
       return NULL;
     }
-  return g_steal_pointer (&ini);
+  return ini_read_lines (ini, text, error) ? g_steal_pointer (&ini) : NULL;
 }
 
 /* Where pipelines are looked for, the first found wins. */
@@ -145,16 +197,16 @@ compare_names (gconstpointer a, gconstpointer b)
   return strcmp (*(const char *const *) a, *(const char *const *) b);
 }
 
-/* The paths of all *.ini in a folder, sorted; empty where there is no such folder. */
+/* The paths of what ends with @suffix in a folder, sorted; empty where there is no such folder. */
 static GPtrArray *
-list_inis (const char *folder)
+list_folder (const char *folder, const char *suffix)
 {
   g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
   GPtrArray *paths = g_ptr_array_new_with_free_func (g_free);
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
-    if (g_str_has_suffix (name, ".ini") && name[0] != '.')
+    if (g_str_has_suffix (name, suffix) && name[0] != '.')
       g_ptr_array_add (paths, g_build_filename (folder, name, NULL));
   g_ptr_array_sort (paths, compare_names);
   return paths;
@@ -170,12 +222,12 @@ list_drop_ins (const char *name, const char *path, const char *site_file)
   GPtrArray *drop_ins;
 
   if (strchr (name, '/') != NULL || g_str_has_suffix (name, ".ini"))
-    return list_inis (beside);
+    return list_folder (beside, ".ini");
   drop_ins = g_ptr_array_new_with_free_func (g_free);
   for (guint i = g_strv_length (folders); i-- > 0;)
     {
       g_autofree char *folder = g_strdup_printf ("%s/%s.ini.d", folders[i], name);
-      g_autoptr (GPtrArray) paths = list_inis (folder);
+      g_autoptr (GPtrArray) paths = list_folder (folder, ".ini");
 
       g_ptr_array_extend (drop_ins, paths, (GCopyFunc) (void *) g_strdup, NULL);
     }
@@ -191,7 +243,7 @@ cis_config_list (const char *site_file)
 
   for (char **folder = folders; *folder != NULL; folder++)
     {
-      g_autoptr (GPtrArray) paths = list_inis (*folder);
+      g_autoptr (GPtrArray) paths = list_folder (*folder, ".ini");
 
       for (guint i = 0; i < paths->len; i++)
         {
@@ -208,6 +260,29 @@ cis_config_list (const char *site_file)
   return g_strv_builder_end (builder);
 }
 
+GStrv
+cis_config_list_unused (const char *site_file)
+{
+  g_auto (GStrv) folders = get_search_path (site_file);
+  g_auto (GStrv) names = cis_config_list (site_file);
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+
+  for (char **folder = folders; *folder != NULL; folder++)
+    {
+      g_autoptr (GPtrArray) paths = list_folder (*folder, ".ini.d");
+
+      for (guint i = 0; i < paths->len; i++)
+        {
+          g_autofree char *name = g_path_get_basename (paths->pdata[i]);
+
+          name[strlen (name) - strlen (".ini.d")] = '\0';
+          if (!g_strv_contains ((const char *const *) names, name))
+            g_strv_builder_add (builder, paths->pdata[i]);
+        }
+    }
+  return g_strv_builder_end (builder);
+}
+
 /* A misspelt [site] would take all its keys with it, unseen. */
 static gboolean
 check_site_groups (Ini *site, GError **error)
@@ -218,7 +293,7 @@ check_site_groups (Ini *site, GError **error)
     if (!g_str_equal (*group, "site"))
       {
         g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s:%u: there is no group [%s]; this file has [site] only",
-                     site->path, find_line (site->text, *group, NULL), *group);
+                     site->path, ini_get_line (site, *group, NULL), *group);
         return FALSE;
       }
   return TRUE;
@@ -258,28 +333,29 @@ cis_config_load (const char *name, const char *site_file, GError **error)
 }
 
 gboolean
-cis_config_override (CisConfig *self, const char *assignment, GError **error)
+cis_config_check_override (const char *assignment, GError **error)
 {
   const char *equals = strchr (assignment, '=');
   const char *dot = equals != NULL ? g_strrstr_len (assignment, equals - assignment, ".") : NULL;
-  g_autofree char *group = NULL;
-  g_autofree char *key = NULL;
-  Ini *ini;
 
-  if (dot == NULL || dot == assignment || dot + 1 == equals ||
-      strspn (assignment, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-_.") != (gsize) (equals - assignment))
-    {
-      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "“%s” is no STAGE.KEY=VALUE", assignment);
-      return FALSE;
-    }
-  group = g_strndup (assignment, (gsize) (dot - assignment));
-  key = g_strndup (dot + 1, (gsize) (equals - dot - 1));
-  ini = g_new0 (Ini, 1);
-  ini->path = g_strdup_printf ("--set %s", assignment);
-  ini->keys = g_key_file_new ();
+  if (dot != NULL && dot > assignment && dot + 1 < equals &&
+      strspn (assignment, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-_.") == (gsize) (equals - assignment))
+    return TRUE;
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--set: “%s” is no STAGE.KEY=VALUE, such as pack.level=3", assignment);
+  return FALSE;
+}
+
+void
+cis_config_override (CisConfig *self, const char *assignment)
+{
+  const char *equals = strchr (assignment, '=');
+  const char *dot = g_strrstr_len (assignment, equals - assignment, ".");
+  g_autofree char *group = g_strndup (assignment, (gsize) (dot - assignment));
+  g_autofree char *key = g_strndup (dot + 1, (gsize) (equals - dot - 1));
+  Ini *ini = ini_new (g_strdup_printf ("--set %s", assignment));
+
   g_key_file_set_string (ini->keys, group, key, equals + 1);
   g_ptr_array_add (self->inis, ini);
-  return TRUE;
 }
 
 void
@@ -360,9 +436,9 @@ cis_config_get (CisConfig *self, const char *group, const char *key, GError **er
   if (ini == NULL)
     return NULL;
   text = g_key_file_get_string (ini->keys, group, key, &problem);
-  if (text == NULL)
+  if (problem != NULL) /* a bad escape comes with a text all the same */
     {
-      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s", problem->message);
+      g_set_error_literal (error, CIS_ERROR, CIS_ERROR_CONFIG, CIS_BAD_ESCAPE);
       return NULL;
     }
   return cis_config_expand (self, g_strchomp (text), error);
@@ -374,30 +450,26 @@ cis_config_where (CisConfig *self, const char *group, const char *key)
   Ini *ini = find_ini (self, group, key);
 
   if (ini == NULL)
-    ini = find_ini (self, group, key = NULL);
-  if (ini == NULL)
-    return g_strdup (((Ini *) self->inis->pdata[0])->path);
-  if (ini->text == NULL)
-    return g_strdup (ini->path);
-  return g_strdup_printf ("%s:%u", ini->path, find_line (ini->text, group, key));
+    ini = find_ini (self, group, NULL);
+  return ini_where (ini != NULL ? ini : self->inis->pdata[0], group, key);
 }
 
-const char *
-cis_config_find_site_mistake (CisConfig *self, char **key, char **where)
+GStrv
+cis_config_get_site_keys (CisConfig *self)
 {
-  g_auto (GStrv) keys = self->site != NULL ? g_key_file_get_keys (self->site->keys, "site", NULL, NULL) : NULL;
+  return self->site != NULL ? g_key_file_get_keys (self->site->keys, "site", NULL, NULL) : NULL;
+}
 
-  for (char **k = keys; k != NULL && *k != NULL; k++)
-    {
-      const char *nearest = g_strv_contains (cis_site_keys, *k) ? NULL : cis_nearest_name (*k, cis_site_keys);
+char *
+cis_config_where_site (CisConfig *self, const char *key)
+{
+  return self->site != NULL ? ini_where (self->site, "site", key) : g_strdup (CIS_SYSCONF_DIR "/cis490.ini");
+}
 
-      if (nearest == NULL)
-        continue;
-      *where = g_strdup_printf ("%s:%u", self->site->path, find_line (self->site->text, "site", *k));
-      *key = g_strdup (*k);
-      return nearest;
-    }
-  return NULL;
+char *
+cis_config_find_variable (CisConfig *self, const char *text, gboolean is_set)
+{
+  return cis_variables_find (self->site != NULL ? self->site->keys : NULL, text, is_set);
 }
 
 char *

@@ -13,9 +13,10 @@ typedef struct _CisConfig CisConfig;
 
 /* @name: a pipeline, or the path of an ini. @site_file: nullable: <sysconfdir>/cis490/cis490.ini where that is there. full. */
 CIS_API CisConfig *cis_config_load (const char *name, const char *site_file, GError **error);
-/* Lets "STAGE.KEY=VALUE" win over all files. CIS_ERROR_CONFIG where it is none; whether there are such a stage and such a key
- * turns out when the pipeline is made. */
-CIS_API gboolean cis_config_override (CisConfig *self, const char *assignment, GError **error);
+/* Whether it is a "STAGE.KEY=VALUE"; G_OPTION_ERROR. */
+CIS_API gboolean cis_config_check_override (const char *assignment, GError **error);
+/* Lets one that is win over all files; whether there are such a stage and such a key turns out when the pipeline is made. */
+CIS_API void cis_config_override (CisConfig *self, const char *assignment);
 CIS_API void cis_config_free (CisConfig *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisConfig, cis_config_free)
 
@@ -31,10 +32,15 @@ CIS_API char *cis_config_get (CisConfig *self, const char *group, const char *ke
 CIS_API char *cis_config_expand (CisConfig *self, const char *text, GError **error);
 /* "file:line" of a key, or of the group where @key is %NULL; full. */
 CIS_API char *cis_config_where (CisConfig *self, const char *group, const char *key);
-/* Whether @key of [site] is a misspelling: the key that was meant, or %NULL. "file:line" goes to @where. */
-CIS_API const char *cis_config_find_site_mistake (CisConfig *self, char **key, char **where);
+CIS_API GStrv cis_config_get_site_keys (CisConfig *self); /* full, nullable */
+/* "file:line" of a key of [site], or of where it is to go; full. */
+CIS_API char *cis_config_where_site (CisConfig *self, const char *key);
+/* The first ${name} in @text that takes its value from [site], or (not @is_set) that has no value; %NULL: none. full. */
+CIS_API char *cis_config_find_variable (CisConfig *self, const char *text, gboolean is_set);
 
 /* The names of all pipelines on the search path, sorted; full. */
 CIS_API GStrv cis_config_list (const char *site_file);
+/* The folders of drop-ins for a pipeline that is not there; full. */
+CIS_API GStrv cis_config_list_unused (const char *site_file);
 
 G_END_DECLS

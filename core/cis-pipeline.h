@@ -34,6 +34,8 @@ typedef struct
 /* Loads the plugins and makes the parts; opens and writes nothing. Every mistake adds a full #CisFinding to @findings, whose
  * subject is "file:line"; %NULL where one of them is an error. full. */
 CIS_API CisPipeline *cis_pipeline_new (CisConfig *config, GPtrArray *findings);
+/* The same for looking at only, without the stages' options: neither values nor the order need be right. */
+CIS_API CisPipeline *cis_pipeline_new_draft (CisConfig *config, GPtrArray *findings);
 /* The pspecs of [pipeline]'s own keys; container. */
 CIS_API GPtrArray *cis_pipeline_list_options (void);
 

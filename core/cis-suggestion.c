@@ -22,15 +22,30 @@ split_where (const char *where, guint64 *line)
 
 /* All editors of a terminal know +LINE. */
 void
-cis_finding_suggest_edit (CisFinding *finding)
+cis_finding_suggest_edit (CisFinding *finding, const char *where)
 {
   guint64 line;
-  g_autofree char *path = split_where (cis_finding_get_subject (finding), &line);
+  g_autofree char *path = split_where (where, &line);
 
   if (path != NULL && line > 0)
     cis_finding_set_fix (finding, "${EDITOR:-vi} +%" G_GUINT64_FORMAT " %s", line, path);
   else if (path != NULL)
     cis_finding_set_fix (finding, "${EDITOR:-vi} %s", path);
+}
+
+/* An editor makes the file where there is none yet. */
+void
+cis_finding_suggest_site (CisFinding *finding, const char *where, const char *key)
+{
+  guint64 line;
+  g_autofree char *existing = split_where (where, &line);
+  g_autofree char *path = existing != NULL ? NULL : g_shell_quote (where);
+
+  if (line > 0)
+    cis_finding_set_fix (finding, "# below [site], “%s=” and its value:\n${EDITOR:-vi} +%" G_GUINT64_FORMAT " %s", key, line, existing);
+  else
+    cis_finding_set_fix (finding, "# a line “[site]”, and below it “%s=” and its value:\n${EDITOR:-vi} %s", key,
+                         existing != NULL ? existing : path);
 }
 
 /* Only where @wrong is a plain word to sed. */

@@ -3,11 +3,14 @@
 
 #include "cis490.h"
 
-/* The fix of a finding about a configuration, whose subject is "FILE:LINE" or "FILE"; none where it is no file's. */
+/* The fix of a finding about a configuration. @where and a finding's subject are "FILE:LINE" or "FILE"; none where it is no
+ * file's. */
 
 /* An editor, opened at the line. */
-void cis_finding_suggest_edit (CisFinding *finding);
-/* The line with another word. */
+void cis_finding_suggest_edit (CisFinding *finding, const char *where);
+/* The same for a key that [site] has not got. */
+void cis_finding_suggest_site (CisFinding *finding, const char *where, const char *key);
+/* The subject's line with another word. */
 void cis_finding_suggest_word (CisFinding *finding, const char *wrong, const char *right);
 /* Of @path, that the line names and that cannot be read. */
 void cis_finding_suggest_access (CisFinding *finding, const char *path);

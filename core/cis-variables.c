@@ -44,14 +44,21 @@ get_directory (const char *name)
   return NULL;
 }
 
+/* %NULL without error where it is not set. */
 static char *
-look_up (Site *site, const char *name)
+look_up (const Site *site, const char *name, GError **error)
 {
   char *value = get_directory (name);
+  g_autoptr (GError) problem = NULL;
 
   if (value == NULL && site->keys != NULL)
     {
-      value = g_key_file_get_string (site->keys, "site", name, NULL);
+      value = g_key_file_get_string (site->keys, "site", name, &problem);
+      if (g_error_matches (problem, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE))
+        {
+          g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s: [site] %s= " CIS_BAD_ESCAPE, site->path, name);
+          return NULL;
+        }
       if (value != NULL && *g_strstrip (value) == '\0')
         g_clear_pointer (&value, g_free);
     }
@@ -81,11 +88,17 @@ expand_variable (Site *site, const char *body, guint depth, GError **error)
 {
   const char *separator = strstr (body, ":-");
   g_autofree char *name = separator != NULL ? g_strndup (body, separator - body) : g_strdup (body);
-  g_autofree char *value = look_up (site, name);
+  g_autoptr (GError) problem = NULL;
+  g_autofree char *value = look_up (site, name, &problem);
   const char *nearest;
 
   if (value != NULL)
     return expand (site, value, depth + 1, error);
+  if (problem != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return NULL;
+    }
   if (separator != NULL)
     return expand (site, separator + 2, depth + 1, error);
 
@@ -149,4 +162,22 @@ cis_variables_expand (GKeyFile *keys, const char *path, const char *text, GError
   Site site = { keys, path, EXPANDED_MAX };
 
   return expand (&site, text, 0, error);
+}
+
+char *
+cis_variables_find (GKeyFile *keys, const char *text, gboolean is_set)
+{
+  const Site site = { keys, NULL };
+
+  for (const char *start = strstr (text, "${"); start != NULL; start = strstr (start + 2, "${"))
+    {
+      gsize length = strcspn (start + 2, ":}");
+      g_autofree char *name = g_strndup (start + 2, length);
+      g_autofree char *value = look_up (&site, name, NULL);
+      gboolean has_default = start[2 + length] == ':';
+
+      if (is_set ? keys != NULL && g_key_file_has_key (keys, "site", name, NULL) : value == NULL && !has_default)
+        return g_steal_pointer (&name);
+    }
+  return NULL;
 }

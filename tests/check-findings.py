@@ -53,12 +53,14 @@ class Code:
     """id → the places that use it, and the severities that they give it."""
 
     def __init__(self):
-        self.places, self.severities, self.unclear = {}, {}, []
+        self.places, self.severities, self.unclear, self.texts = {}, {}, [], {}
         for folder in ("core", "cli", "plugins"):
             for path in sorted((TREE / folder).rglob("*.c")):
                 self.name = str(path.relative_to(TREE))
                 if self.name not in FOREIGN:
-                    self.read(path.read_text(encoding="utf-8"))
+                    self.texts[self.name] = path.read_text(encoding="utf-8")
+        for self.name, text in self.texts.items():
+            self.read(text)
 
     def read(self, text):
         for at, arguments in find_calls(text, "cis_finding_new"):
@@ -82,8 +84,11 @@ class Code:
         if not re.fullmatch(r"\w+", expression) or not numbers:
             self.unclear.append(f"{place}: the id is not to be seen: {expression}")
             return
-        for caller, arguments in find_calls(text, function):
-            self.take(text, caller, arguments[numbers[0]], severities)
+        # A function with our prefix may be called from other files.
+        callers = self.texts if function.startswith("cis_") else {self.name: text}
+        for self.name, text in callers.items():
+            for caller, arguments in find_calls(text, function):
+                self.take(text, caller, arguments[numbers[0]], severities)
 
 
 def read_page():

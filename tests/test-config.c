@@ -5,6 +5,27 @@
 
 typedef struct
 {
+  const char *name;
+  const char *text;
+  gssize length; /* -1: up to the NUL */
+  const char *says;
+} Broken;
+
+static const Broken broken[] = {
+  { "no-equals", "[s]\na=1\n\nwhat is this\n", -1, "p.ini:4: " },
+  { "no-group", "# x\n\na=1\n", -1, "p.ini:3: " },
+  { "bracket", "[s]\na=1\n[[t]\nb=1\n", -1, "p.ini:3: " },
+  { "bracket-open", "[s]\na=1\n[t\nb=1\n", -1, "p.ini:3: " },
+  { "no-key", "[s]\n=1\n", -1, "p.ini:2: " },
+  { "key-twice", "[s]\na=1\nb=1\n a = 2\n", -1, "p.ini:4: “a” is there already, in line 2" },
+  { "group-twice", "[s]\na=1\n[t]\n[s] \nb=1\n", -1, "p.ini:4: [s] is there already, in line 1" },
+  { "latin-1", "[s]\na=\344\n", -1, "p.ini:2: this is not UTF-8" },
+  { "nul", "[s]\na=1\n\0b=1\n", 13, "p.ini:3: this is not UTF-8" },
+  { "utf-16", "\377\376[\0s\0]\0", 8, "p.ini:1: this is not UTF-8" },
+};
+
+typedef struct
+{
   char *tree;
   char *site;
 } Fixture;
@@ -159,14 +180,51 @@ test_lines (Fixture *fixture, gconstpointer data)
 }
 
 static void
-test_broken (Fixture *fixture, gconstpointer data)
+test_broken (gconstpointer data)
 {
+  const Broken *mistake = data;
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *site = g_build_filename (tree, "cis490.ini", NULL);
+  g_autofree char *ini = g_build_filename (tree, "pipelines/p.ini", NULL);
   g_autoptr (GError) error = NULL;
 
-  test_write (fixture->tree, "pipelines/p.ini", "[s]\na=1\n\nwhat is this\n");
-  g_assert_null (cis_config_load ("p", fixture->site, &error));
+  test_write (tree, "cis490.ini", "[site]\n");
+  test_write (tree, "pipelines/p.ini", "");
+  g_assert_true (g_file_set_contents (ini, mistake->text, mistake->length, NULL));
+  g_assert_null (cis_config_load ("p", site, &error));
   g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
-  g_assert_nonnull (strstr (error->message, "p.ini:4:"));
+  g_test_message ("%s", error->message);
+  g_assert_nonnull (strstr (error->message, mistake->says));
+
+  /* [site] is read by the same rules. */
+  g_clear_error (&error);
+  g_assert_true (g_file_set_contents (site, mistake->text, mistake->length, NULL));
+  g_assert_null (cis_config_load ("p", site, &error));
+  g_assert_nonnull (strstr (error->message, "cis490.ini:"));
+}
+
+static void
+test_byte_order_mark (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (CisConfig) config = load (fixture, "\357\273\277[s]\r\na=1\r\n");
+  g_autofree char *a = cis_config_get (config, "s", "a", NULL);
+  g_autofree char *where = cis_config_where (config, "s", "a");
+
+  g_assert_cmpstr (a, ==, "1");
+  g_assert_true (g_str_has_suffix (where, "p.ini:2"));
+}
+
+static void
+test_unused (Fixture *fixture, gconstpointer data)
+{
+  g_auto (GStrv) unused = NULL;
+
+  test_write (fixture->tree, "pipelines/shipper.ini", "[s]\n");
+  test_write (fixture->tree, "pipelines/shipper.ini.d/a.ini", "[s]\n");
+  test_write (fixture->tree, "pipelines/shiper.ini.d/a.ini", "[s]\n");
+  unused = cis_config_list_unused (fixture->site);
+  g_assert_cmpuint (g_strv_length (unused), ==, 1);
+  g_assert_true (g_str_has_suffix (unused[0], "/pipelines/shiper.ini.d"));
 }
 
 static void
@@ -188,18 +246,44 @@ test_not_there (Fixture *fixture, gconstpointer data)
 }
 
 static void
-test_site_mistake (Fixture *fixture, gconstpointer data)
+test_site (Fixture *fixture, gconstpointer data)
 {
-  g_autoptr (CisConfig) good = load (fixture, "[s]\n");
-  g_autoptr (CisConfig) bad = NULL;
-  g_autofree char *key = NULL, *where = NULL;
+  g_autoptr (CisConfig) config = NULL;
+  g_autofree char *where = NULL, *missing = NULL, *set = NULL, *unset = NULL, *none = NULL;
+  g_autoptr (GError) error = NULL;
 
-  g_assert_null (cis_config_find_site_mistake (good, &key, &where));
-  test_write (fixture->tree, "cis490.ini", "[site]\nmy-own=1\nreceiver-ur1=http://x\n");
-  bad = cis_config_load ("p", fixture->site, NULL);
-  g_assert_cmpstr (cis_config_find_site_mistake (bad, &key, &where), ==, "receiver-url");
-  g_assert_cmpstr (key, ==, "receiver-ur1");
+  test_write (fixture->tree, "cis490.ini", "[site]\nmy-own=1\ntoken-file=/x\nurl=a\\q\n");
+  config = load (fixture, "[s]\n");
+  where = cis_config_where_site (config, "token-file");
+  missing = cis_config_where_site (config, "receiver-url");
+  set = cis_config_find_variable (config, "${listen:-${token-file}}${receiver-url}", TRUE);
+  unset = cis_config_find_variable (config, "${listen:-${token-file}}${receiver-url}", FALSE);
+  none = cis_config_find_variable (config, "${listen:-x}${STATE_DIRECTORY}", FALSE);
   g_assert_true (g_str_has_suffix (where, "cis490.ini:3"));
+  g_assert_true (g_str_has_suffix (missing, "cis490.ini:1"));
+  g_assert_cmpstr (set, ==, "token-file");
+  g_assert_cmpstr (unset, ==, "receiver-url");
+  g_assert_null (none);
+  /* It is there, and no text: that is another mistake than to have forgotten it. */
+  g_assert_null (cis_config_expand (config, "${url}", &error));
+  g_assert_nonnull (strstr (error->message, "[site] url= has a “\\” before"));
+}
+
+static void
+test_override (Fixture *fixture, gconstpointer data)
+{
+  static const char *const wrong[] = { "", "x", "x=1", ".x=1", "s.=1", "]s.a=1", "=s.a" };
+  g_autoptr (CisConfig) config = load (fixture, "[s]\na=1\n");
+  g_autofree char *a = NULL, *where = NULL;
+
+  g_assert_true (cis_config_check_override ("s.a=2=3", NULL));
+  cis_config_override (config, "s.a=2=3");
+  a = cis_config_get (config, "s", "a", NULL);
+  where = cis_config_where (config, "s", "a");
+  g_assert_cmpstr (a, ==, "2=3");
+  g_assert_cmpstr (where, ==, "--set s.a=2=3");
+  for (guint i = 0; i < G_N_ELEMENTS (wrong); i++)
+    g_assert_false (cis_config_check_override (wrong[i], NULL));
 }
 
 int
@@ -213,8 +297,16 @@ main (int argc, char **argv)
   ADD ("drop-ins", test_drop_ins);
   ADD ("drop-ins-elsewhere", test_drop_ins_elsewhere);
   ADD ("lines", test_lines);
-  ADD ("broken", test_broken);
+  ADD ("byte-order-mark", test_byte_order_mark);
+  ADD ("unused", test_unused);
   ADD ("not-there", test_not_there);
-  ADD ("site-mistake", test_site_mistake);
+  ADD ("site", test_site);
+  ADD ("override", test_override);
+  for (guint i = 0; i < G_N_ELEMENTS (broken); i++)
+    {
+      g_autofree char *name = g_strconcat ("/config/broken/", broken[i].name, NULL);
+
+      g_test_add_data_func (name, &broken[i], test_broken);
+    }
   return g_test_run ();
 }

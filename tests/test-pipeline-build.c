@@ -49,6 +49,7 @@ static const Mistake mistakes[] = {
   { "no-source", "stages=count;a;notice", "stages=a;notice", "stage-order", "p.ini:2", "which is no source" },
   { "two-sources", "plugin=test/script", "plugin=test/count", "stage-order", "p.ini:2", "only the first of stages= can be one" },
   { "when", "record=\n", "when=rejectd\n", "config-bad-value", "p.ini:8", "did you mean “rejected”?" },
+  { "when-escape", "record=\n", "when=passed\\q\n", "config-bad-value", "p.ini:8", "a backslash itself is written “\\\\”" },
   { "source-when", "items=5", "when=passed", "config-unknown-key", "p.ini:5", "it has no “when”" },
   { "needs", "plugin=test/script\nrecord=\n", "plugin=store/retire\n", "stage-order", "p.ini:2", "needs an item's receipt" },
   { "unused", "stages=count;a;notice", "stages=count;a", "group-unused", "p.ini:9", "is not in stages=" },
@@ -119,6 +120,103 @@ test_mistake (gconstpointer data)
   g_assert_true ((pipeline == NULL) == (cis_finding_get_severity (finding) == CIS_SEVERITY_ERROR));
 }
 
+/* A host's pipeline; what is wrong shows only where all stages are seen together. */
+static const struct
+{
+  const char *name, *from, *to;
+  const char *id, *where, *says, *fix;
+} hosts[] = {
+  { "good", "", "", NULL, NULL, NULL, NULL },
+  { "another-state", "[ship]\n", "[ship]\nstate=/elsewhere\n", "config-bad-value", "p.ini:10",
+    "[ship] state=/elsewhere, but [scan] state=/s", "p.ini" },
+  { "same-state", "[ship]\n", "[ship]\nstate=/s/\n", NULL, NULL, NULL, NULL },
+  { "scan-elsewhere", "[scan]\n", "[scan]\nstate=/elsewhere\n", "config-bad-value", "p.ini:8",
+    "[pack] state=/s, but [scan] state=/elsewhere", "p.ini" },
+  { "no-lock", "[scan]\n", "[scan]\nlock=false\n", "config-bad-value", "p.ini:4", "[scan] lock=false is for", "p.ini" },
+  { "drain", "stages=scan;stamp;pack;ship;retire;quarantine\n[scan]\n", "stages=scan;stamp;quarantine\n[scan]\nlock=false\n",
+    "group-unused", "p.ini:8", "is not in stages=", "p.ini" },
+  { "no-quarantine", ";quarantine\n", "\n", "quarantine-missing", "p.ini:2", "stays where it is", "plugin=store/quarantine" },
+  { "no-url", "receiver-url=https://x.example\n", "", "config-missing-key", "p.ini:9", "add “receiver-url=…” to [site]",
+    "+1 " },
+  { "no-url-said", "[ship]\n", "[ship]\nclient=${forgejo-url}\n", "config-unknown-key", "p.ini:10", "no key “client”", "p.ini" },
+  { "no-variable", "[ship]\n", "[ship]\nurl=${forgejo-url}\n", "config-bad-value", "p.ini:10", "add “forgejo-url=…” to [site]",
+    "cis490.ini" },
+  { "variable-misspelled", "[ship]\n", "[ship]\nurl=${reciever-url}\n", "config-bad-value", "p.ini:10",
+    "did you mean ${receiver-url}?", "s/reciever-url/receiver-url/" },
+  { "url-misspelled", "receiver-url=", "reciever-url=", "config-unknown-key", "cis490.ini:2", "did you mean “receiver-url”?",
+    "s/reciever-url/receiver-url/" },
+  { "url-bad", "https://x.example", "x.example", "config-bad-value", "cis490.ini:2", "[ship] url=x.example", "+2 " },
+  { "url-empty", "https://x.example", "", "config-missing-key", "p.ini:9", "add “receiver-url=…” to [site]", "+2 " },
+  { "token-not-there", "/token\n", "/no-token\n", "file-unreadable", "cis490.ini:3",
+    "/no-token cannot be read", "/no-token" },
+};
+
+static void
+test_host (gconstpointer data)
+{
+  guint i = GPOINTER_TO_UINT (data);
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autofree char *token = g_build_filename (tree, "token", NULL);
+  g_autoptr (GString) site = g_string_new ("[site]\nreceiver-url=https://x.example\n");
+  g_autoptr (GString) ini = g_string_new ("[pipeline]\nstages=scan;stamp;pack;ship;retire;quarantine\n"
+                                          "[scan]\nplugin=scan/episodes\n"
+                                          "[stamp]\nplugin=gate/stamp\n"
+                                          "[pack]\nplugin=pack/tar-zstd\n"
+                                          "[ship]\nplugin=transport/http\n"
+                                          "[retire]\nplugin=store/retire\n"
+                                          "[quarantine]\nplugin=store/quarantine\n");
+  g_autoptr (CisPipeline) pipeline = NULL;
+  CisFinding *finding;
+
+  g_setenv ("STATE_DIRECTORY", "/s", TRUE);
+  test_write (tree, "token", "x\n");
+  g_assert_no_errno (g_chmod (token, 0600));
+  g_string_append_printf (site, "token-file=%s\n", token);
+  if (hosts[i].from[0] != '\0')
+    g_assert_cmpuint (g_string_replace (ini, hosts[i].from, hosts[i].to, 1) + g_string_replace (site, hosts[i].from, hosts[i].to, 1), ==, 1);
+  test_write (tree, "cis490.ini", site->str);
+  test_write (tree, "pipelines/p.ini", ini->str);
+  pipeline = build (tree, findings);
+  if (hosts[i].id == NULL)
+    {
+      g_assert_cmpuint (findings->len, ==, 0);
+      g_assert_nonnull (pipeline);
+      return;
+    }
+  finding = find (findings, hosts[i].id);
+  g_assert_nonnull (finding);
+  g_assert_true (g_str_has_suffix (cis_finding_get_subject (finding), hosts[i].where));
+  g_assert_nonnull (strstr (cis_finding_get_summary (finding), hosts[i].says));
+  g_assert_nonnull (cis_finding_get_fix (finding));
+  g_test_message ("%s", cis_finding_get_fix (finding));
+  g_assert_nonnull (strstr (cis_finding_get_fix (finding), hosts[i].fix));
+  g_assert_true ((pipeline == NULL) == (cis_finding_get_severity (finding) == CIS_SEVERITY_ERROR));
+}
+
+/* Its shape needs no values: neither [site] nor anything else. */
+static void
+test_draft (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *site = g_build_filename (tree, "cis490.ini", NULL);
+  g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (CisConfig) config = NULL;
+  g_autoptr (CisPipeline) pipeline = NULL;
+  g_autoptr (GArray) steps = NULL;
+
+  test_write (tree, "cis490.ini", "[site]\nreciever-url=x\n");
+  test_write (tree, "pipelines/p.ini", "[pipeline]\nstages=scan;ship;retire\n[scan]\nplugin=scan/episodes\nquiet=soon\n"
+                                       "[ship]\nplugin=transport/http\n[retire]\nplugin=store/retire\nwhen=rejected\n");
+  config = cis_config_load ("p", site, NULL);
+  pipeline = cis_pipeline_new_draft (config, findings);
+  g_assert_nonnull (pipeline);
+  g_assert_cmpuint (findings->len, ==, 0);
+  steps = cis_pipeline_list_steps (pipeline);
+  g_assert_cmpuint (steps->len, ==, 2);
+  g_assert_cmpint (g_array_index (steps, CisStep, 1).when, ==, CIS_WHEN_REJECTED);
+}
+
 /* All at once: an operator mends a file in one go. */
 static void
 test_several (void)
@@ -176,6 +274,13 @@ main (int argc, char **argv)
 
       g_test_add_data_func (name, &mistakes[i], test_mistake);
     }
+  for (guint i = 0; i < G_N_ELEMENTS (hosts); i++)
+    {
+      g_autofree char *name = g_strconcat ("/pipeline-build/host/", hosts[i].name, NULL);
+
+      g_test_add_data_func (name, GUINT_TO_POINTER (i), test_host);
+    }
+  g_test_add_func ("/pipeline-build/draft", test_draft);
   g_test_add_func ("/pipeline-build/several", test_several);
   g_test_add_func ("/pipeline-build/secret", test_secret);
   return g_test_run ();

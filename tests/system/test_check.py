@@ -29,6 +29,11 @@ MISTAKES = {
     "never shipped": ("[pipeline]\nstages=scan;stamp-check;pack;retire;quarantine\n", None, ("[retire]", "receipt")),
     "a stage without a group": ("[pipeline]\nstages=scan;pack;shop;retire\n", None, ("“shop”", "[shop]")),
     "a stage twice": ("[pipeline]\nstages=scan;pack;ship;ship;retire\n", 2, ("“ship” twice",)),
+    "another state folder in one stage": ("[retire]\nstate=/elsewhere\n", 2, ("[retire]", "/elsewhere", "[scan]")),
+    "no lock, and not a drain": ("[scan]\nlock=false\n", 2, ("lock=false", "[pack]")),
+    "a key twice": ("[pack]\nlevel=1\nlevel=2\n", 3, ("“level”", "line 2")),
+    "a group twice": ("[pack]\nlevel=1\n[ship]\n[pack]\n", 4, ("[pack]", "line 1")),
+    "a bracket too many": ("[pack]\nlevel=1\n[[ship]\n", 3, ("[ship",)),
     "no source first": ("[pipeline]\nstages=pack;ship;retire\n", 2, ("“pack”", "source")),
 }
 
@@ -87,6 +92,28 @@ class Check(scratch.TestCase):
         self.assertEqual(run.returncode, 78)
         for word in ("cis490.ini:", "reciever-url", "receiver-url"):
             self.assertIn(word, run.stderr)
+
+    def test_drop_ins_of_no_pipeline(self):
+        folder = self.site.folder / "pipelines" / "shiper.ini.d"
+        folder.mkdir(parents=True)
+        run = self.site.check()
+        self.assertEqual((run.returncode, run.stdout), (0, "shipper: ok\n"))
+        for word in (f"{folder}: warning", "“shiper”", "“shipper”", "mv -nT", "drop-ins-unused"):
+            self.assertIn(word, run.stderr)
+
+    def test_a_host_without_a_quarantine(self):
+        self.site.tune("shipper", "[pipeline]\nstages=scan;stamp-check;pack;ship;retire\n")
+        run = self.site.check()
+        self.assertEqual(run.returncode, 0)
+        self.assertIn("quarantine-missing", run.stderr)
+
+    def test_a_graph_needs_no_values(self):
+        (self.site.folder / "cis490.ini").write_text("[site]\n")
+        self.assertEqual(self.site.check().returncode, 78)
+        for arguments, said in (([], "transport/http"), (["--dot"], "digraph")):
+            run = self.site.command("graph", "shipper", "--config", str(self.site.folder / "cis490.ini"), *arguments)
+            self.assertEqual((run.returncode, run.stderr), (0, ""))
+            self.assertIn(said, run.stdout)
 
     def test_nothing_is_written(self):
         before = snapshot(self.site.folder)

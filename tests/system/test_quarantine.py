@@ -187,13 +187,18 @@ class Operator(scratch.TestCase):
             run = site.command("check", "drain", "--config", str(site.folder / "cis490.ini"), *arguments)
             return run.returncode, run.stderr
 
-        self.assertEqual(check("--set", "scan.quiet=1s", "--set", "quarantine.state=${STATE_DIRECTORY}/x")[0], 0)
+        self.assertEqual(check("--set", "scan.quiet=1s", "--set", "quarantine.keep-days=${keep:-7}")[0], 0)
         for wrong, said in (("scan.quite=1s", "did you mean “quiet”"), ("scan.quiet=soon", "--set scan.quiet=soon"),
-                            ("scam.quiet=1s", "scam"), ("quiet=1s", "STAGE.KEY=VALUE"), ("]x.y=1", "STAGE.KEY=VALUE")):
+                            ("scam.quiet=1s", "scam")):
             with self.subTest(wrong=wrong):
                 status, stderr = check("--set", wrong)
                 self.assertEqual(status, 78)
                 self.assertIn(said, stderr)
+        for wrong in ("quiet=1s", "]x.y=1", "x", "scan.quiet", ".y=1", "x.=1", ""):
+            with self.subTest(wrong=wrong):
+                status, stderr = check("--set", wrong)
+                self.assertEqual(status, 64)
+                self.assertIn("--set: “%s” is no STAGE.KEY=VALUE" % wrong, stderr)
 
     def test_the_archive_is_as_if_it_had_never_been_there(self):
         site = self.site
