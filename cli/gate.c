@@ -42,8 +42,7 @@ explanation_clear (Explanation *self)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Explanation, explanation_clear)
 
-/* The stage is only asked for its options and never opened: its sources and ours would be types of one name.
- */
+/* The stage is only asked for its options and never opened. */
 static GObject *
 find_stage (CisPipeline *pipeline, const char *type)
 {
@@ -118,7 +117,7 @@ make_sources (Explanation *self, GError **error)
 
   if (self->at)
     {
-      sources = g_ptr_array_new_with_free_func (g_object_unref);
+      sources = g_ptr_array_new_with_free_func ((GDestroyNotify) cis_window_source_free);
       g_ptr_array_add (sources, cis_window_source_git_new_at (self->gate->repository, self->time));
       return sources;
     }

@@ -20,10 +20,16 @@ typedef struct
   guint n_fetches;
 } TestSource;
 
-typedef CisWindowSourceClass TestSourceClass;
-GType test_source_get_type (void);
-G_DEFINE_TYPE (TestSource, test_source, CIS_TYPE_WINDOW_SOURCE)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (TestSource, g_object_unref)
+static void
+test_source_free (TestSource *self)
+{
+  g_free (self->commits);
+  g_mutex_clear (&self->lock);
+  g_cond_clear (&self->changed);
+  g_free (self);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TestSource, test_source_free)
 
 typedef CisStage TestStage;
 typedef CisStageClass TestStageClass;
@@ -62,32 +68,11 @@ test_source_suggest (CisWindowSource *source, const char *branch, const GError *
   return g_strdup ("Tell it otherwise.");
 }
 
-static void
-test_source_finalize (GObject *object)
-{
-  TestSource *self = (TestSource *) object;
-
-  g_free (self->commits);
-  g_mutex_clear (&self->lock);
-  g_cond_clear (&self->changed);
-  G_OBJECT_CLASS (test_source_parent_class)->finalize (object);
-}
-
-static void
-test_source_class_init (TestSourceClass *klass)
-{
-  G_OBJECT_CLASS (klass)->finalize = test_source_finalize;
-  klass->name = "test";
-  klass->fetch = test_source_fetch;
-  klass->suggest = test_source_suggest;
-}
-
-static void
-test_source_init (TestSource *self)
-{
-  g_mutex_init (&self->lock);
-  g_cond_init (&self->changed);
-}
+static const CisWindowSourceClass test_source_class = {
+  .name = "test",
+  .fetch = test_source_fetch,
+  .suggest = test_source_suggest,
+};
 
 static void
 test_stage_class_init (TestStageClass *klass)
@@ -102,8 +87,11 @@ test_stage_init (TestStage *self)
 static TestSource *
 source_new (const char *commits)
 {
-  TestSource *self = g_object_new (test_source_get_type (), NULL);
+  TestSource *self = g_new0 (TestSource, 1);
 
+  self->parent.klass = &test_source_class;
+  g_mutex_init (&self->lock);
+  g_cond_init (&self->changed);
   self->commits = g_strdup (commits);
   return self;
 }
@@ -137,11 +125,11 @@ count_fetches (TestSource *self)
 static CisRefresher *
 refresher_new (CisPart *part, TestSource *first, TestSource *second, gint64 ttl)
 {
-  g_autoptr (GPtrArray) sources = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (GPtrArray) sources = g_ptr_array_new ();
 
-  g_ptr_array_add (sources, g_object_ref (first));
+  g_ptr_array_add (sources, first);
   if (second != NULL)
-    g_ptr_array_add (sources, g_object_ref (second));
+    g_ptr_array_add (sources, second);
   return cis_refresher_new (part, sources, "main", 3, ttl, NULL);
 }
 
@@ -329,12 +317,12 @@ static CisRefresher *
 refresher_new_saved (CisPart *part, const char *tree, TestSource *first, TestSource *second, const char *of,
                      gint64 max_age)
 {
-  g_autoptr (GPtrArray) sources = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (GPtrArray) sources = g_ptr_array_new ();
   g_autofree char *path = g_build_filename (tree, "state", "window.json", NULL);
 
-  g_ptr_array_add (sources, g_object_ref (first));
+  g_ptr_array_add (sources, first);
   if (second != NULL)
-    g_ptr_array_add (sources, g_object_ref (second));
+    g_ptr_array_add (sources, second);
   return cis_refresher_new (part, sources, "main", 3, NEVER, cis_saved_window_new (path, of, max_age));
 }
 

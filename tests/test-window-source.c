@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "harness.h"
 
+#include "cis-part.h"
+
 #include "../plugins/gate/window/source.h"
 
 #include <git2.h>
@@ -250,6 +252,25 @@ test_other_owner (void)
   git_libgit2_shutdown ();
 }
 
+/* As `cis490 gate` may be: its own sources, and those of the plugin, in one process. */
+static void
+test_beside_the_plugin (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *repository = g_build_filename (tree, "repository", NULL);
+  g_autoptr (CisWindow) ours = NULL;
+  g_autoptr (CisPart) gate = NULL;
+  g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
+
+  make_history (tree, 5, 3);
+  ours = fetch (tree, "repository", "main", 5, NULL);
+  g_assert_nonnull (ours);
+  gate = test_part_new ("gate/window", "repository", repository, "branch", "main", "window", 5u, NULL);
+  cis_part_check (gate, findings, NULL);
+  g_assert_cmpuint (findings->len, ==, 1);
+  g_assert_cmpstr (cis_finding_get_id (findings->pdata[0]), ==, "window-available");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -267,6 +288,7 @@ main (int argc, char **argv)
   g_test_add_func ("/window-source/errors", test_errors);
   g_test_add_func ("/window-source/lost-commit", test_lost_commit);
   g_test_add_func ("/window-source/cancelled", test_cancelled);
+  g_test_add_func ("/window-source/beside-the-plugin", test_beside_the_plugin);
   if (geteuid () == 0)
     g_test_add_func ("/window-source/other-owner", test_other_owner);
   return g_test_run ();

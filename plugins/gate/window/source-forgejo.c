@@ -30,10 +30,6 @@ typedef struct
   guint last_n;
 } CisWindowSourceForgejo;
 
-typedef CisWindowSourceClass CisWindowSourceForgejoClass;
-GType cis_window_source_forgejo_get_type (void);
-G_DEFINE_TYPE (CisWindowSourceForgejo, cis_window_source_forgejo, CIS_TYPE_WINDOW_SOURCE)
-
 /* One fetch. */
 typedef struct
 {
@@ -222,9 +218,9 @@ cis_window_source_forgejo_suggest (CisWindowSource *source, const char *branch, 
 }
 
 static void
-cis_window_source_forgejo_finalize (GObject *object)
+cis_window_source_forgejo_free (CisWindowSource *source)
 {
-  CisWindowSourceForgejo *self = (CisWindowSourceForgejo *) object;
+  CisWindowSourceForgejo *self = (CisWindowSourceForgejo *) source;
 
   g_clear_pointer (&self->client, cis_forgejo_client_free);
   g_clear_pointer (&self->last, cis_window_unref);
@@ -232,22 +228,15 @@ cis_window_source_forgejo_finalize (GObject *object)
   g_free (self->token_file);
   g_free (self->etag);
   g_free (self->last_branch);
-  G_OBJECT_CLASS (cis_window_source_forgejo_parent_class)->finalize (object);
+  g_free (self);
 }
 
-static void
-cis_window_source_forgejo_class_init (CisWindowSourceForgejoClass *klass)
-{
-  G_OBJECT_CLASS (klass)->finalize = cis_window_source_forgejo_finalize;
-  klass->name = "forgejo";
-  klass->fetch = cis_window_source_forgejo_fetch;
-  klass->suggest = cis_window_source_forgejo_suggest;
-}
-
-static void
-cis_window_source_forgejo_init (CisWindowSourceForgejo *self)
-{
-}
+static const CisWindowSourceClass forgejo_class = {
+  .name = "forgejo",
+  .fetch = cis_window_source_forgejo_fetch,
+  .suggest = cis_window_source_forgejo_suggest,
+  .free = cis_window_source_forgejo_free,
+};
 
 /* "owner/name" */
 static gboolean
@@ -298,9 +287,10 @@ cis_window_source_forgejo_new (const char *url, const char *repository, const ch
   base = g_strdup (url);
   while (g_str_has_suffix (base, "/"))
     base[strlen (base) - 1] = '\0';
-  self = g_object_new (cis_window_source_forgejo_get_type (), NULL);
+  self = g_new0 (CisWindowSourceForgejo, 1);
+  self->parent.klass = &forgejo_class;
   self->api = g_strconcat (base, "/api/v1/repos/", repository, NULL);
   self->token_file = g_strdup (token_file);
   self->client = cis_forgejo_client_new (timeout);
-  return CIS_WINDOW_SOURCE (self);
+  return &self->parent;
 }

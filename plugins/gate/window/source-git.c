@@ -20,10 +20,6 @@ typedef struct
   gint64 until; /* seconds since 1970 */
 } CisWindowSourceGit;
 
-typedef CisWindowSourceClass CisWindowSourceGitClass;
-GType cis_window_source_git_get_type (void);
-G_DEFINE_TYPE (CisWindowSourceGit, cis_window_source_git, CIS_TYPE_WINDOW_SOURCE)
-
 /* What the walk has still to visit: newest first, and first come first served within a second. */
 typedef struct
 {
@@ -212,34 +208,30 @@ cis_window_source_git_suggest (CisWindowSource *source, const char *branch, cons
 }
 
 static void
-cis_window_source_git_finalize (GObject *object)
+cis_window_source_git_free (CisWindowSource *source)
 {
-  g_free (((CisWindowSourceGit *) object)->repository);
-  G_OBJECT_CLASS (cis_window_source_git_parent_class)->finalize (object);
+  CisWindowSourceGit *self = (CisWindowSourceGit *) source;
+
+  g_free (self->repository);
+  g_free (self);
 }
 
-static void
-cis_window_source_git_class_init (CisWindowSourceGitClass *klass)
-{
-  G_OBJECT_CLASS (klass)->finalize = cis_window_source_git_finalize;
-  klass->name = "git";
-  klass->fetch = cis_window_source_git_fetch;
-  klass->suggest = cis_window_source_git_suggest;
-}
-
-static void
-cis_window_source_git_init (CisWindowSourceGit *self)
-{
-}
+static const CisWindowSourceClass git_class = {
+  .name = "git",
+  .fetch = cis_window_source_git_fetch,
+  .suggest = cis_window_source_git_suggest,
+  .free = cis_window_source_git_free,
+};
 
 CisWindowSource *
 cis_window_source_git_new_at (const char *repository, gint64 until)
 {
-  CisWindowSourceGit *self = g_object_new (cis_window_source_git_get_type (), NULL);
+  CisWindowSourceGit *self = g_new0 (CisWindowSourceGit, 1);
 
+  self->parent.klass = &git_class;
   self->repository = g_strdup (repository);
   self->until = until;
-  return CIS_WINDOW_SOURCE (self);
+  return &self->parent;
 }
 
 CisWindowSource *

@@ -6,12 +6,12 @@
 G_BEGIN_DECLS
 
 /**
- * CisWindowSource: where a window comes from.
+ * CisWindowSource: where a window comes from; the first member of each kind's own struct.
  *
- * Used by one thread at a time; every call may block.
+ * Used by one thread at a time; every call may block. No GObject: the program has these files and so has the
+ * plugin, and two types of one name cannot be in one process.
  */
-#define CIS_TYPE_WINDOW_SOURCE (cis_window_source_get_type ())
-G_DECLARE_DERIVABLE_TYPE (CisWindowSource, cis_window_source, CIS, WINDOW_SOURCE, GObject)
+typedef struct _CisWindowSource CisWindowSource;
 
 /**
  * CisWindowSourceClass:
@@ -20,15 +20,22 @@ G_DECLARE_DERIVABLE_TYPE (CisWindowSource, cis_window_source, CIS, WINDOW_SOURCE
  * @suggest: what a person does about @error of a @fetch, or (%NULL) about a window that is cut: commands to
  * paste; full.
  */
-struct _CisWindowSourceClass
+typedef struct
 {
-  GObjectClass parent_class;
   const char *name;
   gboolean (*fetch) (CisWindowSource *self, CisWindow *window, const char *branch, guint n,
                      GCancellable *cancellable, GError **error);
   char *(*suggest) (CisWindowSource *self, const char *branch, const GError *error);
+  void (*free) (CisWindowSource *self);
+} CisWindowSourceClass;
+
+struct _CisWindowSource
+{
+  const CisWindowSourceClass *klass;
 };
 
+void cis_window_source_free (CisWindowSource *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisWindowSource, cis_window_source_free)
 const char *cis_window_source_get_name (CisWindowSource *self);
 /* full. An empty window is an error, so that a broken source never refuses everything. */
 CisWindow *cis_window_source_fetch (CisWindowSource *self, const char *branch, guint n,
@@ -45,7 +52,7 @@ CisWindowSource *cis_window_source_git_new_at (const char *repository, gint64 un
 CisWindowSource *cis_window_source_forgejo_new (const char *url, const char *repository,
                                                 const char *token_file, gint64 timeout, GError **error);
 
-/* Whether it could be made. Makes no object. */
+/* Whether it could be made. */
 gboolean cis_window_source_forgejo_check (const char *url, const char *repository, GError **error);
 
 /**
@@ -62,8 +69,7 @@ typedef struct
   gint64 timeout; /* µs */
 } CisWindowSetup;
 
-/* Whether the options make sense. CIS_ERROR_CONFIG. Makes no object, so that the program may load the plugin
- * and make its own: their types have one name. */
+/* Whether the options make sense. CIS_ERROR_CONFIG. */
 gboolean cis_window_sources_check (const CisWindowSetup *setup, GError **error);
 /* Of CisWindowSource, at least one; full. CIS_ERROR_CONFIG. */
 GPtrArray *cis_window_sources_new (const CisWindowSetup *setup, GError **error);

@@ -46,7 +46,7 @@ cis_window_sources_new (const CisWindowSetup *setup, GError **error)
 {
   const char *token_file =
       cis_window_option_is_set (setup->forgejo_token_file) ? setup->forgejo_token_file : NULL;
-  g_autoptr (GPtrArray) sources = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (GPtrArray) sources = g_ptr_array_new_with_free_func ((GDestroyNotify) cis_window_source_free);
 
   if (!cis_window_sources_check (setup, error))
     return NULL;
