@@ -80,9 +80,9 @@ upload_clear (Upload *upload)
 static void
 test_held (void)
 {
-  g_autoptr (CisHolds) patient = cis_holds_new (G_TIME_SPAN_HOUR);
-  g_autoptr (CisHolds) hasty = cis_holds_new (0);
-  CisHold *hold = cis_holds_take (patient, "lab-1/run", "a");
+  g_autoptr (CisEpisodeHolds) patient = cis_holds_new (G_TIME_SPAN_HOUR);
+  g_autoptr (CisEpisodeHolds) hasty = cis_holds_new (0);
+  CisEpisodeHold *hold = cis_holds_take (patient, "lab-1/run", "a");
 
   cis_holds_hear (patient, hold);
   g_assert_true (cis_holds_is_taken (patient, "lab-1/run", "a"));

@@ -178,11 +178,11 @@ test_expiry (void)
   g_autoptr (GError) error = NULL;
   g_autofree char *zeros = g_strnfill (64, '0');
   g_autofree char *part = g_strdup_printf ("incoming/lab-1/cut.%s." COMMIT ".part", zeros);
-  g_autoptr (CisHolds) holds = cis_holds_new (0);
+  g_autoptr (CisEpisodeHolds) holds = cis_holds_new (0);
   CisLayout layout = CIS_LAYOUT_CLOSED;
   g_autoptr (CisQuota) quota = NULL;
   CisLeftovers *leftovers;
-  CisHold *hold;
+  CisEpisodeHold *hold;
 
   g_assert_true (cis_layout_open (&layout, tree, &error));
   quota = cis_quota_new (&layout, 0);

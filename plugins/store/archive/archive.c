@@ -37,7 +37,7 @@ typedef struct
   /* From open() on immutable; holds, shelves and quota lock themselves. */
   CisLayout layout;
   int lock;
-  CisHolds *holds;
+  CisEpisodeHolds *holds;
   CisShelves *shelves;
   CisQuota *quota;
   CisLeftovers *leftovers; /* the housekeeping thread's */
@@ -64,7 +64,7 @@ recover (CisEpisode *episode, const char *part, gpointer user_data)
 {
   CisArchive *self = user_data;
   CisItem *item = CIS_ITEM (episode);
-  CisHold *hold = cis_holds_take (self->holds, cis_item_get_id (item), cis_episode_get_sha256 (episode));
+  CisEpisodeHold *hold = cis_holds_take (self->holds, cis_item_get_id (item), cis_episode_get_sha256 (episode));
 
   if (hold == NULL)
     {
@@ -235,7 +235,7 @@ begin_upload (CisArchive *self, CisUpload *upload)
 }
 
 static CisOutcome *
-store (CisArchive *self, CisEpisode *episode, CisHold *hold, GCancellable *cancellable)
+store (CisArchive *self, CisEpisode *episode, CisEpisodeHold *hold, GCancellable *cancellable)
 {
   CisOutcome *refused;
   g_autoptr (CisOutcome) judged = NULL;
@@ -267,7 +267,7 @@ cis_archive_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
   CisArchive *self = (CisArchive *) stage;
   CisEpisode *episode = CIS_EPISODE (item);
   CisRequest *request = cis_item_get_request (item);
-  CisHold *hold;
+  CisEpisodeHold *hold;
 
   if (request == NULL || !claim_is_whole (episode))
     return cis_outcome_failed (g_error_new (CIS_ERROR, CIS_ERROR_INVALID,
@@ -295,7 +295,7 @@ cis_archive_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
 
 /* Counted was the whole archive; what there is of it may be less. */
 static void
-account (CisArchive *self, CisItem *item, CisHold *hold)
+account (CisArchive *self, CisItem *item, CisEpisodeHold *hold)
 {
   CisEpisode *episode = CIS_EPISODE (item);
 
@@ -305,7 +305,7 @@ account (CisArchive *self, CisItem *item, CisHold *hold)
 }
 
 static void
-remove_intent (CisArchive *self, CisItem *item, CisHold *hold)
+remove_intent (CisArchive *self, CisItem *item, CisEpisodeHold *hold)
 {
   g_autoptr (GError) error = NULL;
   CisShelf *shelf = cis_shelves_get (self->shelves, cis_episode_get_host (CIS_EPISODE (item)), &error);
@@ -322,7 +322,7 @@ static void
 cis_archive_settled (CisStage *stage, CisItem *item, CisOutcome *outcome)
 {
   CisArchive *self = (CisArchive *) stage;
-  CisHold *hold = g_object_steal_data (G_OBJECT (item), HOLD_KEY);
+  CisEpisodeHold *hold = g_object_steal_data (G_OBJECT (item), HOLD_KEY);
   CisVerdict verdict = cis_outcome_get_verdict (outcome);
 
   if (hold == NULL)

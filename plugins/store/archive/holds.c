@@ -7,14 +7,14 @@ struct _CisHolds
 {
   GMutex lock;
   GCond released;
-  GHashTable *taken; /* id to CisHold, owned */
+  GHashTable *taken; /* id to CisEpisodeHold, owned */
   gint64 stalled_after;
 };
 
 static void
 hold_free (gpointer data)
 {
-  CisHold *hold = data;
+  CisEpisodeHold *hold = data;
 
   g_free (hold->id);
   g_free (hold->sha256);
@@ -23,10 +23,10 @@ hold_free (gpointer data)
   g_free (hold);
 }
 
-CisHolds *
+CisEpisodeHolds *
 cis_holds_new (gint64 stalled_after)
 {
-  CisHolds *self = g_new0 (CisHolds, 1);
+  CisEpisodeHolds *self = g_new0 (CisEpisodeHolds, 1);
 
   g_mutex_init (&self->lock);
   g_cond_init (&self->released);
@@ -36,7 +36,7 @@ cis_holds_new (gint64 stalled_after)
 }
 
 void
-cis_holds_free (CisHolds *self)
+cis_holds_free (CisEpisodeHolds *self)
 {
   g_hash_table_unref (self->taken);
   g_mutex_clear (&self->lock);
@@ -45,18 +45,18 @@ cis_holds_free (CisHolds *self)
 }
 
 static gboolean
-is_stalled (CisHolds *self, CisHold *held, const char *sha256)
+is_stalled (CisEpisodeHolds *self, CisEpisodeHold *held, const char *sha256)
 {
   return held->reading && g_strcmp0 (held->sha256, sha256) == 0 &&
          g_get_monotonic_time () - held->heard >= self->stalled_after;
 }
 
 /* Who has it, under the lock; %NULL where nobody does, or who did has just been ended. */
-static CisHold *
-look_up (CisHolds *self, const char *id, const char *sha256)
+static CisEpisodeHold *
+look_up (CisEpisodeHolds *self, const char *id, const char *sha256)
 {
   const gint64 deadline = g_get_monotonic_time () + ENDING_TIMEOUT;
-  CisHold *held = g_hash_table_lookup (self->taken, id);
+  CisEpisodeHold *held = g_hash_table_lookup (self->taken, id);
   g_autoptr (GCancellable) stalled = NULL;
 
   if (held == NULL || !is_stalled (self, held, sha256))
@@ -72,10 +72,10 @@ look_up (CisHolds *self, const char *id, const char *sha256)
   return held;
 }
 
-static CisHold *
+static CisEpisodeHold *
 hold_new (const char *id, const char *sha256)
 {
-  CisHold *hold = g_new0 (CisHold, 1);
+  CisEpisodeHold *hold = g_new0 (CisEpisodeHold, 1);
 
   hold->id = g_strdup (id);
   hold->sha256 = g_strdup (sha256);
@@ -83,11 +83,11 @@ hold_new (const char *id, const char *sha256)
   return hold;
 }
 
-CisHold *
-cis_holds_take (CisHolds *self, const char *id, const char *sha256)
+CisEpisodeHold *
+cis_holds_take (CisEpisodeHolds *self, const char *id, const char *sha256)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
-  CisHold *hold;
+  CisEpisodeHold *hold;
 
   if (look_up (self, id, sha256) != NULL)
     return NULL;
@@ -97,7 +97,7 @@ cis_holds_take (CisHolds *self, const char *id, const char *sha256)
 }
 
 void
-cis_holds_release (CisHolds *self, CisHold *hold)
+cis_holds_release (CisEpisodeHolds *self, CisEpisodeHold *hold)
 {
   g_mutex_lock (&self->lock);
   g_hash_table_remove (self->taken, hold->id);
@@ -106,7 +106,7 @@ cis_holds_release (CisHolds *self, CisHold *hold)
 }
 
 gboolean
-cis_holds_is_taken (CisHolds *self, const char *id, const char *sha256)
+cis_holds_is_taken (CisEpisodeHolds *self, const char *id, const char *sha256)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
@@ -114,7 +114,7 @@ cis_holds_is_taken (CisHolds *self, const char *id, const char *sha256)
 }
 
 void
-cis_holds_hear (CisHolds *self, CisHold *hold)
+cis_holds_hear (CisEpisodeHolds *self, CisEpisodeHold *hold)
 {
   g_mutex_lock (&self->lock);
   hold->reading = TRUE;
@@ -123,7 +123,7 @@ cis_holds_hear (CisHolds *self, CisHold *hold)
 }
 
 void
-cis_holds_heard_all (CisHolds *self, CisHold *hold)
+cis_holds_heard_all (CisEpisodeHolds *self, CisEpisodeHold *hold)
 {
   g_mutex_lock (&self->lock);
   hold->reading = FALSE;

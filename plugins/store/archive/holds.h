@@ -6,7 +6,7 @@
 
 #include "cis490.h"
 
-typedef struct _CisHolds CisHolds;
+typedef struct _CisHolds CisEpisodeHolds;
 
 typedef struct
 {
@@ -18,19 +18,19 @@ typedef struct
   char *part;                /* the .part's name, once there is one; its owner's, as is linked */
   gboolean linked;           /* the archive is in the store */
   gint64 charged;            /* bytes that were counted for it, see quota.h; its owner's */
-} CisHold;
+} CisEpisodeHold;
 
 /* @stalled_after: without a byte for so long, an upload may be ended by a newer one of the same bytes; µs. */
-CisHolds *cis_holds_new (gint64 stalled_after);
-void cis_holds_free (CisHolds *self);
+CisEpisodeHolds *cis_holds_new (gint64 stalled_after);
+void cis_holds_free (CisEpisodeHolds *self);
 /* %NULL while another has it. A stalled one of the same bytes is cancelled and waited for, for a second at
  * most: what it leaves can be gone on with at once. none: until cis_holds_release(). */
-CisHold *cis_holds_take (CisHolds *self, const char *id, const char *sha256);
-void cis_holds_release (CisHolds *self, CisHold *hold);
+CisEpisodeHold *cis_holds_take (CisEpisodeHolds *self, const char *id, const char *sha256);
+void cis_holds_release (CisEpisodeHolds *self, CisEpisodeHold *hold);
 /* The same question without taking it. */
-gboolean cis_holds_is_taken (CisHolds *self, const char *id, const char *sha256);
+gboolean cis_holds_is_taken (CisEpisodeHolds *self, const char *id, const char *sha256);
 /* While it reads a body: bytes came. */
-void cis_holds_hear (CisHolds *self, CisHold *hold);
+void cis_holds_hear (CisEpisodeHolds *self, CisEpisodeHold *hold);
 /* The body is complete: from here on nobody may cut in. */
-void cis_holds_heard_all (CisHolds *self, CisHold *hold);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisHolds, cis_holds_free)
+void cis_holds_heard_all (CisEpisodeHolds *self, CisEpisodeHold *hold);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisEpisodeHolds, cis_holds_free)

@@ -120,7 +120,7 @@ typedef struct
 struct _CisLeftovers
 {
   CisLayout *layout;
-  CisHolds *holds;
+  CisEpisodeHolds *holds;
   CisQuota *quota;
   gint64 keep;
   GHashTable *seen; /* "host/part" to its Look */
@@ -130,7 +130,7 @@ struct _CisLeftovers
 };
 
 CisLeftovers *
-cis_leftovers_new (CisLayout *layout, CisHolds *holds, CisQuota *quota, gint64 keep)
+cis_leftovers_new (CisLayout *layout, CisEpisodeHolds *holds, CisQuota *quota, gint64 keep)
 {
   CisLeftovers *self = g_new0 (CisLeftovers, 1);
 
@@ -182,7 +182,7 @@ expire_part (const char *host, const char *name, const CisPartName *parsed, cons
   g_autofree char *id = g_build_filename (host, parsed->episode, NULL);
   gboolean ok = TRUE;
   struct stat again;
-  CisHold *hold;
+  CisEpisodeHold *hold;
 
   if (st->st_nlink > 1 || !is_due (self, path, st))
     return TRUE;

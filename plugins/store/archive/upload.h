@@ -13,8 +13,8 @@ typedef struct
   CisEpisode *episode;
   CisLayout *layout;
   CisShelf *shelf;
-  CisHolds *holds;
-  CisHold *hold;
+  CisEpisodeHolds *holds;
+  CisEpisodeHold *hold;
   gboolean resumed;          /* the body is the rest of an archive, from … */
   guint64 offset;            /* … here on */
   GCancellable *cancellable; /* the pipeline's */
