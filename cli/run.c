@@ -103,6 +103,24 @@ switch_over (Runner *runner)
   return TRUE;
 }
 
+/* Nobody serves signals while a pipeline opens, which may wait for another process: one that ends us does so at once, as it
+ * does at the start. */
+static gboolean
+switch_over_mortally (Runner *runner)
+{
+  static const int signals[] = { SIGTERM, SIGINT };
+  const struct sigaction end = { .sa_handler = SIG_DFL };
+  struct sigaction served[G_N_ELEMENTS (signals)];
+  gboolean switched;
+
+  for (guint i = 0; i < G_N_ELEMENTS (signals); i++)
+    sigaction (signals[i], &end, &served[i]);
+  switched = switch_over (runner);
+  for (guint i = 0; i < G_N_ELEMENTS (signals); i++)
+    sigaction (signals[i], &served[i], NULL);
+  return switched;
+}
+
 static gboolean
 is_reloading (Run *run)
 {
@@ -121,7 +139,7 @@ on_finished (CisPipeline *pipeline, gpointer user_data)
   g_clear_handle_id (&runner->timeout, g_source_remove);
   if (runner->replacement != NULL && cis_pipeline_get_exit_status (pipeline) == 0)
     {
-      if (!switch_over (runner))
+      if (!switch_over_mortally (runner))
         {
           runner->ended = TRUE;
           end_all (run);

@@ -13,6 +13,10 @@
 #define TEMPORARY_NAME_LENGTH   200
 #define TEMPORARY_NAME_ATTEMPTS 100
 
+/* How long a lock that another has is left alone, at first and later. */
+#define LOCK_PAUSE_MIN (G_TIME_SPAN_MILLISECOND / 2)
+#define LOCK_PAUSE_MAX (16 * G_TIME_SPAN_MILLISECOND)
+
 gboolean
 cis_file_sync (int fd, const char *what, GError **error)
 {
@@ -266,16 +270,26 @@ cis_file_remove (int dirfd, const char *name, GError **error)
 /* A lock of the open file description: unlike the lock of a process it holds between threads, and no close()
  * of some other descriptor of the file drops it (fcntl(2), "Open file description locks"). */
 gboolean
-cis_file_lock (int fd, gboolean wait, const char *what, GError **error)
+cis_file_lock (int fd, gboolean wait, const char *what, GCancellable *cancellable, GError **error)
 {
   struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
-  if (TEMP_FAILURE_RETRY (fcntl (fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock)) == 0)
-    return TRUE;
-  if (errno != EAGAIN && errno != EACCES)
-    return cis_error_set_errno (error, errno, "Cannot lock %s", what);
-  g_set_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE, "%s is locked by another process", what);
-  return FALSE;
+  /* Asked again and again: nothing but a signal ends F_OFD_SETLKW. */
+  for (gint64 pause = LOCK_PAUSE_MIN;; pause = MIN (pause * 2, LOCK_PAUSE_MAX))
+    {
+      if (TEMP_FAILURE_RETRY (fcntl (fd, F_OFD_SETLK, &lock)) == 0)
+        return TRUE;
+      if (errno != EAGAIN && errno != EACCES)
+        return cis_error_set_errno (error, errno, "Cannot lock %s", what);
+      if (!wait)
+        {
+          g_set_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE, "%s is locked by another process", what);
+          return FALSE;
+        }
+      if (g_cancellable_set_error_if_cancelled (cancellable, error))
+        return FALSE;
+      g_usleep ((gulong) pause);
+    }
 }
 
 void

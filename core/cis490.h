@@ -384,8 +384,8 @@ CIS_API gboolean cis_file_remove (int dirfd, const char *name, GError **error);
 CIS_API int cis_folder_open (int dirfd, const char *name, gboolean create, GError **error);
 /* Removes a folder and what is in it, no symlink followed. A folder that is not there is no error. */
 CIS_API gboolean cis_folder_remove (int dirfd, const char *name, GCancellable *cancellable, GError **error);
-/* Takes an OFD lock on the whole of @fd; with @wait FALSE: CIS_ERROR_UNAVAILABLE where another has it. */
-CIS_API gboolean cis_file_lock (int fd, gboolean wait, const char *what, GError **error);
+/* Takes an OFD lock on the whole of @fd. Where another has it: waits for it, or (not @wait) CIS_ERROR_UNAVAILABLE. */
+CIS_API gboolean cis_file_lock (int fd, gboolean wait, const char *what, GCancellable *cancellable, GError **error);
 CIS_API void cis_file_unlock (int fd);
 /* Whether the file system of @dirfd renames without replacing, makes hard links and fsyncs: CIS_ERROR_CONFIG if not. */
 CIS_API gboolean cis_folder_probe (int dirfd, const char *what, GError **error);

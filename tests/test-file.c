@@ -211,10 +211,17 @@ test_errors (void)
   g_assert_cmpint (bad, ==, -1);
 }
 
+typedef struct
+{
+  int fd;
+  GCancellable *cancellable; /* none */
+  GError *error;
+} Waiter;
+
 static gpointer
 lock_and_wait (gpointer fd)
 {
-  g_assert_true (cis_file_lock (GPOINTER_TO_INT (fd), TRUE, "file", NULL));
+  g_assert_true (cis_file_lock (GPOINTER_TO_INT (fd), TRUE, "file", NULL, NULL));
   return NULL;
 }
 
@@ -230,18 +237,58 @@ test_lock (void)
   test_write (tree, "file", "");
   a = openat (dirfd, "file", O_RDWR | O_CLOEXEC);
   b = openat (dirfd, "file", O_RDWR | O_CLOEXEC);
-  g_assert_true (cis_file_lock (a, FALSE, "file", &error));
-  g_assert_false (cis_file_lock (b, FALSE, "file", &error));
+  g_assert_true (cis_file_lock (a, FALSE, "file", NULL, &error));
+  g_assert_false (cis_file_lock (b, FALSE, "file", NULL, &error));
   g_assert_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE);
   g_clear_error (&error);
 
   waiting = g_thread_new ("lock", lock_and_wait, GINT_TO_POINTER (b));
   cis_file_unlock (a);
   g_thread_join (waiting);
-  g_assert_false (cis_file_lock (a, FALSE, "file", &error));
+  g_assert_false (cis_file_lock (a, FALSE, "file", NULL, &error));
   g_assert_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE);
   close_fd (a);
   close_fd (b);
+  close_fd (dirfd);
+}
+
+static gpointer
+lock_until_cancelled (gpointer data)
+{
+  Waiter *waiter = data;
+
+  g_assert_false (cis_file_lock (waiter->fd, TRUE, "file", waiter->cancellable, &waiter->error));
+  return NULL;
+}
+
+/* Whoever has it may be stopped, and we still have to end. */
+static void
+test_lock_cancelled (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+  Waiter waiter = { .cancellable = cancellable };
+  GThread *waiting;
+  int dirfd = open_tree (tree);
+  int fd;
+
+  test_write (tree, "file", "");
+  fd = openat (dirfd, "file", O_RDWR | O_CLOEXEC);
+  waiter.fd = openat (dirfd, "file", O_RDWR | O_CLOEXEC);
+  g_assert_true (cis_file_lock (fd, TRUE, "file", cancellable, &error));
+  waiting = g_thread_new ("lock", lock_until_cancelled, &waiter);
+  g_usleep (50 * G_TIME_SPAN_MILLISECOND);
+  g_cancellable_cancel (cancellable);
+  g_thread_join (waiting);
+  g_assert_error (waiter.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&waiter.error);
+
+  /* One that nobody has is there to be taken even then: what is at its end comes to it. */
+  cis_file_unlock (fd);
+  g_assert_true (cis_file_lock (waiter.fd, TRUE, "file", cancellable, &error));
+  close_fd (fd);
+  close_fd (waiter.fd);
   close_fd (dirfd);
 }
 
@@ -422,6 +469,7 @@ main (int argc, char **argv)
   g_test_add_func ("/file/remove", test_remove);
   g_test_add_func ("/file/errors", test_errors);
   g_test_add_func ("/file/lock", test_lock);
+  g_test_add_func ("/file/lock-cancelled", test_lock_cancelled);
   g_test_add_func ("/folder/open", test_folder_open);
   g_test_add_func ("/folder/remove", test_folder_remove);
   g_test_add_func ("/folder/remove/deep", test_folder_remove_deep);

@@ -121,5 +121,5 @@ uploads_enter_namespace (void)
       write_map ("uid_map", users);
       write_map ("gid_map", groups);
     }
-  g_assert_no_errno (mount ("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  g_assert_no_errno (mount ("none", "/", "", MS_REC | MS_PRIVATE, NULL));
 }

@@ -59,14 +59,14 @@ open_file (CisAlertJsonl *self, GError **error)
 
 /* The file, locked; after the wait for the lock it may be another one that bears the name. */
 static int
-open_locked (CisAlertJsonl *self, struct stat *status, GError **error)
+open_locked (CisAlertJsonl *self, struct stat *status, GCancellable *cancellable, GError **error)
 {
   while (TRUE)
     {
       g_auto (File) fd = open_file (self, error);
       struct stat named;
 
-      if (fd < 0 || !cis_file_lock (fd, TRUE, self->file, error))
+      if (fd < 0 || !cis_file_lock (fd, TRUE, self->file, cancellable, error))
         return -1;
       if (fstat (fd, status) < 0)
         {
@@ -105,7 +105,7 @@ ends_in_midline (int fd, goffset size)
 }
 
 static gboolean
-append (CisAlertJsonl *self, const char *line, GError **error)
+append (CisAlertJsonl *self, const char *line, GCancellable *cancellable, GError **error)
 {
   g_auto (File) fd = -1;
   g_autofree char *text = NULL;
@@ -113,7 +113,7 @@ append (CisAlertJsonl *self, const char *line, GError **error)
 
   while (TRUE)
     {
-      fd = open_locked (self, &status, error);
+      fd = open_locked (self, &status, cancellable, error);
       if (fd < 0)
         return FALSE;
       if (self->max_size == 0 || status.st_size == 0 || status.st_size + strlen (line) + 1 <= self->max_size)
@@ -178,7 +178,7 @@ cis_alert_jsonl_tell_finding (CisAlert *alert, CisFinding *finding, CisFindingCh
 {
   g_autofree char *line = make_line (finding, change, item);
 
-  return append ((CisAlertJsonl *) alert, line, error);
+  return append ((CisAlertJsonl *) alert, line, cancellable, error);
 }
 
 static void

@@ -76,7 +76,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
   const Found found = look (text, size);
   guint64 n_cut = 0;
   g_autoptr (GError) error = NULL;
-  g_autoptr (CisRows) rows = cis_rows_open (fuzz_folder (), "index.jsonl", &n_cut, &error);
+  g_autoptr (CisRows) rows = cis_rows_open (fuzz_folder (), "index.jsonl", &n_cut, NULL, &error);
 
   g_assert_true ((rows == NULL) == (error != NULL));
   /* One bad row is a crash's doing, and so is one before which there is none. */

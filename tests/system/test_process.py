@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A process among others: locks, signals, credentials, and whose files it may read."""
 
+import fcntl
+import os
 import signal
+import struct
 import time
 
 import scratch
-from scratch import NOBODY, Site
+from scratch import NOBODY, Site, wait_until
 
 
 class Process(scratch.TestCase):
@@ -75,6 +78,50 @@ class Process(scratch.TestCase):
         self.assertEqual(lines["stamp-check"][:3], ["4", "3", "1"])
         self.assertEqual(lines["retire"][:2], ["3", "3"])
         self.assert_arrived(site, names)
+
+
+def lock(path):
+    """Takes the lock on a file that the receiver takes, as a backfill that was stopped in the middle has it."""
+    file = open(path, "r+b")
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    return file
+
+
+class Locked(scratch.TestCase):
+    """Somebody else has the index, and does not let go."""
+
+    def setUp(self):
+        super().setUp()
+        self.site = Site(self)
+        self.receiver = self.site.receiver()
+
+    def test_it_ends_while_a_row_waits(self):
+        self.site.episode("ep-1")
+        with lock(self.site.receiver_state / "index.jsonl"):
+            shipper = self.site.shipper()
+            wait_until(self.site.archive("ep-1").exists, "the archive is in the store")
+            self.assertEqual(self.receiver.stop(), 0)
+            self.assertEqual(self.site.rows(), [])
+        self.site.receiver()
+        self.wait_shipped(self.site, ["ep-1"])
+        shipper.stop()
+        self.assert_arrived(self.site, ["ep-1"])
+
+    def test_it_ends_in_the_middle_of_opening(self):
+        tasks = f"/proc/{self.receiver.popen.pid}/task"
+        before = len(os.listdir(tasks))
+        with lock(self.site.receiver_state / "index.jsonl"):
+            self.receiver.send(signal.SIGHUP)
+            wait_until(lambda: len(os.listdir(tasks)) < before, "the old pipeline is closed")
+            self.assertEqual(self.receiver.stop(), -signal.SIGTERM)
+        self.assertEqual(self.site.receiver().stop(), 0)
+
+    def test_a_reload_goes_on_once_it_is_free(self):
+        with lock(self.site.receiver_state / "index.jsonl"):
+            self.receiver.send(signal.SIGHUP)
+            self.receiver.wait_for_notice("RELOADING=1")
+        self.receiver.wait_for_notice("READY=1")
+        self.assertEqual(self.receiver.stop(), 0)
 
 
 class Nobody(scratch.TestCase):

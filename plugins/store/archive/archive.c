@@ -56,7 +56,7 @@ lock_folders (CisArchive *self, GError **error)
   self->lock = openat (self->layout.incoming, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
   if (self->lock < 0)
     return cis_error_set_errno (error, errno, "Opening %s", what);
-  return cis_file_lock (self->lock, FALSE, what, error);
+  return cis_file_lock (self->lock, FALSE, what, NULL, error);
 }
 
 static void

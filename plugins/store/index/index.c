@@ -30,7 +30,7 @@ cis_index_open (CisPart *part, GCancellable *cancellable, GError **error)
   guint64 n_cut = 0;
   CisFinding *finding;
 
-  self->rows = cis_rows_open (self->directory, INDEX_NAME, &n_cut, error);
+  self->rows = cis_rows_open (self->directory, INDEX_NAME, &n_cut, cancellable, error);
   if (self->rows == NULL)
     return FALSE;
   if (n_cut == 0)
@@ -124,7 +124,7 @@ add_row (CisIndex *self, CisEpisode *episode, GCancellable *cancellable, GError 
       if (have != 0)
         return have > 0 && cis_rows_flush (self->rows, error);
     }
-  return cis_rows_append (self->rows, row, error) && cis_rows_flush (self->rows, error);
+  return cis_rows_append (self->rows, row, cancellable, error) && cis_rows_flush (self->rows, error);
 }
 
 static CisOutcome *

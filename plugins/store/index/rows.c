@@ -64,7 +64,7 @@ repair (CisRows *self, int fd, guint64 *n_cut, GError **error)
 }
 
 static gboolean
-repair_locked (CisRows *self, guint64 *n_cut, GError **error)
+repair_locked (CisRows *self, guint64 *n_cut, GCancellable *cancellable, GError **error)
 {
   gboolean repaired;
   int fd;
@@ -73,7 +73,7 @@ repair_locked (CisRows *self, guint64 *n_cut, GError **error)
   fd = openat (self->dirfd, self->name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0)
     return cis_error_set_errno (error, errno, "Opening %s", self->path);
-  if (!cis_file_lock (self->fd, TRUE, self->path, error))
+  if (!cis_file_lock (self->fd, TRUE, self->path, cancellable, error))
     {
       g_close (fd, NULL);
       return FALSE;
@@ -101,7 +101,8 @@ give_to_owner (CisRows *self, GError **error)
 }
 
 CisRows *
-cis_rows_open (const char *directory, const char *name, guint64 *n_cut, GError **error)
+cis_rows_open (const char *directory, const char *name, guint64 *n_cut, GCancellable *cancellable,
+               GError **error)
 {
   g_autoptr (CisRows) self = g_new0 (CisRows, 1);
 
@@ -123,7 +124,7 @@ cis_rows_open (const char *directory, const char *name, guint64 *n_cut, GError *
     return NULL;
   self->commit = cis_group_commit_new (sync_rows, self, NULL);
   /* The folder too: the file may be new. */
-  if (!repair_locked (self, n_cut, error) || !cis_file_sync (self->dirfd, directory, error))
+  if (!repair_locked (self, n_cut, cancellable, error) || !cis_file_sync (self->dirfd, directory, error))
     return NULL;
   self->bad = FALSE;
   return g_steal_pointer (&self);
@@ -210,7 +211,7 @@ append_locked (CisRows *self, const char *row, gsize length, GError **error)
 }
 
 gboolean
-cis_rows_append (CisRows *self, const char *line, GError **error)
+cis_rows_append (CisRows *self, const char *line, GCancellable *cancellable, GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   g_autofree char *row = g_strconcat (line, "\n", NULL);
@@ -218,7 +219,7 @@ cis_rows_append (CisRows *self, const char *line, GError **error)
 
   if (self->bad)
     return set_bad (self, error, "can't be written to any more; see the error before this one");
-  if (!cis_file_lock (self->fd, TRUE, self->path, error))
+  if (!cis_file_lock (self->fd, TRUE, self->path, cancellable, error))
     return FALSE;
   appended = append_locked (self, row, strlen (row), error);
   cis_file_unlock (self->fd);
@@ -256,7 +257,7 @@ cis_rows_append_missing (CisRows *self, const char *host, const char *episode, c
     self->known = cis_row_set_new ();
   /* Most of it before the file is locked: a receiver waits for that lock with each upload. */
   if (!cis_row_set_read (self->known, self->fd, cancellable, error) ||
-      !cis_file_lock (self->fd, TRUE, self->path, error))
+      !cis_file_lock (self->fd, TRUE, self->path, cancellable, error))
     return -1;
   appended = append_missing_locked (self, host, episode, row, cancellable, error);
   cis_file_unlock (self->fd);

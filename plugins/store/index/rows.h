@@ -10,13 +10,14 @@ typedef struct _CisRows CisRows;
 
 /* Opens @name in the folder @directory (made where missing), cuts off what a crash left of a last row (@n_cut
  * bytes), and makes sure that all rows are on disk. */
-CisRows *cis_rows_open (const char *directory, const char *name, guint64 *n_cut, GError **error);
+CisRows *cis_rows_open (const char *directory, const char *name, guint64 *n_cut, GCancellable *cancellable,
+                        GError **error);
 /* Notes a clean end. */
 void cis_rows_free (CisRows *self);
 const char *cis_rows_get_path (CisRows *self);
 
 /* Appends one row; nothing of it stays after an error. Not on disk before cis_rows_flush(). */
-gboolean cis_rows_append (CisRows *self, const char *line, GError **error);
+gboolean cis_rows_append (CisRows *self, const char *line, GCancellable *cancellable, GError **error);
 /* The same, unless there is a row for this episode already, whoever wrote it. Returns 1: appended, 0: there
  * was one, -1 with @error. From the first call on, the names of all rows are kept in memory. */
 int cis_rows_append_missing (CisRows *self, const char *host, const char *episode, const char *line,
