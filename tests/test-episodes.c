@@ -243,6 +243,21 @@ test_episodes_invalid_names (void)
   assert_list (tree, "episodes", expected);
 }
 
+/* Nothing went wrong, and yet not all is home. */
+static void
+test_episodes_invalid_waits (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *log = NULL;
+
+  test_make_episode (tree, "state/episodes/bad name", '\0');
+  once_begin_log ();
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1ms")), ==, 75);
+  log = once_end_log ();
+  g_assert_nonnull (strstr (log, "Of 1 episodes 0 passed, 0 were rejected and 1 wait (0 without meta.json, "
+                                 "0 still being written, 1 with a bad name)"));
+}
+
 static void
 test_episodes_sweep (void)
 {
@@ -396,6 +411,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/episodes/locked", test_episodes_locked);
   g_test_add_func ("/episodes/oldest-first", test_episodes_oldest_first);
   g_test_add_func ("/episodes/invalid-names", test_episodes_invalid_names);
+  g_test_add_func ("/episodes/invalid-waits", test_episodes_invalid_waits);
   g_test_add_func ("/episodes/sweep", test_episodes_sweep);
   g_test_add_func ("/episodes/hints", test_episodes_hints);
   g_test_add_func ("/episodes/long-quiet", test_episodes_long_quiet);

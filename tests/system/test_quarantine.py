@@ -174,7 +174,9 @@ class Operator(scratch.TestCase):
         site = self.site
         site.put_aside(2)
         site.quarantine("release", "--all", "--as", "other", status=64)
-        site.quarantine("release", "old-00000", "--as", "no/name", status=1)
+        for name in ("no/name", "../x", "a..b", "", "-x", "x" * 129):
+            said = site.quarantine("release", "old-00000", f"--as={name}", status=64).stderr
+            self.assertIn("--as: a name is a letter or digit", said)
         site.quarantine("release", "old-00000", "--as", "other")
         site.quarantine("release", "old-00001", "--as", "other", status=1)
         self.assertEqual((site.names("episodes"), site.names("quarantine")), (["other"], ["old-00001"]))

@@ -33,6 +33,7 @@ cis_scan_episodes_open (CisPart *part, GCancellable *cancellable, GError **error
   if (self->state == NULL || (self->lock && !cis_host_state_lock (self->state, error)))
     return FALSE;
   self->n_passed = self->n_rejected = self->n_left = self->n_unfinished = self->n_written = 0;
+  self->n_invalid = 0;
   self->swept_receipts = (struct timespec){ 0 };
   self->wake = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (self->wake < 0)
@@ -48,7 +49,9 @@ tell_waiting (CisScanEpisodes *self)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->count_lock);
 
-  cis_source_set_waiting (CIS_SOURCE (self), backlog_count_waiting (self->backlog));
+  /* One whose name nobody takes waits for a person. */
+  cis_source_set_waiting (CIS_SOURCE (self),
+                          backlog_count_waiting (self->backlog) + (guint) g_atomic_int_get (&self->n_invalid));
 }
 
 /* An episode whose receipt is on disk lacks its retirement only: the item gets what pack and ship found out.
@@ -132,6 +135,7 @@ run_loop (CisScanEpisodes *self, GPollFD *cancelled, gboolean can_cancel, GCance
 
       if (!tick (self, cancellable, error))
         return FALSE;
+      g_atomic_int_set (&self->n_invalid, (gint) g_hash_table_size (self->invalid));
       entry = backlog_take (self->backlog, g_get_monotonic_time ());
       if (entry != NULL)
         {
@@ -235,14 +239,15 @@ cis_scan_episodes_settled (CisSource *source, CisItem *item, CisOutcome *outcome
 static void
 tell_summary (CisScanEpisodes *self)
 {
-  guint n_waiting = backlog_count_waiting (self->backlog) - self->n_left;
+  guint n_invalid = g_hash_table_size (self->invalid);
+  guint n_waiting = backlog_count_waiting (self->backlog) - self->n_left + n_invalid;
 
   cis_part_log (
       CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, NULL,
       "Of %u episodes %u passed, %u were rejected and %u wait (%u without meta.json, %u still being "
-      "written)",
+      "written, %u with a bad name)",
       self->n_passed + self->n_rejected + n_waiting, self->n_passed, self->n_rejected, n_waiting,
-      self->n_unfinished, self->n_written);
+      self->n_unfinished, self->n_written, n_invalid);
 }
 
 static void

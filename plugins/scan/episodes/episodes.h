@@ -42,6 +42,7 @@ typedef struct
 
   GHashTable *unreadable; /* names of the episodes that were told of as unreadable */
 
+  gint n_invalid;    /* atomic: names that no receiver takes */
   gint relist;       /* atomic: something was forgotten that may still be there */
   GMutex count_lock; /* guards what follows, and keeps counts told in their order */
   guint n_passed, n_rejected;

@@ -83,8 +83,9 @@ check_episode (Quarantine *self, const char *episode, GError **error)
 {
   if (!cis_name_is_valid (episode, CIS_EPISODE_NAME_MAX))
     {
-      g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "%s is no episode's name; rename it in %s/quarantine",
-                   episode, self->state);
+      g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "“%s” is no episode's name: that is a letter or digit, then letters, digits, “.”, “_” and “-”, at most %d "
+                   "bytes, without “..”; say --as NAME",
+                   episode, CIS_EPISODE_NAME_MAX);
       return FALSE;
     }
   if (quarantine_is_there (self->episodes, episode))
