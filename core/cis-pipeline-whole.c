@@ -139,22 +139,23 @@ check_lock (CisBuild *build, CisPipeline *self)
 static void
 check_rejected (CisBuild *build, CisPipeline *self)
 {
-  const char *source = cis_part_get_name (CIS_PART (self->source));
   g_autofree char *state = get_state (CIS_PART (self->source));
-  g_autofree char *where = NULL;
+  g_autofree char *where = cis_config_where (build->config, "pipeline", "stages");
+  g_autofree char *edit = NULL;
+  CisFinding *finding;
 
   if (state == NULL)
     return;
   for (guint i = 0; i < self->steps->len; i++)
     if (cis_pipeline_get_step (self, i)->when == CIS_WHEN_REJECTED)
       return;
-  where = cis_config_where (build->config, "pipeline", "stages");
-  cis_finding_set_fix (
-      cis_build_warn (build, "quarantine-missing", where,
-                      "no stage has when=rejected: an episode that is rejected stays where it is, and [%s] "
-                      "brings it again and again",
-                      source),
-      "# add “quarantine” to stages=, and these lines below:\n[quarantine]\nplugin=store/quarantine");
+  finding = cis_build_warn (build, "quarantine-missing", where,
+                            "no stage has when=rejected: an episode that is rejected stays where it is, and "
+                            "[%s] brings it again and again",
+                            cis_part_get_name (CIS_PART (self->source)));
+  edit = g_strdup (cis_finding_get_fix (finding));
+  cis_finding_set_fix (finding, "# “quarantine” in stages=, and a group [quarantine] with plugin=store/quarantine%s%s",
+                       edit != NULL ? "\n" : "", edit != NULL ? edit : "");
 }
 
 void

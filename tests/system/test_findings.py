@@ -133,10 +133,12 @@ MISTAKES = {
     "config-unreadable": ("this is no ini\n", ""),
     "plugin-not-loaded": ("[pack]\nplugin=pack/tar-zst\n", ""),
     "stage-order": ("[pipeline]\nstages=scan;ship;pack;retire;quarantine;log\n", ""),
+    "quarantine-missing": ("[pipeline]\nstages=scan;stamp-check;pack;ship;retire;log\n", ""),
     "group-unused": ("[spare]\nplugin=alert/jsonl\n", ""),
 }
 
 UNREACHABLE = "stage-unreachable"
+UNUSED = "drop-ins-unused"
 IDLE = "[pipeline]\nstages=idle;journal\n[idle]\nplugin=test/idle\n[journal]\nplugin=alert/journal\n"
 
 # What `check` says of a token: whose it is, and its mode.
@@ -241,6 +243,13 @@ class Findings(scratch.TestCase):
         site.editor(site.folder / "pipelines" / "idle.ini", IDLE)
         self.check_and_mend(site, UNREACHABLE, pipeline="idle")
 
+    def test_drop_ins_find_their_pipeline(self):
+        site = OperatorSite(self)
+        pipelines = site.folder / "pipelines"
+        (pipelines / "shipper.ini.d").rename(pipelines / "shiper.ini.d")
+        self.check_and_mend(site, UNUSED)
+        self.assertTrue((pipelines / "shipper.ini.d").is_dir())
+
     def test_files_are_in_order_after_their_fix(self):
         site = OperatorSite(self)
         site.become_nobody()
@@ -272,7 +281,7 @@ class Findings(scratch.TestCase):
 
     def test_no_finding_is_left_out(self):
         """Each is provoked here, or in the test that is named."""
-        here = {*STANDING, *REJECTED, *MISTAKES, UNREACHABLE, *FILES, *REQUESTS}
+        here = {*STANDING, *REJECTED, *MISTAKES, UNREACHABLE, UNUSED, *FILES, *REQUESTS}
         used = load_code().places.keys()
         self.assertEqual(here & ELSEWHERE.keys(), set())
         self.assertEqual(used - here - ELSEWHERE.keys() - NOTES, set(), "nothing provokes these")
