@@ -297,7 +297,7 @@ cis_verb_gate (int argc, char **argv)
   g_autofree char *at = NULL;
   g_autofree char *host = NULL;
   g_autofree char *index = NULL;
-  gint window = 0;
+  gint window = G_MAXINT; /* as the gate has it */
   gboolean json = FALSE;
   const GOptionEntry entries[] = {
     { "at", 0, 0, G_OPTION_ARG_STRING, &at, N_ ("explain: as it was then, by the local repository"),
@@ -330,14 +330,16 @@ cis_verb_gate (int argc, char **argv)
     return complain (_ ("write: cis490 gate explain COMMIT, or: cis490 gate replay --window N"));
   if (explains && !cis_hex_is_valid (argv[2], CIS_COMMIT_LENGTH))
     return complain (_ ("a commit is 40 lower-case hex digits, as `git rev-parse HEAD` prints them"));
+  if (host != NULL && !cis_name_is_valid (host, CIS_HOST_NAME_MAX))
+    return complain (_ ("--host: there can be no host of that name"));
   if (at != NULL && !gate_parse_time (at, &explanation.time))
-    return complain (_ ("a time is written 2026-11-21 or 2026-11-21T22:51:00Z"));
-  if (window < 0)
-    return complain (_ ("a window has at least one commit"));
+    return complain (_ ("--at: a time is written 2026-11-21 or 2026-11-21T22:51:00Z"));
+  if (window < 1)
+    return complain (_ ("--window: a window has at least one commit"));
   if (!gate_load (&gate, pipeline != NULL ? pipeline : "receiver", site_file, &status))
     return status;
   if (!explains)
-    return gate_replay (&gate, (guint) window, index, json);
+    return gate_replay (&gate, window < G_MAXINT ? (guint) window : 0, index, json);
   explanation.commit = argv[2];
   explanation.host = host;
   explanation.at = at != NULL;

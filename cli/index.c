@@ -141,7 +141,7 @@ run_to_end (Backfill *backfill)
   return status;
 }
 
-/* Opening would make the folders, and an index of nothing would pass for success. */
+/* Opening would make the folders, and an index of nothing would pass for one that agrees. */
 static gboolean
 has_store (CisPipeline *pipeline)
 {
@@ -166,8 +166,6 @@ run_backfill (CisPipeline *pipeline, const Options *options)
   Counts counts;
   int status;
 
-  if (!has_store (pipeline))
-    return EX_UNAVAILABLE;
   status = run_to_end (&backfill);
   counts = count (pipeline);
   if (status == 0 || status == EX_TEMPFAIL || status == EX_DATAERR)
@@ -325,5 +323,7 @@ cis_verb_index (int argc, char **argv)
   pipelines = options_load_pipelines (names, site_file);
   if (pipelines == NULL)
     return EX_CONFIG;
+  if (!has_store (pipelines->pdata[0]))
+    return EX_UNAVAILABLE;
   return backfill ? run_backfill (pipelines->pdata[0], &options) : run_verify (pipelines->pdata[0], &options);
 }

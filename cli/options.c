@@ -3,6 +3,8 @@
 
 #include "terminal.h"
 
+#include "cis-suggestion.h"
+
 #include <glib/gi18n.h>
 
 gboolean
@@ -85,12 +87,20 @@ load_pipeline (const char *name, const char *site_file, Make make, GPtrArray *fi
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (CisConfig) config = load_config (name, site_file, &error);
+  g_autofree char *where = NULL;
   CisFinding *finding;
 
   if (config != NULL)
     return make (config, findings);
   finding = cis_finding_new ("config-unreadable", CIS_SEVERITY_ERROR, NULL, "%s", error->message);
   cis_finding_set_fix (finding, "# once that is put right; says it of all pipelines that there are:\ncis490 check");
+  /* "FILE:LINE: what is wrong" */
+  where = g_strndup (error->message, strcspn (error->message, " "));
+  if (g_str_has_suffix (where, ":"))
+    {
+      where[strlen (where) - 1] = '\0';
+      cis_finding_suggest_edit (finding, where);
+    }
   g_ptr_array_add (findings, finding);
   return NULL;
 }

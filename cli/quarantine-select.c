@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "quarantine.h"
 
+#include "cis-option.h"
+
 #include <fts.h>
 #include <glib/gi18n.h>
 #include <sys/stat.h>
@@ -53,11 +55,26 @@ is_wanted (const Selected *selected, const char *reason, gint64 age)
   return age == 0 || (entry->time >= 0 && g_get_real_time () - entry->time >= age);
 }
 
+/* A reason that nothing is there for may be one misspelled. */
+static void
+say_reasons (const char *reason, GHashTable *reasons)
+{
+  g_autofree char **names = (char **) g_hash_table_get_keys_as_array (reasons, NULL);
+  const char *nearest = cis_nearest_name (reason, (const char *const *) names);
+  g_autofree char *all = g_strjoinv (", ", names);
+
+  if (nearest != NULL)
+    g_printerr (_ ("cis490 quarantine: --reason: nothing is there because of “%s”; did you mean “%s”?\n"), reason, nearest);
+  else
+    g_printerr (_ ("cis490 quarantine: --reason: nothing is there because of “%s”; there are: %s\n"), reason, all);
+}
+
 GPtrArray *
 quarantine_select (Quarantine *quarantine, char **ids, const char *reason, gint64 age, gboolean with_bytes,
                    guint *n_missing, GError **error)
 {
   g_autoptr (GPtrArray) found = g_ptr_array_new_with_free_func (selected_free);
+  g_autoptr (GHashTable) reasons = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   gboolean named = ids != NULL && *ids != NULL;
   g_autoptr (GPtrArray) names = named ? NULL : quarantine_list (quarantine, FALSE, error);
   guint n = named ? g_strv_length (ids) : names != NULL ? names->len : 0;
@@ -84,6 +101,7 @@ quarantine_select (Quarantine *quarantine, char **ids, const char *reason, gint6
       selected->finding = quarantine_entry_get_finding (entry);
       if (selected->finding == NULL)
         selected->finding = "";
+      g_hash_table_add (reasons, g_strdup (selected->finding));
       g_ptr_array_add (found, selected);
       if (!is_wanted (selected, reason, age))
         g_ptr_array_remove_index (found, found->len - 1);
@@ -92,6 +110,8 @@ quarantine_select (Quarantine *quarantine, char **ids, const char *reason, gint6
     }
   if (!named)
     g_ptr_array_sort (found, compare_times);
+  if (reason != NULL && !g_hash_table_contains (reasons, reason) && g_hash_table_size (reasons) > 0)
+    say_reasons (reason, reasons);
   return g_steal_pointer (&found);
 }
 

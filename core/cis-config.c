@@ -170,14 +170,16 @@ static char *
 find_pipeline (const char *name, const char *site_file, GError **error)
 {
   g_auto (GStrv) folders = get_search_path (site_file);
-  g_autofree char *base = g_strconcat (name, ".ini", NULL);
+  gboolean is_file = g_str_has_suffix (name, ".ini");
+  g_autofree char *stem = g_strndup (name, strlen (name) - (is_file ? strlen (".ini") : 0));
+  g_autofree char *base = g_strconcat (stem, ".ini", NULL);
   g_autofree char *searched = g_strjoinv (", ", folders);
   g_auto (GStrv) known = NULL;
   const char *nearest;
 
-  if (strchr (name, '/') != NULL || g_str_has_suffix (name, ".ini"))
+  if (strchr (name, '/') != NULL || (is_file && g_file_test (name, G_FILE_TEST_EXISTS)))
     return g_strdup (name);
-  for (char **folder = folders; *folder != NULL; folder++)
+  for (char **folder = folders; *folder != NULL && !is_file; folder++)
     {
       g_autofree char *path = g_build_filename (*folder, base, NULL);
 
@@ -185,8 +187,8 @@ find_pipeline (const char *name, const char *site_file, GError **error)
         return g_steal_pointer (&path);
     }
   known = cis_config_list (site_file);
-  nearest = cis_nearest_name (name, (const char *const *) known);
-  g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "no pipeline “%s”: there is no %s in %s%s%s%s", name, base, searched,
+  nearest = cis_nearest_name (stem, (const char *const *) known);
+  g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "no pipeline “%s”: there is no %s in %s%s%s%s", name, base, is_file ? "this folder" : searched,
                nearest != NULL ? "; did you mean “" : "", nearest != NULL ? nearest : "", nearest != NULL ? "”?" : "");
   return NULL;
 }

@@ -166,6 +166,21 @@ parse_tcp (const char *text, Address *address, socklen_t *length, GError **error
 }
 
 static gboolean
+parse (const char *text, Address *address, socklen_t *length, GError **error)
+{
+  return (g_str_has_prefix (text, "unix:") ? parse_unix : parse_tcp) (text, address, length, error);
+}
+
+gboolean
+cis_listen_check (const char *address, GError **error)
+{
+  Address parsed = { 0 };
+  socklen_t length;
+
+  return parse (address, &parsed, &length, error);
+}
+
+static gboolean
 set_in_use (GError **error, const char *text)
 {
   g_set_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE,
@@ -271,7 +286,7 @@ listener_new (const char *text, GError **error)
   int fd;
   gboolean made;
 
-  if (!(is_unix ? parse_unix : parse_tcp) (text, &address, &length, error))
+  if (!parse (text, &address, &length, error))
     return NULL;
   fd = adopt (&address, &cause);
   made = fd < 0 && cause == NULL;

@@ -44,6 +44,16 @@ cis_build_warn (CisBuild *self, const char *id, const char *where, const char *f
   return add (self, cis_finding_new (id, CIS_SEVERITY_WARNING, where, "%s", summary));
 }
 
+/* The key of [site] that is all of @text, as in "${forgejo-url:-}"; full, nullable. */
+static char *
+find_site_key (const char *text)
+{
+  g_autofree char *name =
+      g_str_has_prefix (text, "${") ? g_strndup (text + 2, strcspn (text + 2, ":}")) : NULL;
+
+  return name != NULL && g_strv_contains (cis_site_keys, name) ? g_steal_pointer (&name) : NULL;
+}
+
 /* A pipeline that was shipped says ${receiver-url}: nobody is to edit that. full */
 static char *
 find_value (CisBuild *self, const char *group, const char *key, const char *text)
@@ -62,13 +72,20 @@ cis_build_complain_of_value (CisBuild *self, const char *id, const char *group, 
   g_autofree char *text = written != NULL && written[0] != '\0' ? g_steal_pointer (&written)
                                                                 : cis_option_describe_default (pspec);
   g_autofree char *where = find_value (self, group, pspec->name, text);
+  g_autofree char *key = text != NULL ? find_site_key (text) : NULL;
+  g_autofree char *site = key != NULL ? cis_config_where_site (self->config, key) : NULL;
   g_autofree char *summary = NULL;
+  CisFinding *finding;
   va_list args;
 
   va_start (args, format);
   summary = g_strdup_vprintf (format, args);
   va_end (args);
-  return add (self, cis_finding_new (id, CIS_SEVERITY_ERROR, where, "%s", summary));
+  finding = add (self, cis_finding_new (id, CIS_SEVERITY_ERROR, where, "%s", summary));
+  /* It has not got a value there, and needs one. */
+  if (site != NULL && !g_str_equal (where, site))
+    cis_finding_suggest_site (finding, site, key);
+  return finding;
 }
 
 void

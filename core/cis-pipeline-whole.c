@@ -154,7 +154,8 @@ check_rejected (CisBuild *build, CisPipeline *self)
                             "[%s] brings it again and again",
                             cis_part_get_name (CIS_PART (self->source)));
   edit = g_strdup (cis_finding_get_fix (finding));
-  cis_finding_set_fix (finding, "# “quarantine” in stages=, and a group [quarantine] with plugin=store/quarantine%s%s",
+  cis_finding_set_fix (finding,
+                       "# “quarantine” in stages=, and a group [quarantine] with plugin=store/quarantine%s%s",
                        edit != NULL ? "\n" : "", edit != NULL ? edit : "");
 }
 

@@ -7,7 +7,7 @@
  * file's. */
 
 /* An editor, opened at the line. */
-void cis_finding_suggest_edit (CisFinding *finding, const char *where);
+CIS_API void cis_finding_suggest_edit (CisFinding *finding, const char *where);
 /* The same for a key that [site] has not got. */
 void cis_finding_suggest_site (CisFinding *finding, const char *where, const char *key);
 /* The subject's line with another word. */

@@ -103,7 +103,10 @@ expand_variable (Site *site, const char *body, guint depth, GError **error)
     return expand (site, separator + 2, depth + 1, error);
 
   nearest = cis_nearest_name (name, cis_site_keys);
-  if (g_str_has_suffix (name, "_DIRECTORY"))
+  if (g_str_equal (name, "CREDENTIALS_DIRECTORY"))
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "${%s} is not set in the environment; systemd sets it for a unit with "
+                 "LoadCredential=, to /run/credentials/UNIT", name);
+  else if (g_str_has_suffix (name, "_DIRECTORY"))
     g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "${%s} is not set in the environment", name);
   else if (nearest != NULL && !g_str_equal (nearest, name))
     g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "${%s} is not set; did you mean ${%s}?", name, nearest);

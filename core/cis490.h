@@ -462,6 +462,8 @@ CIS_API char *cis_fingerprint (int dirfd, const char *name, gint64 *newest, GCan
 /* A listening stream socket for "unix:/path" or "127.0.0.1:8490", kept by the core from one configuration to the next: passed
  * by systemd (sd_listen_fds(3)), already open, or made now. Returns a descriptor (full, close-on-exec, non-blocking), or -1. */
 CIS_API int cis_listen (const char *address, GError **error);
+/* Whether it is an address to listen at: CIS_ERROR_CONFIG. */
+CIS_API gboolean cis_listen_check (const char *address, GError **error);
 
 /* --------------------------------------------------------------- logging */
 /* A structured line: journal fields CIS490_STAGE, CIS490_EPISODE, CIS490_HOST and, where not %NULL, MESSAGE_ID. @item: nullable. */

@@ -147,6 +147,8 @@ static const struct
     "s/reciever-url/receiver-url/" },
   { "url-bad", "https://x.example", "x.example", "config-bad-value", "cis490.ini:2", "[ship] url=x.example", "+2 " },
   { "url-empty", "https://x.example", "", "config-missing-key", "p.ini:9", "add “receiver-url=…” to [site]", "+2 " },
+  { "site-asks-for-more", "plugin=transport/http\n", "plugin=transport/http\ntimeout=${window}\n", "config-bad-value", "p.ini:11",
+    "add “window=…” to [site]", "“window=”" },
   { "token-not-there", "/token\n", "/no-token\n", "file-unreadable", "cis490.ini:3",
     "/no-token cannot be read", "/no-token" },
 };

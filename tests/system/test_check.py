@@ -123,6 +123,27 @@ class Check(scratch.TestCase):
         self.site.command("graph", "shipper", "--config", str(self.site.folder / "cis490.ini"))
         self.assertEqual(snapshot(self.site.folder), before)
 
+    def test_an_address_that_nobody_listens_at(self):
+        for address in ("8490", "0.0.0.0:8490", "localhost", "unix:"):
+            with self.subTest(address):
+                self.site.write_site(listen=address)
+                run = self.site.check("receiver")
+                self.assertEqual(run.returncode, 78)
+                for word in ("cis490.ini:", f"listen={address}", "127.0.0.1:8490"):
+                    self.assertIn(word, run.stderr)
+
+    def test_what_is_wrong_in_all_is_said_once(self):
+        self.site.write_site(reciever_url="unix:/nowhere")
+        run = self.site.command("check", "--config", str(self.site.folder / "cis490.ini"))
+        self.assertEqual(run.returncode, 78)
+        self.assertEqual(run.stderr.count("“reciever-url”"), 1)
+        self.assertEqual(run.stdout.count("has mistakes"), len(run.stdout.splitlines()))
+
+    def test_a_file_for_a_pipeline(self):
+        run = self.site.check("shipper.ini")
+        self.assertEqual(run.returncode, 78)
+        self.assertIn("“shipper”", run.stderr)
+
     def test_a_pipeline_that_is_not_there(self):
         run = self.site.check("shiper")
         self.assertEqual(run.returncode, 78)

@@ -230,7 +230,7 @@ class Verify(IndexCase):
         for arguments in ((), ("mend",), ("verify", "more"), ("verify", "--jobs=-1"), ("backfill", "--quick")):
             with self.subTest(arguments):
                 self.run_index(*arguments, status=64)
-        self.run_index("verify", status=1)
+        self.assertIn("set STATE_DIRECTORY", self.run_index("verify", status=69).stderr)
 
 
 class Gate(IndexCase):

@@ -237,7 +237,9 @@ class Operator(scratch.TestCase):
             path.write_text(json.dumps({**reason, "quarantined_at": time.stdout.strip()}))
         site.quarantine("purge", "--older-than", "30d", status=64)
         self.assertEqual(len(site.names("quarantine")), 4)
-        site.quarantine("purge", "--older-than", "30d", "--reason", "conflict", "--yes")
+        for reason, said in (("conflict", "there are: unstamped"), ("unstampd", "did you mean “unstamped”?")):
+            run = site.quarantine("purge", "--older-than", "30d", "--reason", reason, "--yes")
+            self.assertIn(f"--reason: nothing is there because of “{reason}”; {said}", run.stderr)
         self.assertEqual(len(site.names("quarantine")), 4)
         site.quarantine("purge", "--older-than", "30d", "--reason", "unstamped", "--yes")
         self.assertEqual(site.names("quarantine"), ["old-00001", "old-00002", "old-00003"])

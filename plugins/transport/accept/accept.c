@@ -279,6 +279,17 @@ reserve_descriptors (CisAccept *self)
 }
 
 static gboolean
+cis_accept_validate (CisPart *part, GError **error)
+{
+  CisAccept *self = (CisAccept *) part;
+
+  if (cis_listen_check (self->listen, error))
+    return TRUE;
+  g_prefix_error (error, "listen=%s: ", self->listen);
+  return FALSE;
+}
+
+static gboolean
 cis_accept_open (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisAccept *self = (CisAccept *) part;
@@ -387,6 +398,7 @@ cis_accept_class_init (CisAcceptClass *klass)
   static const char *const provides[] = { "archive", NULL };
   CisPartClass *part_class = CIS_PART_CLASS (klass);
 
+  part_class->validate = cis_accept_validate;
   part_class->open = cis_accept_open;
   part_class->close = cis_accept_close;
   klass->item_types[0] = CIS_TYPE_EPISODE;
