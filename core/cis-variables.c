@@ -48,7 +48,7 @@ get_directory (const char *name)
 static char *
 look_up (const Site *site, const char *name, GError **error)
 {
-  char *value = get_directory (name);
+  g_autofree char *value = get_directory (name);
   g_autoptr (GError) problem = NULL;
 
   if (value == NULL && site->keys != NULL)
@@ -64,7 +64,7 @@ look_up (const Site *site, const char *name, GError **error)
     }
   if (value == NULL && g_str_equal (name, "host-id"))
     value = g_strdup (g_get_host_name ());
-  return value;
+  return g_steal_pointer (&value);
 }
 
 /* The end of the ${…} that begins at @text, nested ones skipped; NULL where it is not closed. */
