@@ -231,6 +231,9 @@ adopt (const char *unix_path, const char *tcp)
   return 0;
 }
 
+/* Not /proc/self/exe, which is valgrind's under valgrind. */
+static const char *program;
+
 static void
 start_as_systemd (int unix_fd, int tcp_fd, const char *path, const char *tcp)
 {
@@ -239,7 +242,7 @@ start_as_systemd (int unix_fd, int tcp_fd, const char *path, const char *tcp)
 
   if (dup2 (high_unix, 3) == 3 && dup2 (high_tcp, 4) == 4 && setenv ("LISTEN_PID", pid, TRUE) == 0 &&
       setenv ("LISTEN_FDS", "2", TRUE) == 0)
-    execl ("/proc/self/exe", "test-listen", "--adopt", path, tcp, NULL);
+    execl (program, program, "--adopt", path, tcp, NULL);
   _exit (127);
 }
 
@@ -274,6 +277,7 @@ main (int argc, char **argv)
   if (argc == 4 && g_str_equal (argv[1], "--adopt"))
     return adopt (argv[2], argv[3]);
 
+  program = argv[0];
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/listen/unix", test_unix);
   g_test_add_func ("/listen/unix/stale", test_unix_stale);
