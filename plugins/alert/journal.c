@@ -4,7 +4,7 @@
  *
  *   journalctl MESSAGE_ID=a9f0e7d4c35b4a1f8f3c0b9be2f6d413 CIS490_FINDING=commit-not-in-window
  *
- * Where no journal runs, as in a container, systemd's library drops the entry; check() says so.
+ * Where no journal runs, as in a container, systemd's library drops the entry; a finding says so.
  */
 #include "cis490.h"
 
@@ -16,6 +16,7 @@
 #include <systemd/sd-journal.h>
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
+#define LOOK_INTERVAL  (5 * G_USEC_PER_SEC)
 #define MESSAGE_ID     "a9f0e7d4c35b4a1f8f3c0b9be2f6d413"
 
 typedef struct
@@ -78,26 +79,47 @@ make_fields (CisPart *part, CisFinding *finding, CisFindingChange change, CisIte
   return fields;
 }
 
-static void
-cis_alert_journal_check (CisPart *part, GPtrArray *findings, GCancellable *cancellable)
+static gboolean
+is_listening (void)
+{
+  struct stat status;
+
+  return stat (JOURNAL_SOCKET, &status) == 0 && S_ISSOCK (status.st_mode);
+}
+
+static CisFinding *
+describe_absence (CisPart *part)
 {
   const char *name = cis_part_get_name (part);
-  struct stat status;
-  CisFinding *finding;
+  CisFinding *finding =
+      cis_finding_new ("journal-unavailable", CIS_SEVERITY_WARNING, name,
+                       "No journal listens at %s: what alert/journal tells is lost.", JOURNAL_SOCKET);
 
-  if (stat (JOURNAL_SOCKET, &status) == 0 && S_ISSOCK (status.st_mode))
-    {
-      g_ptr_array_add (findings, cis_finding_new ("journal-available", CIS_SEVERITY_INFO, name,
-                                                  "The journal listens at %s.", JOURNAL_SOCKET));
-      return;
-    }
-  finding = cis_finding_new ("journal-unavailable", CIS_SEVERITY_WARNING, name,
-                             "No journal listens at %s: what alert/journal tells is lost.", JOURNAL_SOCKET);
   cis_finding_set_fix (finding,
                        "systemctl start systemd-journald.socket\n"
                        "# or take %s out of the pipeline's stages=",
                        name);
-  g_ptr_array_add (findings, finding);
+  return finding;
+}
+
+static void
+cis_alert_journal_check (CisPart *part, GPtrArray *findings, GCancellable *cancellable)
+{
+  g_ptr_array_add (findings, is_listening () ? cis_finding_new ("journal-available", CIS_SEVERITY_INFO,
+                                                                cis_part_get_name (part),
+                                                                "The journal listens at %s.", JOURNAL_SOCKET)
+                                             : describe_absence (part));
+}
+
+/* sd_journal_sendv(3) counts it as success when nobody listens. */
+static gint64
+cis_alert_journal_maintain (CisPart *part, GCancellable *cancellable, GError **error)
+{
+  if (is_listening ())
+    cis_part_clear (part, "journal-unavailable", cis_part_get_name (part));
+  else
+    cis_part_raise (part, describe_absence (part));
+  return LOOK_INTERVAL;
 }
 
 static gboolean
@@ -122,6 +144,7 @@ static void
 cis_alert_journal_class_init (CisAlertJournalClass *klass)
 {
   CIS_PART_CLASS (klass)->check = cis_alert_journal_check;
+  CIS_PART_CLASS (klass)->maintain = cis_alert_journal_maintain;
   klass->tell_finding = cis_alert_journal_tell_finding;
 }
 

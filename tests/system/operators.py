@@ -50,21 +50,24 @@ class OperatorSite(Site):
 
     def paste(self, fix, stdin, edited):
         """What a person does with a fix: lines of an ini go into `edited`, a drop-in, the others into a shell, one after the
-        other. The editor is the program of that name, where a case made one."""
+        other. The editor is the program of that name, where a case made one. Returns what was printed."""
         ini = [line for line in fix.split("\n") if INI_LINE.fullmatch(line)]
         if edited:
             pipeline, name = edited.split("/")
             self.tune(pipeline, "\n".join(ini) + "\n", name)
         inherited = {key: value for key, value in self.environment.items() if key != "STATE_DIRECTORY"}
         environment = {**inherited, "EDITOR": str(self.programs / "editor"), "PATH": f"{self.programs}:{os.environ['PATH']}"}
+        printed = ""
         checkout = self.folder / "repository" if (self.folder / "repository").exists() else self.folder
         for line in fix.split("\n"):
             if line not in ini and not line.startswith("#"):
                 run = subprocess.run(["bash", "-c", line], cwd=checkout, input=stdin, capture_output=True, text=True,
                                      timeout=60, env=environment)
                 self.test.assertEqual(run.returncode, 0, f"{line}:\n{run.stdout}{run.stderr}")
+                printed += run.stdout
                 for name in re.findall(r"systemctl re(?:load|start) cis490-(\w+)", line):
                     self.running[name].wait_for_notice("READY=1")
+        return printed
 
     def editor(self, file, text):
         """What the person writes who is put before `file`."""

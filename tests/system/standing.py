@@ -326,6 +326,18 @@ def _(site):
     yield {"over": "gone"}
 
 
+@standing("journal-unavailable")
+def _(site):
+    # In the mount namespace of the tests.
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
+    site.test.addCleanup(subprocess.run, ["umount", "--lazy", "/run"], check=True)
+    bind = "import socket; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).bind('/run/systemd/journal/socket')"
+    site.program("systemctl", f'[ "$2" = systemd-journald.socket ] && mkdir -p /run/systemd/journal && exec python3 -c "{bind}"')
+    site.begin("receiver")
+    yield "receiver"
+    yield {}
+
+
 @standing("index-row-torn")
 def _(site):
     site.episode("one")

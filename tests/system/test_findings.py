@@ -7,30 +7,17 @@ import itertools
 import json
 import os
 import pathlib
-import re
+import subprocess
 
+import refused
 import scratch
 import test_disk
 from operators import OperatorSite
 from relay import Relay
-from scratch import Connection, wait_until
+from scratch import wait_until
 from standing import STANDING
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
-
-# Provoked, and looked at, in another test.
-ELSEWHERE = {
-    "archive-malformed": "system/test_index.py", "archive-mismatch": "system/test_index.py",
-    "body-cut": "test-resume.c", "body-too-slow": "test-accept.c", "busy": "test-accept-limits.c",
-    "changed-while-packing": "test-tar-zstd.c", "digest-malformed": "system/test_receiver.py",
-    "digest-mismatch": "system/test_receiver.py", "digest-missing": "system/test_receiver.py",
-    "expectation-unknown": "test-http-head.c", "head-too-large": "test-accept-limits.c",
-    "head-too-slow": "test-accept-limits.c", "http-version-unsupported": "test-accept.c",
-    "in-flight": "test-holds.c", "journal-unavailable": "test-journal.c", "length-required": "system/test_receiver.py",
-    "media-type-unsupported": "system/test_resume.py", "not-identified": "test-accept.c",
-    "receiver-error": "test-accept.c", "request-malformed": "system/test_receiver.py", "shutting-down": "test-accept-limits.c",
-    "upload-offset-mismatch": "system/test_resume.py",
-}
 
 # All is well, so that there is nothing to fix.
 NOTES = {"journal-available", "receiver-ok", "tokens-known", "window-available"}
@@ -123,6 +110,42 @@ def _(site):
     yield {"shipped": ["one-changed"]}
 
 
+def verified(site, archive):
+    """An episode whose packed archive is another one when it goes out, to a receiver that looks into it."""
+    site.tune("receiver", "[pipeline]\nstages=accept;bearer;known;gate;verify;store;index;rejections;log\n[verify]\nplugin=gate/verify\n",
+              "verify")
+    site.running["receiver"].stop()
+    site.episode("one")
+    packed = site.host / "outbox" / "one.json"
+    wait_until(packed.exists, "it is packed")
+    site.running["shipper"].stop()
+    data = archive(site)
+    (site.host / "outbox" / "one.tar.zst").write_bytes(data)
+    packed.write_text(json.dumps({**json.loads(packed.read_text()), "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}))
+    site.begin("receiver")
+    site.begin("shipper")
+
+
+@rejected("archive-malformed")
+def _(site):
+    verified(site, lambda site: b"this is no tar")
+    yield "one"
+    yield {"shipped": ["one"]}
+
+
+@rejected("archive-mismatch")
+def _(site):
+    def pack(site):
+        folder = site.folder / "older" / "one"
+        folder.mkdir(parents=True)
+        (folder / "meta.json").write_text(json.dumps({"code_version": {"commit": site.commits[-2]}}))
+        return subprocess.run(["tar", "--zstd", "-C", folder.parent, "-c", "one"], check=True, capture_output=True).stdout
+
+    verified(site, pack)
+    yield "one"
+    yield {"shipped": ["one"]}
+
+
 # ---- what `check` says: a drop-in with the mistake, and what the person who is put before it makes of it
 
 MISTAKES = {
@@ -141,24 +164,10 @@ UNREACHABLE = "stage-unreachable"
 UNUSED = "drop-ins-unused"
 IDLE = "[pipeline]\nstages=idle;journal\n[idle]\nplugin=test/idle\n[journal]\nplugin=alert/journal\n"
 
+CHANGED = "changed-while-packing"
+
 # What `check` says of a token: whose it is, and its mode.
 FILES = {"secret-exposed": (scratch.NOBODY, 0o644), "file-unreadable": (0, 0o600)}
-
-# ---- what a request is told that is not in order: method, path and headers, beside those of one that is
-
-BODY = b"what an archive holds"
-REQUESTS = {
-    "archive-empty": {"body": b""},
-    "commit-malformed": {"X-Cis490-Code-Commit": "HEAD"},
-    "commit-missing": {"X-Cis490-Code-Commit": None},
-    "id-invalid": {"path": "/v1/episodes/lab-1/a%20b"},
-    "method-not-allowed": {"method": "DELETE"},
-    "not-found": {"path": "/v2/episodes/lab-1/one"},
-    "not-your-host": {"path": "/v1/episodes/lab-2/one"},
-    "token-missing": {"Authorization": None},
-    "token-unknown": {"Authorization": "Bearer " + "0" * 64},
-}
-
 
 class Findings(scratch.TestCase):
 
@@ -167,7 +176,7 @@ class Findings(scratch.TestCase):
         for word, value in dict(fill).items():
             self.assertIn(word, fix)
             fix = fix.replace(word, value)
-        site.paste(fix, stdin, edited)
+        return site.paste(fix, stdin, edited)
 
     def provoke_standing(self, finding, provoke):
         site = OperatorSite(self)
@@ -260,35 +269,71 @@ class Findings(scratch.TestCase):
                 token.chmod(mode)
                 self.check_and_mend(site, finding)
 
+    def refuse(self, site, finding, **changed):
+        status, problem = refused.ask(site, **changed)
+        self.assertEqual((status, problem["type"]), (problem["status"], f"urn:cis490:finding:{finding}"))
+        return problem["remedy"]
+
     def test_a_request_that_is_in_order_is_taken(self):
+        """What was wrong with one: the remedy is a whole one, to which the operator knows FILE, TOKEN-FILE and URL."""
         site = OperatorSite(self)
         site.begin("receiver")
-
-        def ask(method="PUT", path="/v1/episodes/lab-1/one", body=BODY, **changed):
-            headers = {"Authorization": f"Bearer {site.token}", "X-Cis490-Code-Commit": site.head,
-                       "X-Cis490-Sha256": hashlib.sha256(body).hexdigest(), **changed}
-            connection = Connection(site.socket)
-            self.addCleanup(connection.close)
-            connection.request(method, path, body, {name: value for name, value in headers.items() if value is not None})
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
-
-        for finding, changed in REQUESTS.items():
+        site.begin("shipper")
+        file = site.folder / "archive"
+        file.write_bytes(refused.BODY)
+        for finding, changed in refused.MALFORMED.items():
             with self.subTest(finding):
-                status, problem = ask(**changed)
-                self.assertEqual((status, problem["type"]), (problem["status"], f"urn:cis490:finding:{finding}"))
-        self.assertEqual(ask()[0], 201)
+                remedy = self.refuse(site, finding, **{"path": f"/v1/episodes/lab-1/{finding}", **changed})
+                fill = {"TOKEN-FILE": str(site.folder / "token"), "FILE": str(file),
+                        "URL": f"--silent --unix-socket {site.socket} http://receiver"}
+                self.assert_pasted(site, remedy.replace("HOST/EPISODE", f"lab-1/{finding}"), fill=fill)
+        self.assertEqual({row["episode"] for row in site.rows()}, refused.MALFORMED.keys())
+
+    def test_a_request_with_the_right_credentials_is_taken(self):
+        for finding, changed in refused.CREDENTIALS.items():
+            with self.subTest(finding):
+                site = OperatorSite(self)
+                site.begin("receiver")
+                remedy = self.refuse(site, finding, **changed)
+                path = changed.get("path", "/v1/episodes/lab-1/one")
+                refused.take_credentials(site, self.assert_pasted(site, remedy), path.split("/")[3])
+                wait_until(lambda: refused.ask(site, path=path)[0] == 201, "the new token counts")
+                self.end_all()
+
+    def test_a_request_that_came_at_a_bad_time_is_taken_again(self):
+        for finding, provoke in refused.TRANSIENT.items():
+            with self.subTest(finding):
+                site = OperatorSite(self)
+                steps = provoke(site)
+                problem = next(steps)[1]
+                self.assertEqual(problem["type"], f"urn:cis490:finding:{finding}")
+                next(steps, None)
+                self.assert_pasted(site, problem["remedy"])
+                wait_until(lambda: refused.ask(site)[0] in (200, 201), "the same request is taken")
+                self.end_all()
+
+    def test_what_changed_while_it_was_packed_is_packed_again(self):
+        site = OperatorSite(self)
+        site.tune("shipper", "[log]\nseverity=info\n", "loud")
+        site.begin("receiver")
+        site.begin("shipper")
+        data = site.episode("one", files={f"{number}.bin": os.urandom(1 << 22) for number in range(20)}) / "19.bin"
+        partial = site.host / "outbox" / "one.tar.zst.partial"
+        while not partial.exists():
+            pass
+        with open(data, "ab") as file:
+            file.write(b"more")
+        row = site.wait_told("shipper", CHANGED, "event")
+        self.assert_pasted(site, row["fix"])
+        self.wait_shipped(site, ["one"])
 
     def test_no_finding_is_left_out(self):
-        """Each is provoked here, or in the test that is named."""
-        here = {*STANDING, *REJECTED, *MISTAKES, UNREACHABLE, UNUSED, *FILES, *REQUESTS}
+        """Each is provoked here."""
+        here = {*STANDING, *REJECTED, *MISTAKES, UNREACHABLE, UNUSED, *FILES, *refused.MALFORMED, *refused.CREDENTIALS,
+                *refused.TRANSIENT, CHANGED}
         used = load_code().places.keys()
-        self.assertEqual(here & ELSEWHERE.keys(), set())
-        self.assertEqual(used - here - ELSEWHERE.keys() - NOTES, set(), "nothing provokes these")
-        self.assertEqual((here | ELSEWHERE.keys() | NOTES) - used, set(), "the program does not know these")
-        for finding, test in ELSEWHERE.items():
-            named = re.search(rf'[":]{finding}"', (TESTS / test).read_text())
-            self.assertTrue(named, f"{test} does not name {finding}")
+        self.assertEqual(used - here - NOTES, set(), "nothing provokes these")
+        self.assertEqual((here | NOTES) - used, set(), "the program does not know these")
 
     def end_all(self):
         for process in self.processes:

@@ -123,8 +123,9 @@ read_template (CisRefusal *self)
   return g_strdup (error == NULL ? text : self->remedy);
 }
 
-CisFinding *
-cis_refusal_describe (CisRefusal *self, CisItem *item, const char *commit, const char *head)
+/* @commit, @head: nullable. */
+static void
+set_remedy (CisRefusal *self, CisFinding *finding, CisItem *item, const char *commit, const char *head)
 {
   CisRequest *request = cis_item_get_request (item);
   CisEpisode *episode = CIS_IS_EPISODE (item) ? CIS_EPISODE (item) : NULL;
@@ -133,6 +134,26 @@ cis_refusal_describe (CisRefusal *self, CisItem *item, const char *commit, const
                        episode != NULL ? cis_episode_get_name (episode) : cis_item_get_id (item) };
   g_autofree char *template = read_template (self);
   g_autofree char *fix = cis_remedy_fill (template, &remedy);
+
+  cis_finding_set_fix (finding, "%s", fix);
+}
+
+CisFinding *
+cis_refusal_describe_header (CisRefusal *self, CisItem *item, const char *commit)
+{
+  CisFinding *finding = commit == NULL
+                            ? cis_finding_new ("commit-missing", CIS_SEVERITY_ERROR, cis_item_get_id (item),
+                                               "The request does not say which commit produced the episode.")
+                            : cis_finding_new ("commit-malformed", CIS_SEVERITY_ERROR, cis_item_get_id (item),
+                                               "The commit is not 40 lower-case hex digits.");
+
+  set_remedy (self, finding, item, commit, NULL);
+  return finding;
+}
+
+CisFinding *
+cis_refusal_describe (CisRefusal *self, CisItem *item, const char *commit, const char *head)
+{
   g_autofree char *length = g_strdup_printf ("%u", self->window);
   gint64 behind = count_behind (self, commit, head);
   g_autofree char *far =
@@ -143,7 +164,7 @@ cis_refusal_describe (CisRefusal *self, CisItem *item, const char *commit, const
                        "The episode's code, commit %.12s, is not among the last %s commits of %s%s%s.",
                        commit, length, self->branch, far != NULL ? ": it is " : "", far != NULL ? far : "");
 
-  cis_finding_set_fix (finding, "%s", fix);
+  set_remedy (self, finding, item, commit, head);
   cis_finding_set_detail (finding, "your_commit", commit);
   cis_finding_set_detail (finding, "head_commit", head);
   if (far != NULL)

@@ -6,7 +6,7 @@
 G_BEGIN_DECLS
 
 /**
- * CisRefusal: the 412, and what the person on the host is told to do.
+ * CisRefusal: the 412 and the 400, and what the person on the host is told to do.
  * @remedy_file: nullable; read for each refusal, so that an edit needs no reload.
  */
 typedef struct _CisRefusal CisRefusal;
@@ -14,6 +14,8 @@ typedef struct _CisRefusal CisRefusal;
 CisRefusal *cis_refusal_new (CisPart *part, const char *branch, guint window, const char *repository,
                              const char *remedy, const char *remedy_file);
 void cis_refusal_free (CisRefusal *self);
+/* The 400: there is no commit, or (not %NULL) none that can be one. full. On any thread. */
+CisFinding *cis_refusal_describe_header (CisRefusal *self, CisItem *item, const char *commit);
 /* full. On any thread. */
 CisFinding *cis_refusal_describe (CisRefusal *self, CisItem *item, const char *commit, const char *head);
 

@@ -207,22 +207,6 @@ cis_gate_window_check (CisPart *part, GPtrArray *findings, GCancellable *cancell
   check_grants (self, findings);
 }
 
-static CisOutcome *
-reject_header (CisItem *item, const char *commit)
-{
-  CisFinding *finding;
-
-  if (commit == NULL)
-    finding = cis_finding_new ("commit-missing", CIS_SEVERITY_ERROR, cis_item_get_id (item),
-                               "The request does not say which commit produced the episode.");
-  else
-    finding = cis_finding_new ("commit-malformed", CIS_SEVERITY_ERROR, cis_item_get_id (item),
-                               "The commit is not 40 lower-case hex digits.");
-  cis_finding_set_fix (finding,
-                       "curl --header \"X-Cis490-Code-Commit: $(git rev-parse HEAD)\" …");
-  return cis_outcome_rejected (finding);
-}
-
 /* Of the severity that no alert tells: the refresher has raised why, once, and this comes with each attempt.
  */
 static CisOutcome *
@@ -330,7 +314,8 @@ cis_gate_window_process (CisStage *stage, CisItem *item, GCancellable *cancellab
     commit = cis_episode_get_commit (CIS_EPISODE (item));
   valid = commit != NULL && cis_hex_is_valid (commit, CIS_COMMIT_LENGTH);
   if (is_episode)
-    return valid ? judge (self, item, commit, cancellable) : reject_header (item, commit);
+    return valid ? judge (self, item, commit, cancellable)
+                 : cis_outcome_rejected (cis_refusal_describe_header (self->refusal, item, commit));
   /* Nothing but episodes is ever refused: a host that runs stale code must be able to say so. */
   if (valid)
     forecast (self, item, commit, cancellable);

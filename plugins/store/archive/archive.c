@@ -207,7 +207,9 @@ offset_mismatch (CisEpisode *episode, guint64 offset)
   CisFinding *finding = cis_finding_new ("upload-offset-mismatch", CIS_SEVERITY_INFO, cis_item_get_id (item),
                                          "The upload can be gone on with at byte %s only.", there);
 
-  cis_finding_set_fix (finding, "# nothing to do: ask again, and send the rest from there on");
+  cis_finding_set_fix (
+      finding,
+      "# nothing to do: the shipper asks again and sends the rest; a PUT of the whole is taken, too");
   cis_finding_set_detail (finding, "offset", there);
   cis_request_set_reply (cis_item_get_request (item), 409, cis_finding_to_problem (finding, 409));
   return cis_outcome_deferred (CIS_SCOPE_ITEM, 0, finding);
@@ -279,13 +281,8 @@ cis_archive_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
   /* The rest of an archive may be nothing: all of it came, but the receiver went before it was stored. */
   if (cis_episode_get_size (episode) == 0 ||
       (cis_request_get_body (request) == NULL && g_str_equal (cis_request_get_method (request), "PUT")))
-    {
-      CisFinding *finding = cis_finding_new ("archive-empty", CIS_SEVERITY_ERROR, cis_item_get_id (item),
-                                             "The request has no body, so there is no archive in it");
-
-      cis_finding_set_fix (finding, "curl --upload-file FILE …");
-      return cis_outcome_rejected (finding);
-    }
+    return cis_outcome_rejected (cis_finding_new ("archive-empty", CIS_SEVERITY_ERROR, cis_item_get_id (item),
+                                                  "The request has no body, so there is no archive in it"));
   hold = cis_holds_take (self->holds, cis_item_get_id (item), cis_episode_get_sha256 (episode));
   if (hold == NULL)
     return cis_stored_in_flight (item, "This episode is just being uploaded by another request.");

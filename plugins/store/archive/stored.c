@@ -15,7 +15,7 @@ cis_stored_in_flight (CisItem *item, const char *summary)
   CisFinding *finding =
       cis_finding_new ("in-flight", CIS_SEVERITY_INFO, cis_item_get_id (item), "%s", summary);
 
-  cis_finding_set_fix (finding, "# nothing to do: ask again in a second");
+  cis_finding_set_fix (finding, "# nothing to do: send it again in a second, as the shipper does");
   return cis_outcome_deferred (CIS_SCOPE_ITEM, IN_FLIGHT_RETRY, finding);
 }
 

@@ -71,8 +71,10 @@ cut (CisUpload *self, GError *error)
                              g_cancellable_is_cancelled (self->hold->cancellable)
                                  ? "it had stalled, and a newer upload of the same bytes took over"
                                  : owned->message);
-  cis_finding_set_fix (finding,
-                       "# send it again; where that goes on, look at the network and at the proxy's time limits");
+  cis_finding_set_fix (
+      finding,
+      "# nothing to do: send it again in a second, as the shipper does; where that goes on, look at\n"
+      "# the network and at the proxy's time limits");
   return cis_outcome_deferred (CIS_SCOPE_ITEM, 0, finding);
 }
 

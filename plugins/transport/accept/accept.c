@@ -103,7 +103,7 @@ arrival_problem (CisAccept *self, CisArrival arrival)
                               "The head is over %" G_GUINT64_FORMAT " bytes", self->max_head);
     case CIS_ARRIVAL_TOO_SLOW:
       return cis_finding_new ("head-too-slow", CIS_SEVERITY_ERROR, "request",
-                              "The head took too long to come");
+                              "The head took too long to come; where that goes on, look at the network");
     default:
       return cis_finding_new ("request-malformed", CIS_SEVERITY_ERROR, "request",
                               "A line of the head does not end with CR LF");
@@ -173,8 +173,9 @@ refuse_waiting (CisAccept *self, CisItem *item)
 {
   g_autoptr (CisItem) owned = item;
   CisExchange *exchange = cis_exchange_detach (cis_item_get_request (item));
-  CisFinding *problem =
-      cis_finding_new ("busy", CIS_SEVERITY_WARNING, "request", "No worker became free in time");
+  CisFinding *problem = cis_finding_new (
+      "busy", CIS_SEVERITY_WARNING, "request",
+      "No worker became free in time; where that goes on, the receiver's [pipeline] needs more workers=");
 
   /* Its turn never came, so that its body is not among what is outstanding; without the head, the connection
    * is not kept. */
@@ -223,7 +224,8 @@ init_answer (CisAnswer *answer, CisItem *item, const CisExchange *exchange, CisO
       cis_answer_init_outcome (answer, item, outcome);
       return;
     }
-  finding = cis_finding_new ("body-too-slow", CIS_SEVERITY_WARNING, "request", "The body came too slowly");
+  finding = cis_finding_new ("body-too-slow", CIS_SEVERITY_WARNING, "request",
+                             "The body came too slowly; where that goes on, look at the network");
   cis_answer_init_problem (answer, finding);
 }
 

@@ -55,9 +55,42 @@ is_temporary (guint status)
   return status == 408 || status == 429 || status >= 500;
 }
 
+/* A request that is in order, for who speaks to the receiver with a program of their own; HOST/EPISODE is not
+ * known where the head could not be read. */
+static char *
+make_request (CisFinding *finding)
+{
+  const char *subject = cis_finding_get_subject (finding);
+
+  return g_strdup_printf ("curl --fail-with-body --upload-file FILE"
+                          " --header \"Authorization: Bearer $(cat TOKEN-FILE)\""
+                          " --header \"X-Cis490-Code-Commit: $(git rev-parse HEAD)\""
+                          " --header \"X-Cis490-Sha256: $(sha256sum FILE | cut -c1-64)\""
+                          " URL/v1/episodes/%s",
+                          strchr (subject, '/') != NULL ? subject : "HOST/EPISODE");
+}
+
+/* No answer goes out without a remedy: whoever gets one may have nothing else to go by. */
+static void
+complete_fix (CisFinding *finding, guint status)
+{
+  const char *fix = cis_finding_get_fix (finding);
+  g_autofree char *own = g_strdup (fix != NULL ? fix : "");
+  g_autofree char *request = make_request (finding);
+
+  if (fix != NULL && status != 400)
+    return;
+  if (is_temporary (status) && status != 505)
+    cis_finding_set_fix (finding, "# nothing to do: send it again in a second, as the shipper does");
+  else
+    cis_finding_set_fix (finding, "%s%s# a whole request, for a program of one's own:\n%s", own,
+                         own[0] != '\0' ? "\n" : "", request);
+}
+
 static void
 init (CisAnswer *self, CisFinding *finding, guint status)
 {
+  complete_fix (finding, status);
   *self = (CisAnswer){ .status = status, .body = cis_finding_to_problem (finding, status) };
   self->allow = g_strdup (cis_finding_get_detail (finding, "allow"));
   self->retry_after = is_temporary (status) ? 1 : 0;
@@ -76,7 +109,8 @@ init_error (CisAnswer *self, guint status, const char *id, const char *summary, 
 {
   g_autoptr (CisFinding) finding = cis_finding_new (id, CIS_SEVERITY_ERROR, "request", "%s", summary);
 
-  cis_finding_set_fix (finding, "%s", fix);
+  if (fix != NULL)
+    cis_finding_set_fix (finding, "%s", fix);
   init (self, finding, status);
 }
 
@@ -120,7 +154,9 @@ init_passed (CisAnswer *self, CisItem *item)
     }
   else
     init_error (self, 500, "receiver-error", "No stage of this receiver has stored the archive",
-                "# on the receiver; stages= needs a store/archive:\ncis490 graph receiver");
+                "# on the receiver; stages= needs a store/archive, as in pipelines/receiver.ini:\n"
+                "cis490 graph receiver\n"
+                "systemctl reload cis490-receiver");
 }
 
 static void
@@ -131,11 +167,11 @@ init_not_passed (CisAnswer *self, CisOutcome *outcome)
   guint status = finding != NULL ? get_status (finding) : 0;
 
   if (verdict == CIS_VERDICT_NONE)
-    init_error (self, 503, "shutting-down", "The receiver is stopping or being reloaded",
-                "# nothing to do: ask again in a second");
+    init_error (self, 503, "shutting-down", "The receiver is stopping or being reloaded", NULL);
   else if (finding == NULL)
     init_error (self, 503, "receiver-error", "The receiver could not do it now; its log says why",
-                "# on the receiver:\njournalctl -u cis490-receiver --priority warning");
+                "# it is taken once that is mended; on the receiver:\n"
+                "journalctl -u cis490-receiver --priority warning");
   else if (verdict == CIS_VERDICT_REJECTED)
     init (self, finding, status != 0 ? status : 422);
   else
@@ -168,7 +204,9 @@ cis_answer_init_outcome (CisAnswer *self, CisItem *item, CisOutcome *outcome)
     {
       cis_answer_clear (self);
       init_error (self, 500, "not-identified", "No stage of this receiver has said whose request this is",
-                  "# on the receiver; stages= needs a gate/bearer:\ncis490 graph receiver");
+                  "# on the receiver; stages= needs a gate/bearer, as in pipelines/receiver.ini:\n"
+                  "cis490 graph receiver\n"
+                  "systemctl reload cis490-receiver");
     }
   if (is_temporary (self->status))
     self->retry_after =

@@ -15,10 +15,7 @@
 static CisFinding *
 digest_problem (const char *id, const char *summary)
 {
-  CisFinding *finding = cis_finding_new (id, CIS_SEVERITY_ERROR, "request", "%s", summary);
-
-  cis_finding_set_fix (finding, "curl --header \"X-Cis490-Sha256: $(sha256sum FILE | cut -c1-64)\" …");
-  return finding;
+  return cis_finding_new (id, CIS_SEVERITY_ERROR, "request", "%s", summary);
 }
 
 /* ":<base64>:", a byte sequence of RFC 8941. g_base64_decode() skips what is not base64, so the digest must
@@ -92,13 +89,10 @@ cis_claim_digest (const CisHttpHead *head, CisFinding **problem)
 }
 
 static CisFinding *
-length_required (const char *header, const char *fix)
+length_required (const char *header)
 {
-  CisFinding *finding =
-      cis_finding_new ("length-required", CIS_SEVERITY_ERROR, "request", "The header %s is missing", header);
-
-  cis_finding_set_fix (finding, "%s", fix);
-  return finding;
+  return cis_finding_new ("length-required", CIS_SEVERITY_ERROR, "request", "The header %s is missing",
+                          header);
 }
 
 static CisFinding *
@@ -110,12 +104,9 @@ malformed (const char *summary)
 static CisFinding *
 media_type_unsupported (void)
 {
-  CisFinding *finding =
-      cis_finding_new ("media-type-unsupported", CIS_SEVERITY_ERROR, "request",
-                       "The rest of an archive comes as Content-Type: " PARTIAL_UPLOAD " only");
-
-  cis_finding_set_fix (finding, "curl --request PATCH --header \"Content-Type: " PARTIAL_UPLOAD "\" …");
-  return finding;
+  return cis_finding_new ("media-type-unsupported", CIS_SEVERITY_ERROR, "request",
+                          "The rest of an archive comes as Content-Type: " PARTIAL_UPLOAD
+                          " only; the whole as any");
 }
 
 /* Names and type are those of the IETF's draft on resumable uploads (draft-ietf-httpbis-resumable-upload).
@@ -149,12 +140,11 @@ cis_claim_size (const CisHttpHead *head, const CisRoute *route, guint64 *size, C
   *problem = NULL;
   *size = head->length;
   if (!head->has_length)
-    *problem =
-        length_required ("Content-Length", has_body ? "curl --upload-file FILE …" : "curl --data '' …");
+    *problem = length_required ("Content-Length");
   else if (!has_body && head->length > 0)
     *problem = malformed ("This request has no body");
   else if ((route->kind == CIS_ROUTE_QUESTION || route->kind == CIS_ROUTE_RESUME) && value == NULL)
-    *problem = length_required ("Upload-Length", "curl --header \"Upload-Length: $(stat -c %s FILE)\" …");
+    *problem = length_required ("Upload-Length");
   if (*problem != NULL)
     return FALSE;
   if (value != NULL && !cis_http_head_parse_size ("Upload-Length", value, size, problem))

@@ -97,17 +97,15 @@ check_request_line (const char *line, gsize length)
   const char *end = line + length;
   const char *target = memchr (line, ' ', length);
   const char *version = target != NULL ? memchr (target + 1, ' ', end - target - 1) : NULL;
-  CisFinding *finding;
 
   if (version == NULL || !is_token (line, target - line) || !is_target (target + 1, version - target - 1) ||
       !is_version (version + 1, end - version - 1))
     return refusal ("request-malformed", "The request line is not \"METHOD /target HTTP/1.1\"");
   if (memcmp (version + 1, "HTTP/1.1", 8) == 0)
     return NULL;
-  finding = refusal ("http-version-unsupported", "Only HTTP/1.1 is spoken here");
-  cis_finding_set_fix (finding,
-                       "proxy_http_version 1.1;  # in nginx's location, where nginx stands in front");
-  return finding;
+  return refusal (
+      "http-version-unsupported",
+      "Only HTTP/1.1 is spoken here; where nginx stands in front: “proxy_http_version 1.1;” in its location");
 }
 
 /* field-name ":" OWS field-value OWS, RFC 9112 5 */
@@ -207,14 +205,9 @@ read_length (CisHttpHead *self)
   CisFinding *problem = NULL;
 
   if (cis_http_head_get (self, "transfer-encoding") != NULL)
-    {
-      if (value != NULL)
-        return refusal ("request-malformed", "Content-Length and Transfer-Encoding came together");
-      problem =
-          refusal ("length-required", "A body comes with Content-Length here, never with Transfer-Encoding");
-      cis_finding_set_fix (problem, "curl --upload-file FILE URL  # a file, not a pipe: its length is known");
-      return problem;
-    }
+    return value != NULL ? refusal ("request-malformed", "Content-Length and Transfer-Encoding came together")
+                         : refusal ("length-required", "A body comes with Content-Length here (a file, not a "
+                                                       "pipe), never with Transfer-Encoding");
   if (value == NULL)
     return NULL;
   self->has_length = TRUE;

@@ -13,11 +13,8 @@
 static CisFinding *
 not_found (const char *target)
 {
-  CisFinding *finding =
-      cis_finding_new ("not-found", CIS_SEVERITY_ERROR, "request", "There is nothing at %.200s", target);
-
-  cis_finding_set_fix (finding, "# PUT or POST /v1/episodes/HOST/EPISODE, or POST /v1/ping");
-  return finding;
+  return cis_finding_new ("not-found", CIS_SEVERITY_ERROR, "request",
+                          "There is nothing at %.200s, only /v1/episodes/HOST/EPISODE and /v1/ping", target);
 }
 
 static CisFinding *
@@ -33,14 +30,11 @@ method_not_allowed (const char *method, const char *target, const char *allow)
 static CisFinding *
 id_invalid (const char *what, guint max)
 {
-  CisFinding *finding = cis_finding_new ("id-invalid", CIS_SEVERITY_ERROR, "request",
-                                         "The %s's name in the path is not valid", what);
-
-  cis_finding_set_fix (finding,
-                       "# rename the %s: letters, digits, \".\", \"_\" and \"-\", the first a letter or a digit, no\n"
-                       "# \"..\", at most %u characters, nothing encoded and no query",
-                       what, max);
-  return finding;
+  return cis_finding_new (
+      "id-invalid", CIS_SEVERITY_ERROR, "request",
+      "The %s's name in the path is not valid: letters, digits, \".\", \"_\" and \"-\", the first a letter "
+      "or a digit, no \"..\", at most %u characters, nothing encoded and no query",
+      what, max);
 }
 
 static gboolean
