@@ -86,12 +86,14 @@ switch_over (Runner *runner)
 
   runner->pipeline = g_steal_pointer (&runner->replacement);
   cis_pipeline_close (old);
+  cis_pipeline_inherit (runner->pipeline, old);
   if (cis_pipeline_open (runner->pipeline, &error))
     say (G_LOG_LEVEL_MESSAGE, "%s runs with its new configuration", runner->name);
   else
     {
       say (G_LOG_LEVEL_WARNING, "%s goes on with its old configuration, as the new one does not open: %s", runner->name, error->message);
       g_clear_error (&error);
+      cis_pipeline_inherit (old, runner->pipeline);
       g_set_object (&runner->pipeline, old);
       if (!cis_pipeline_open (runner->pipeline, &error))
         {

@@ -89,6 +89,9 @@ walk_entry (Walk *self, int parent, const char *name, GError **error)
   if (fstatat (parent, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
     return set_entry_error (self, errno, error);
   add_record (self, &st);
+  /* What cannot be read is said now, rather than by each attempt to pack it. */
+  if (S_ISREG (st.st_mode) && (st.st_mode & 0444) != 0444 && faccessat (parent, name, R_OK, 0) != 0)
+    return set_entry_error (self, errno, error);
   if (!S_ISDIR (st.st_mode))
     return TRUE;
 

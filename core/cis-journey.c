@@ -379,13 +379,12 @@ run_outcome_stages (CisJourney *self)
 
 /* An item that fails again and again deserves a person; one that does not any more, not. Returns how often, 0 where @self did not fail. */
 static guint
-count_failure (CisJourney *self, gboolean *was_failing)
+count_failure (CisJourney *self)
 {
   GHashTable *failures = self->pipeline->failures;
   const char *id = cis_item_get_id (self->item);
   guint n = GPOINTER_TO_UINT (g_hash_table_lookup (failures, id));
 
-  *was_failing = n >= self->pipeline->attempts;
   if (cis_outcome_get_verdict (self->outcome) != CIS_VERDICT_FAILED)
     {
       g_hash_table_remove (failures, id);
@@ -401,11 +400,10 @@ judge_failure (CisJourney *self)
   CisPipeline *pipeline = self->pipeline;
   CisPart *part = CIS_PART (cis_pipeline_get_step (pipeline, self->decided)->stage);
   const char *id = cis_item_get_id (self->item);
-  gboolean was_failing = FALSE;
   guint n;
 
   g_mutex_lock (&pipeline->lock);
-  n = count_failure (self, &was_failing);
+  n = count_failure (self);
   g_mutex_unlock (&pipeline->lock);
 
   if (n >= pipeline->attempts)
@@ -417,7 +415,7 @@ judge_failure (CisJourney *self)
       cis_finding_set_fix (finding, "journalctl CIS490_EPISODE=%s", id);
       cis_pipeline_raise (pipeline, part, finding);
     }
-  else if (n == 0 && was_failing)
+  else if (n == 0)
     cis_pipeline_clear (pipeline, part, "keeps-failing", id);
 }
 

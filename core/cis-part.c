@@ -121,6 +121,15 @@ cis_part_clear (CisPart *self, const char *id, const char *subject)
 }
 
 void
+cis_part_clear_unless (CisPart *self, const char *id, CisSubjectFunc holds, gpointer user_data)
+{
+  CisPipeline *pipeline = get_private (self)->pipeline;
+
+  if (pipeline != NULL)
+    cis_pipeline_clear_unless (pipeline, self, id, holds, user_data);
+}
+
+void
 cis_part_stop (CisPart *self, GError *error)
 {
   CisPipeline *pipeline = get_private (self)->pipeline;

@@ -62,5 +62,7 @@ struct _CisPipeline
 #define CIS_MESSAGE_FINDING "0c1f6a7e5e8b4f0f8d2b9a3c7e6d5f12" /* a finding raised, replaced or cleared */
 
 CisStep *cis_pipeline_get_step (CisPipeline *self, guint i);
+/* Tells those as over that come from a stage that the pipeline does not have. */
+void cis_pipeline_clear_orphans (CisPipeline *self);
 
 G_END_DECLS

@@ -29,6 +29,7 @@ cis_pipeline_finalize (GObject *object)
   g_hash_table_unref (self->failures);
   g_hash_table_unref (self->remedies);
   cis_findings_free (self->findings);
+  g_clear_object (&self->hold.finding);
   g_clear_error (&self->error);
   g_free (self->name);
   g_mutex_clear (&self->lock);
@@ -199,7 +200,10 @@ cis_pipeline_open (CisPipeline *self, GError **error)
   if (open_parts (self, &problem))
     take_home_recovered (self, &problem);
   if (problem == NULL)
-    return TRUE;
+    {
+      cis_pipeline_clear_orphans (self);
+      return TRUE;
+    }
   cis_pipeline_close (self);
   g_clear_error (&self->error);
   self->error = g_error_copy (problem);
@@ -240,8 +244,6 @@ cis_pipeline_close (CisPipeline *self)
   if (cis_afterwards_end (g_steal_pointer (&self->afterwards), AFTERWARDS_PATIENCE))
     close_steps (self, TRUE);
 
-  g_clear_object (&self->hold.finding);
-  self->hold.held = FALSE;
   g_clear_pointer (&self->finished_context, g_main_context_unref);
   g_signal_handlers_disconnect_by_data (self->sourcing, self);
   g_clear_object (&self->sourcing);
@@ -380,47 +382,6 @@ cis_pipeline_emit (CisPipeline *self, CisItem *item, GCancellable *cancellable)
   else
     g_object_unref (item);
   return journey != NULL;
-}
-
-/* ---- findings ---- */
-
-static void
-log_finding (CisPart *part, CisFinding *finding, gboolean cleared)
-{
-  static const GLogLevelFlags levels[] = { G_LOG_LEVEL_INFO, G_LOG_LEVEL_WARNING, G_LOG_LEVEL_CRITICAL };
-  const char *fix = cis_finding_get_fix (finding);
-
-  if (cleared)
-    cis_part_log (part, NULL, G_LOG_LEVEL_MESSAGE, CIS_MESSAGE_FINDING, "%s: over: %s", cis_finding_get_id (finding),
-                  cis_finding_get_summary (finding));
-  else
-    cis_part_log (part, NULL, levels[cis_finding_get_severity (finding)], CIS_MESSAGE_FINDING, "%s: %s%s%s",
-                  cis_finding_get_id (finding), cis_finding_get_summary (finding), fix != NULL ? "\n" : "",
-                  fix != NULL ? fix : "");
-}
-
-void
-cis_pipeline_raise (CisPipeline *self, CisPart *part, CisFinding *finding)
-{
-  CisFindingChange change;
-
-  if (!cis_findings_raise (self->findings, finding, &change))
-    return;
-  log_finding (part, finding, FALSE);
-  if (self->afterwards != NULL)
-    cis_afterwards_push_finding (self->afterwards, finding, change);
-}
-
-void
-cis_pipeline_clear (CisPipeline *self, CisPart *part, const char *id, const char *subject)
-{
-  g_autoptr (CisFinding) finding = cis_findings_clear (self->findings, id, subject);
-
-  if (finding == NULL)
-    return;
-  log_finding (part, finding, TRUE);
-  if (self->afterwards != NULL)
-    cis_afterwards_push_finding (self->afterwards, finding, CIS_FINDING_CLEARED);
 }
 
 /* ---- what others ask ---- */

@@ -60,6 +60,9 @@ CIS_API GPtrArray *cis_pipeline_list_activities (CisPipeline *self); /* of CisAc
 /* The exit status of a finished run: of the error that ended it, else 65, 75 or 0. The error is logged already. */
 CIS_API int cis_pipeline_get_exit_status (CisPipeline *self);
 
+/* Takes over what stands in @from, which is closed, before open(): what no stage of the new one can tell any more is over then. */
+CIS_API void cis_pipeline_inherit (CisPipeline *self, CisPipeline *from);
+
 /* For the parts; see cis490.h. */
 gboolean cis_pipeline_is_once (CisPipeline *self);
 gboolean cis_pipeline_emit (CisPipeline *self, CisItem *item, GCancellable *cancellable);
@@ -68,6 +71,7 @@ void cis_pipeline_progress (CisPipeline *self, CisItem *item, guint64 done, guin
 void cis_pipeline_recover (CisPipeline *self, CisStage *stage, CisItem *item);
 void cis_pipeline_raise (CisPipeline *self, CisPart *part, CisFinding *finding);
 void cis_pipeline_clear (CisPipeline *self, CisPart *part, const char *id, const char *subject);
+void cis_pipeline_clear_unless (CisPipeline *self, CisPart *part, const char *id, CisSubjectFunc holds, gpointer user_data);
 void cis_pipeline_fail (CisPipeline *self, GError *error);
 
 G_END_DECLS

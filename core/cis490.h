@@ -261,7 +261,10 @@ CIS_API const char *cis_part_get_name (CisPart *self); /* the ini's group */
 CIS_API guint cis_part_get_workers (CisPart *self);
 /* Raises or replaces the finding of this (id, subject), on any thread. @finding: full. */
 CIS_API void cis_part_raise (CisPart *self, CisFinding *finding);
-CIS_API void cis_part_clear (CisPart *self, const char *id, const char *subject);
+CIS_API void cis_part_clear (CisPart *self, const char *id, const char *subject); /* also what stood before a reload */
+/* Clears what this stage, or that of its name before a reload, raised under @id, but for what @holds. @holds: nullable. */
+typedef gboolean (*CisSubjectFunc) (gpointer user_data, const char *subject);
+CIS_API void cis_part_clear_unless (CisPart *self, const char *id, CisSubjectFunc holds, gpointer user_data);
 /* Stops the pipeline; its run ends with @error (full) and a non-zero exit. On any thread. */
 CIS_API void cis_part_stop (CisPart *self, GError *error);
 CIS_API gboolean cis_part_open (CisPart *self, GCancellable *cancellable, GError **error);

@@ -210,6 +210,19 @@ test_edited (Fixture *f, gconstpointer data)
   test_wait_for (answers (f, "token-1", "is lab-1"));
 }
 
+/* As after a reload that failed for the broken file: what runs must not end for it. */
+static void
+test_opened_again (Fixture *f, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  test_write (f->tree, "tokens", "lab-4 token-in-plain\n");
+  cis_part_close (f->bearer);
+  g_assert_true (cis_part_open (f->bearer, NULL, &error));
+  g_assert_no_error (error);
+  assert_answer (f, "lab-1", "Bearer token-1", NULL, "is lab-1");
+}
+
 static void
 assert_refused (const char *text, const char *where)
 {
@@ -258,6 +271,7 @@ main (int argc, char **argv)
   g_test_add ("/bearer/shared", Fixture, NULL, set_up, test_shared, tear_down);
   g_test_add ("/bearer/no-request", Fixture, NULL, set_up, test_no_request, tear_down);
   g_test_add ("/bearer/edited", Fixture, NULL, set_up, test_edited, tear_down);
+  g_test_add ("/bearer/opened-again", Fixture, NULL, set_up, test_opened_again, tear_down);
   g_test_add_func ("/bearer/malformed", test_malformed);
   return g_test_run ();
 }

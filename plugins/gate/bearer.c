@@ -30,7 +30,7 @@ typedef struct
 /* What tells one version of the file from the next. */
 typedef struct
 {
-  gint64 mtime; /* ns since 1970 */
+  gint64 ctime; /* ns since 1970; tells of a chmod, too */
   ino_t inode;
   off_t size;
 } Stamp;
@@ -46,7 +46,6 @@ typedef struct
   GPtrArray *tokens; /* of Token; locked, replaced as a whole and never changed */
   Stamp stamp;       /* locked */
   gint64 looked;     /* monotonic µs; locked */
-  char *complaint;   /* what the raised finding says, nullable; locked */
 } CisBearer;
 typedef CisStageClass CisBearerClass;
 
@@ -127,9 +126,9 @@ get_stamp (const char *path)
   Stamp stamp = { 0 };
   struct stat st;
 
-  if (stat (path, &st) < 0 || g_get_real_time () - st.st_mtim.tv_sec * G_USEC_PER_SEC < 2 * G_USEC_PER_SEC)
+  if (stat (path, &st) < 0 || g_get_real_time () - st.st_ctim.tv_sec * G_USEC_PER_SEC < 2 * G_USEC_PER_SEC)
     return stamp;
-  stamp.mtime = st.st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000) + st.st_mtim.tv_nsec;
+  stamp.ctime = st.st_ctim.tv_sec * G_GINT64_CONSTANT (1000000000) + st.st_ctim.tv_nsec;
   stamp.inode = st.st_ino;
   stamp.size = st.st_size;
   return stamp;
@@ -138,7 +137,7 @@ get_stamp (const char *path)
 static gboolean
 stamp_is_same (const Stamp *a, const Stamp *b)
 {
-  return a->inode != 0 && a->inode == b->inode && a->mtime == b->mtime && a->size == b->size;
+  return a->inode != 0 && a->inode == b->inode && a->ctime == b->ctime && a->size == b->size;
 }
 
 static void
@@ -154,19 +153,15 @@ set_tokens_fix (CisBearer *self, CisFinding *finding)
                        g_get_user_name (), path, path, path);
 }
 
-/* Under the lock. Raised anew only where it says something new: it is looked at every second. */
+/* @message: nullable. */
 static void
 complain (CisBearer *self, const char *message)
 {
   CisFinding *finding;
 
-  if (g_strcmp0 (self->complaint, message) == 0)
-    return;
-  g_free (self->complaint);
-  self->complaint = g_strdup (message);
   if (message == NULL)
     {
-      cis_part_clear (CIS_PART (self), "tokens-unreadable", self->tokens_file);
+      cis_part_clear_unless (CIS_PART (self), "tokens-unreadable", NULL, NULL);
       return;
     }
   finding =
@@ -376,26 +371,43 @@ cis_bearer_validate (CisPart *part, GError **error)
   return FALSE;
 }
 
+/* Opened again after a reload in vain, it goes on with the tokens that it had: an edit that is broken just
+ * then must not end a receiver that runs. */
 static gboolean
 cis_bearer_open (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisBearer *self = (CisBearer *) part;
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  g_autoptr (GError) problem = NULL;
+  GPtrArray *tokens = read_tokens (self->tokens_file, &problem);
 
+  if (tokens == NULL && self->tokens == NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return FALSE;
+    }
   self->client_name_key = g_ascii_strdown (self->client_name_header, -1);
-  self->stamp = get_stamp (self->tokens_file);
-  self->tokens = read_tokens (self->tokens_file, error);
   self->looked = g_get_monotonic_time ();
-  return self->tokens != NULL;
+  complain (self, problem != NULL ? problem->message : NULL);
+  if (tokens == NULL)
+    return TRUE;
+  g_clear_pointer (&self->tokens, g_ptr_array_unref);
+  self->tokens = tokens;
+  return TRUE;
 }
 
 static void
 cis_bearer_close (CisPart *part)
 {
-  CisBearer *self = (CisBearer *) part;
+  g_clear_pointer (&((CisBearer *) part)->client_name_key, g_free);
+}
 
-  g_clear_pointer (&self->tokens, g_ptr_array_unref);
-  g_clear_pointer (&self->client_name_key, g_free);
-  g_clear_pointer (&self->complaint, g_free);
+/* A broken edit is told when it is made, not when the next host comes. */
+static gint64
+cis_bearer_maintain (CisPart *part, GCancellable *cancellable, GError **error)
+{
+  g_ptr_array_unref (get_tokens ((CisBearer *) part));
+  return LOOK_INTERVAL;
 }
 
 static void
@@ -421,7 +433,10 @@ cis_bearer_check (CisPart *part, GPtrArray *findings, GCancellable *cancellable)
 static void
 cis_bearer_finalize (GObject *object)
 {
-  g_mutex_clear (&((CisBearer *) object)->lock);
+  CisBearer *self = (CisBearer *) object;
+
+  g_clear_pointer (&self->tokens, g_ptr_array_unref);
+  g_mutex_clear (&self->lock);
   G_OBJECT_CLASS (cis_bearer_parent_class)->finalize (object);
 }
 
@@ -437,6 +452,7 @@ cis_bearer_class_init (CisBearerClass *klass)
   part_class->open = cis_bearer_open;
   part_class->close = cis_bearer_close;
   part_class->check = cis_bearer_check;
+  part_class->maintain = cis_bearer_maintain;
   stage_class->item_type = CIS_TYPE_ITEM;
   stage_class->provides = provides;
   stage_class->process = cis_bearer_process;

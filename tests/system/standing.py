@@ -2,8 +2,8 @@
 """Findings that stand until what is wrong is mended.
 
 A generator provokes one on a site. It yields who tells it; edits then what the fix asks for; and yields what the pasting needs:
-what is typed (`stdin`), what is filled in for a placeholder (`fill`), the drop-in for lines of an ini (`edited`), which episodes
-are shipped afterwards (`shipped`), and `over="gone"` where a restart belongs to the fix, after which it has to stay away.
+what is typed (`stdin`), what is filled in for a placeholder (`fill`), the drop-in for lines of an ini (`edited`), and which episodes
+are shipped afterwards (`shipped`).
 """
 
 import os
@@ -174,6 +174,16 @@ def _(site):
     yield {"shipped": ["one"]}
 
 
+def closed_file(site):
+    """The same, of a file in it."""
+    (site.episode("one") / "data.bin").chmod(0)
+    site.become_nobody()
+    site.begin("receiver")
+    site.begin("shipper")
+    yield "shipper"
+    yield {"shipped": ["one"]}
+
+
 @standing("keeps-failing")
 def _(site):
     obstacle = site.host / "receipts" / "one.json" / "x"
@@ -206,7 +216,7 @@ def _(site):
     site.begin("receiver")
     site.begin("shipper")
     yield "shipper"
-    yield {"fill": {"SIZE": "10MiB"}, "edited": "receiver/quota", "over": "gone"}
+    yield {"fill": {"SIZE": "10MiB"}, "edited": "receiver/quota"}
 
 
 @standing("storage-full")
@@ -323,7 +333,7 @@ def _(site):
     site.begin("receiver")
     yield "receiver"
     site.tune("receiver", "", "gate")
-    yield {"over": "gone"}
+    yield {}
 
 
 @standing("journal-unavailable")
@@ -350,6 +360,5 @@ def _(site):
         index.write(b'{"ts":"20')
     site.begin("receiver")
     yield "receiver"
-    site.running["receiver"].stop()
-    site.begin("receiver")
-    yield {"over": "gone"}
+    site.running["receiver"].reload()
+    yield {}

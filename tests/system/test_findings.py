@@ -15,7 +15,7 @@ import test_disk
 from operators import OperatorSite
 from relay import Relay
 from scratch import wait_until
-from standing import STANDING
+from standing import STANDING, closed_file
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 
@@ -178,25 +178,21 @@ class Findings(scratch.TestCase):
             fix = fix.replace(word, value)
         return site.paste(fix, stdin, edited)
 
-    def provoke_standing(self, finding, provoke):
+    def provoke_standing(self, finding, provoke, reload=False):
         site = OperatorSite(self)
         steps = provoke(site)
         who = next(steps)
         row = site.wait_told(who, finding, "raised", "replaced")
+        if reload:
+            site.running[who].reload()
         options = next(steps)
-        n_told = len(site.told(who))
         self.assert_pasted(site, row["fix"], **options)
-        if options.get("over") == "gone":
-            site.episode("proof")
-            if "shipper" not in site.running or site.running["shipper"].popen.poll() is not None:
-                site.begin("shipper")
-            wait_until(lambda: "proof" in site.names("shipped"), "another one is shipped")
-            again = [told for told in site.told(who)[n_told:] if told["finding"] == finding and told["change"] != "cleared"]
-            self.assertEqual(again, [])
-        else:
-            site.wait_told(who, finding, "cleared")
+        site.wait_told(who, finding, "cleared")
         if "shipped" in options:
             self.wait_shipped(site, options["shipped"])
+        if reload:
+            changes = [told["change"] for told in site.told(who) if told["finding"] == finding and told["change"] != "replaced"]
+            self.assertEqual(changes, ["raised", "cleared"])
 
     def provoke_rejected(self, finding, provoke):
         site = OperatorSite(self)
@@ -232,6 +228,16 @@ class Findings(scratch.TestCase):
         for finding, provoke in STANDING.items():
             with self.subTest(finding):
                 self.provoke_standing(finding, provoke)
+                self.end_all()
+
+    def test_a_file_that_nobody_may_read_is_opened(self):
+        self.provoke_standing("episode-unreadable", closed_file)
+
+    def test_a_reload_keeps_what_stands(self):
+        """It is told once, and once that it is over, whichever pipeline sees that."""
+        for finding, provoke in STANDING.items():
+            with self.subTest(finding):
+                self.provoke_standing(finding, provoke, reload=True)
                 self.end_all()
 
     def test_what_was_rejected_goes_out_after_its_fix(self):

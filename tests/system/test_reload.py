@@ -4,6 +4,7 @@
 import threading
 
 import scratch
+from operators import OperatorSite
 from scratch import Connection, Site, wait_until
 
 
@@ -111,6 +112,15 @@ class Reload(scratch.TestCase):
         shipper.reload()
         self.wait_shipped(site, ["one"])
         self.assert_arrived(site, ["one"])
+
+    def test_what_no_stage_can_tell_any_more_is_over(self):
+        site = OperatorSite(self)
+        site.tune("receiver", "[gate]\nenabled=false\n", "gate")
+        site.begin("receiver")
+        site.wait_told("receiver", "gate-disabled", "raised")
+        site.tune("receiver", "[pipeline]\nstages=accept;bearer;known;store;index;rejections;log;journal\n", "gate")
+        site.running["receiver"].reload()
+        site.wait_told("receiver", "gate-disabled", "cleared")
 
     def test_another_address_to_listen_at(self):
         site = Site(self)

@@ -5,8 +5,6 @@ struct _CisAmnesty
 {
   CisPart *part; /* none */
   CisGrants *grants;
-  gboolean failing;    /* "grants-unreadable" stands */
-  GHashTable *expired; /* names of which "grant-expired" stands */
 };
 
 CisAmnesty *
@@ -16,7 +14,6 @@ cis_amnesty_new (CisPart *part, const char *path, const char *repository)
 
   self->part = part;
   self->grants = cis_grants_new (path, repository);
-  self->expired = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   return self;
 }
 
@@ -24,7 +21,6 @@ void
 cis_amnesty_free (CisAmnesty *self)
 {
   cis_grants_free (self->grants);
-  g_hash_table_unref (self->expired);
   g_free (self);
 }
 
@@ -70,17 +66,10 @@ tell_expired (CisAmnesty *self)
   gpointer name, until;
 
   cis_grants_foreach_expired (self->grants, g_get_real_time (), collect, now);
-  g_hash_table_iter_init (&iter, self->expired);
-  while (g_hash_table_iter_next (&iter, &name, NULL))
-    if (!g_hash_table_contains (now, name))
-      {
-        cis_part_clear (self->part, "grant-expired", name);
-        g_hash_table_iter_remove (&iter);
-      }
+  cis_part_clear_unless (self->part, "grant-expired", (CisSubjectFunc) g_hash_table_contains, now);
   g_hash_table_iter_init (&iter, now);
   while (g_hash_table_iter_next (&iter, &name, &until))
-    if (g_hash_table_add (self->expired, g_strdup (name)))
-      cis_part_raise (self->part, describe_expired (cis_grants_get_path (self->grants), name, until));
+    cis_part_raise (self->part, describe_expired (cis_grants_get_path (self->grants), name, until));
 }
 
 void
@@ -90,16 +79,9 @@ cis_amnesty_refresh (CisAmnesty *self)
   g_autoptr (GError) error = NULL;
 
   if (cis_grants_refresh (self->grants, &error))
-    {
-      if (self->failing)
-        cis_part_clear (self->part, "grants-unreadable", path);
-      self->failing = FALSE;
-    }
+    cis_part_clear_unless (self->part, "grants-unreadable", NULL, NULL);
   else if (!g_error_matches (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE))
-    {
-      cis_part_raise (self->part, cis_amnesty_describe_error (path, error));
-      self->failing = TRUE;
-    }
+    cis_part_raise (self->part, cis_amnesty_describe_error (path, error));
   tell_expired (self);
 }
 

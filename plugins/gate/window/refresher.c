@@ -29,8 +29,7 @@ struct _CisRefresher
 
   /* Only the thread's. */
   CisSavedWindow *saved; /* nullable */
-  gboolean save_failed;
-  char *told_id; /* of the finding that stands */
+  char *told_id;         /* of the finding that stands */
   char *told_summary;
   gint64 told_at; /* monotonic µs */
   char *seen;     /* source and head of the window that was logged last */
@@ -76,7 +75,8 @@ tell (CisRefresher *self, CisFinding *finding)
   const char *summary = finding != NULL ? cis_finding_get_summary (finding) : NULL;
   gint64 now = g_get_monotonic_time ();
 
-  if (g_strcmp0 (id, self->told_id) == 0 &&
+  /* The first time, something of before a reload may be over. */
+  if (self->told_at != 0 && g_strcmp0 (id, self->told_id) == 0 &&
       (g_strcmp0 (summary, self->told_summary) == 0 || now - self->told_at < MIN_TOLD))
     {
       g_clear_object (&finding);
@@ -140,12 +140,8 @@ save (CisRefresher *self, CisWindow *window)
   if (path == NULL)
     return;
   if (cis_saved_window_store (self->saved, window, &error))
-    {
-      if (self->save_failed)
-        cis_part_clear (self->part, "window-not-saved", path);
-      self->save_failed = FALSE;
-    }
-  else if (!self->save_failed)
+    cis_part_clear_unless (self->part, "window-not-saved", NULL, NULL);
+  else
     {
       CisFinding *finding =
           cis_finding_new ("window-not-saved", CIS_SEVERITY_WARNING, path,
@@ -158,7 +154,6 @@ save (CisRefresher *self, CisWindow *window)
                            "# it needs some space, and has to be writable by %s",
                            folder, folder, g_get_user_name ());
       cis_part_raise (self->part, finding);
-      self->save_failed = TRUE;
     }
 }
 

@@ -21,7 +21,6 @@ struct _CisRefusal
 
   GMutex lock;
   GHashTable *counted; /* locked: "commit head" to how far behind, plus one; -1 + 1 where it is not known */
-  gboolean unreadable; /* locked: "remedy-unreadable" stands */
 };
 
 CisRefusal *
@@ -77,22 +76,15 @@ count_behind (CisRefusal *self, const char *commit, const char *head)
   return behind;
 }
 
-/* @error: nullable; why the file cannot be read. Told when that changes. */
+/* @error: nullable; why the file cannot be read. */
 static void
 tell_unreadable (CisRefusal *self, const GError *error)
 {
-  gboolean changed;
   CisFinding *finding;
 
-  g_mutex_lock (&self->lock);
-  changed = self->unreadable != (error != NULL);
-  self->unreadable = error != NULL;
-  g_mutex_unlock (&self->lock);
-  if (!changed)
-    return;
   if (error == NULL)
     {
-      cis_part_clear (self->part, "remedy-unreadable", self->remedy_file);
+      cis_part_clear_unless (self->part, "remedy-unreadable", NULL, NULL);
       return;
     }
   finding = cis_finding_new ("remedy-unreadable", CIS_SEVERITY_WARNING, self->remedy_file,

@@ -105,6 +105,26 @@ cis_gate_window_validate (CisPart *part, GError **error)
   return cis_window_sources_check (&setup, error);
 }
 
+/* What stood before a reload, and cannot with these options. */
+static void
+forget (CisGateWindow *self)
+{
+  static const char *const windows[] = { "window-unavailable", "window-fallback", "window-cut" };
+  CisPart *part = CIS_PART (self);
+
+  for (guint i = 0; i < G_N_ELEMENTS (windows) && !self->enabled; i++)
+    cis_part_clear_unless (part, windows[i], NULL, NULL);
+  if (!self->enabled || or_null (self->save_file) == NULL)
+    cis_part_clear_unless (part, "window-not-saved", NULL, NULL);
+  if (!self->enabled || or_null (self->remedy_file) == NULL)
+    cis_part_clear_unless (part, "remedy-unreadable", NULL, NULL);
+  if (!self->enabled || or_null (self->grants_file) == NULL)
+    {
+      cis_part_clear_unless (part, "grants-unreadable", NULL, NULL);
+      cis_part_clear_unless (part, "grant-expired", NULL, NULL);
+    }
+}
+
 static gboolean
 cis_gate_window_open (CisPart *part, GCancellable *cancellable, GError **error)
 {
@@ -113,6 +133,7 @@ cis_gate_window_open (CisPart *part, GCancellable *cancellable, GError **error)
 
   if (sources == NULL)
     return FALSE;
+  forget (self);
   if (!self->enabled)
     {
       cis_part_raise (part, describe_disabled (self));

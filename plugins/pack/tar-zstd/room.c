@@ -197,12 +197,13 @@ cis_room_suffice (CisRoom *self, const char *name)
 
   g_mutex_lock (&self->lock);
   g_hash_table_remove (self->too_little, name);
-  over = g_strcmp0 (self->told, name) == 0;
+  /* Where nobody was told, somebody may have been before a reload. */
+  over = self->told == NULL || g_str_equal (self->told, name);
   if (over)
     g_clear_pointer (&self->told, g_free);
   g_mutex_unlock (&self->lock);
   if (over)
-    cis_part_clear (self->part, FINDING, self->outbox);
+    cis_part_clear_unless (self->part, FINDING, NULL, NULL);
 }
 
 void
@@ -221,5 +222,5 @@ cis_room_look (CisRoom *self)
   g_mutex_lock (&self->lock);
   g_clear_pointer (&self->told, g_free);
   g_mutex_unlock (&self->lock);
-  cis_part_clear (self->part, FINDING, self->outbox);
+  cis_part_clear_unless (self->part, FINDING, NULL, NULL);
 }

@@ -260,7 +260,6 @@ cis_scan_episodes_close (CisPart *part)
   self->once = FALSE;
   g_clear_pointer (&self->backlog, backlog_free);
   g_hash_table_remove_all (self->invalid);
-  g_hash_table_remove_all (self->unreadable);
   if (self->wake >= 0)
     g_close (self->wake, NULL);
   self->wake = -1;
@@ -273,7 +272,6 @@ cis_scan_episodes_finalize (GObject *object)
   CisScanEpisodes *self = (CisScanEpisodes *) object;
 
   g_hash_table_unref (self->invalid);
-  g_hash_table_unref (self->unreadable);
   g_mutex_clear (&self->count_lock);
   G_OBJECT_CLASS (cis_scan_episodes_parent_class)->finalize (object);
 }
@@ -332,7 +330,6 @@ cis_scan_episodes_init (CisScanEpisodes *self)
 {
   self->wake = -1;
   self->invalid = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  self->unreadable = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_mutex_init (&self->count_lock);
 }
 

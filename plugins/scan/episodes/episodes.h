@@ -28,7 +28,7 @@ typedef struct
 
   /* Of run()'s thread. */
   Watch *watch;
-  GHashTable *invalid; /* names that were told of, to the listing that last had them */
+  GHashTable *invalid; /* subjects of names that were told of, to the listing that last had them */
   guint listing;
   struct timespec listed; /* the mtime of episodes/ as it was listed; zero: list it on the next tick */
   gint64 next_tick;
@@ -39,8 +39,6 @@ typedef struct
   guint n_unfinished;             /* with --once: without a meta.json */
   guint n_written;                /* with --once: changed while it was looked at */
   struct timespec swept_receipts; /* the mtime of receipts/ when it was swept; zero: sweep it */
-
-  GHashTable *unreadable; /* names of the episodes that were told of as unreadable */
 
   gint n_invalid;    /* atomic: names that no receiver takes */
   gint relist;       /* atomic: something was forgotten that may still be there */

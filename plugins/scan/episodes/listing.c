@@ -18,9 +18,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Dir, closedir)
 static void
 consider_invalid (CisScanEpisodes *self, const char *name)
 {
-  gboolean told = g_hash_table_contains (self->invalid, name);
+  g_autofree char *subject = name_to_subject (name);
+  gboolean told = g_hash_table_contains (self->invalid, subject);
 
-  g_hash_table_insert (self->invalid, g_strdup (name), GUINT_TO_POINTER (self->listing));
+  g_hash_table_insert (self->invalid, g_steal_pointer (&subject), GUINT_TO_POINTER (self->listing));
   if (!told)
     cis_part_raise (CIS_PART (self), name_to_finding (self->state, name));
 }
@@ -49,36 +50,23 @@ consider (CisScanEpisodes *self, const char *name)
                g_get_monotonic_time ());
 }
 
-static void
-vanish_invalid (CisScanEpisodes *self, const char *name)
+static gboolean
+is_of_old_listing (gpointer subject, gpointer listing, gpointer newest)
 {
-  g_autofree char *subject = name_to_subject (name);
-
-  cis_part_clear (CIS_PART (self), "episode-name-invalid", subject);
+  return listing != newest;
 }
 
+/* What is not there any more is not wrong any more, whoever told of it. */
 static void
 end_listing (CisScanEpisodes *self)
 {
-  GHashTableIter iter;
-  gpointer name, listing;
+  CisPart *part = CIS_PART (self);
 
   backlog_end_listing (self->backlog);
   watch_prune (self->watch, (gboolean (*) (gpointer, const char *)) backlog_is_known, self->backlog);
-  g_hash_table_iter_init (&iter, self->invalid);
-  while (g_hash_table_iter_next (&iter, &name, &listing))
-    if (GPOINTER_TO_UINT (listing) != self->listing)
-      {
-        vanish_invalid (self, name);
-        g_hash_table_iter_remove (&iter);
-      }
-  g_hash_table_iter_init (&iter, self->unreadable);
-  while (g_hash_table_iter_next (&iter, &name, NULL))
-    if (!backlog_is_known (self->backlog, name))
-      {
-        cis_part_clear (CIS_PART (self), "episode-unreadable", name);
-        g_hash_table_iter_remove (&iter);
-      }
+  g_hash_table_foreach_remove (self->invalid, is_of_old_listing, GUINT_TO_POINTER (self->listing));
+  cis_part_clear_unless (part, "episode-name-invalid", (CisSubjectFunc) g_hash_table_contains, self->invalid);
+  cis_part_clear_unless (part, "episode-unreadable", (CisSubjectFunc) backlog_is_known, self->backlog);
 }
 
 static gboolean
@@ -125,6 +113,7 @@ static void
 on_watch_event (const char *name, WatchEvent event, gpointer user_data)
 {
   CisScanEpisodes *self = user_data;
+  g_autofree char *subject = name_to_subject (name);
 
   switch (event)
     {
@@ -133,8 +122,8 @@ on_watch_event (const char *name, WatchEvent event, gpointer user_data)
       break;
     case WATCH_VANISHED:
       backlog_remove (self->backlog, name);
-      if (g_hash_table_remove (self->invalid, name))
-        vanish_invalid (self, name);
+      if (g_hash_table_remove (self->invalid, subject))
+        cis_part_clear (CIS_PART (self), "episode-name-invalid", subject);
       break;
     case WATCH_FINISHED:
       backlog_hasten (self->backlog, name, g_get_monotonic_time ());

@@ -87,7 +87,6 @@ look_again_unreadable (CisScanEpisodes *self, BacklogEntry *entry, GError *error
   else
     cis_finding_set_fix (finding, "ls -laR %s\n# it is looked at again by itself", quoted);
   cis_part_raise (CIS_PART (self), finding);
-  g_hash_table_add (self->unreadable, g_strdup (entry->name));
   if (self->once)
     backlog_park (self->backlog, entry->name);
   else
@@ -145,7 +144,6 @@ look (CisScanEpisodes *self, BacklogEntry *entry, GCancellable *cancellable)
       look_again_unreadable (self, entry, error);
       return NULL;
     }
-  if (g_hash_table_remove (self->unreadable, entry->name))
-    cis_part_clear (CIS_PART (self), "episode-unreadable", entry->name);
+  cis_part_clear (CIS_PART (self), "episode-unreadable", entry->name);
   return is_quiet (self, entry, &fingerprint, newest, started) ? g_steal_pointer (&fingerprint) : NULL;
 }

@@ -34,13 +34,17 @@ cis_index_open (CisPart *part, GCancellable *cancellable, GError **error)
   if (self->rows == NULL)
     return FALSE;
   if (n_cut == 0)
-    return TRUE;
+    {
+      cis_part_clear_unless (part, "index-row-torn", NULL, NULL);
+      return TRUE;
+    }
   finding = cis_finding_new ("index-row-torn", CIS_SEVERITY_WARNING, cis_rows_get_path (self->rows),
                              "The last row was not written to its end, and %" G_GUINT64_FORMAT
                              " bytes were cut off. Nothing that was acknowledged is lost.",
                              n_cut);
-  cis_finding_set_fix (finding, "# nothing to do after a crash or a power cut; to compare the index with the store:\n"
-                                "cis490 index verify --quick");
+  cis_finding_set_fix (finding,
+                       "# nothing to do after a crash or a power cut; to compare the index with the store:\n"
+                       "cis490 index verify --quick");
   cis_part_raise (part, finding);
   return TRUE;
 }

@@ -9,12 +9,13 @@ watch_storage (CisStorage *self, guint64 available)
 {
   CisFinding *finding;
 
-  if (self->full == (available < self->free_space))
+  if (self->looked && self->full == (available < self->free_space))
     return;
-  self->full = !self->full;
+  self->looked = TRUE;
+  self->full = available < self->free_space;
   if (!self->full)
     {
-      cis_part_clear (self->part, "storage-full", self->directory);
+      cis_part_clear_unless (self->part, "storage-full", NULL, NULL);
       return;
     }
   finding = cis_finding_new ("storage-full", CIS_SEVERITY_ERROR, self->directory,

@@ -13,7 +13,8 @@ typedef struct
   CisPart *part;         /* none */
   const char *directory; /* none */
   guint64 free_space;    /* bytes that must be left */
-  gboolean full;         /* less than that is left, and people have been told */
+  gboolean looked;
+  gboolean full; /* less than that is left, and people have been told */
 } CisStorage;
 
 /* What an archive of @size is refused for, while @promised bytes of others are on their way; %NULL where

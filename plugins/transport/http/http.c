@@ -341,7 +341,7 @@ cis_http_maintain (CisPart *part, GCancellable *cancellable, GError **error)
   if (finding != NULL)
     cis_part_raise (part, finding);
   else if (told != NULL || commit == NULL)
-    cis_part_clear (part, "commit-leaves-window", self->url);
+    cis_part_clear_unless (part, "commit-leaves-window", NULL, NULL);
   return self->forecast_interval;
 }
 
