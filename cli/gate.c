@@ -112,6 +112,7 @@ make_sources (Explanation *self, GError **error)
   g_autofree char *url = NULL;
   g_autofree char *name = NULL;
   g_autofree char *token_file = NULL;
+  g_autofree char *ca_file = NULL;
   CisWindowSetup setup = { .repository = self->gate->repository };
   GPtrArray *sources;
 
@@ -122,11 +123,13 @@ make_sources (Explanation *self, GError **error)
       return sources;
     }
   g_object_get (self->gate->stage, "sources", &names, "forgejo-url", &url, "forgejo-repository", &name,
-                "forgejo-token-file", &token_file, "timeout", &setup.timeout, NULL);
+                "forgejo-token-file", &token_file, "forgejo-ca-file", &ca_file, "timeout", &setup.timeout,
+                NULL);
   setup.names = (const char *const *) names;
   setup.forgejo_url = url;
   setup.forgejo_repository = name;
   setup.forgejo_token_file = token_file;
+  setup.forgejo_ca_file = ca_file;
   return cis_window_sources_new (&setup, error);
 }
 

@@ -9,7 +9,10 @@ static CisWindowSource *
 source_new (const char *url, const char *token_file, gint64 timeout)
 {
   g_autoptr (GError) error = NULL;
-  CisWindowSource *source = cis_window_source_forgejo_new (url, "lab/code", token_file, timeout, &error);
+  const CisWindowSetup setup = {
+    .forgejo_url = url, .forgejo_repository = "lab/code", .forgejo_token_file = token_file, .timeout = timeout
+  };
+  CisWindowSource *source = cis_window_source_forgejo_new (&setup, &error);
 
   g_assert_no_error (error);
   return source;
@@ -256,6 +259,16 @@ test_cancelled (void)
 }
 
 static void
+assert_malformed (const char *url, const char *repository)
+{
+  const CisWindowSetup setup = { .forgejo_url = url, .forgejo_repository = repository, .timeout = TIMEOUT };
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (cis_window_source_forgejo_new (&setup, &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+}
+
+static void
 test_options (void)
 {
   static const char *const urls[] = { NULL,
@@ -269,20 +282,9 @@ test_options (void)
                                               "lab/", "/code", "../code", "lab/a b" };
 
   for (guint i = 0; i < G_N_ELEMENTS (urls); i++)
-    {
-      g_autoptr (GError) error = NULL;
-
-      g_assert_null (cis_window_source_forgejo_new (urls[i], "lab/code", NULL, TIMEOUT, &error));
-      g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
-    }
+    assert_malformed (urls[i], "lab/code");
   for (guint i = 0; i < G_N_ELEMENTS (repositories); i++)
-    {
-      g_autoptr (GError) error = NULL;
-
-      g_assert_null (cis_window_source_forgejo_new ("https://forge.example/sub/", repositories[i], NULL,
-                                                    TIMEOUT, &error));
-      g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
-    }
+    assert_malformed ("https://forge.example/sub/", repositories[i]);
 }
 
 int

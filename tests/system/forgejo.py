@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Speaks the part of Forgejo's API that the version gate uses, from a real git repository.
 
-    forgejo.py REPOSITORY CONTROL [--port PORT] [--cap COMMITS] [--token TOKEN] [--log FILE]
+    forgejo.py REPOSITORY CONTROL [--port PORT] [--cap COMMITS] [--token TOKEN] [--log FILE] [--certificate FILE --key FILE]
 
-It says "listening on http://127.0.0.1:PORT" on stdout, and ends with its stdin, so that it outlives no test. CONTROL is a file, read for each request, with what to do wrong:
+It says "listening on http://127.0.0.1:PORT" (https with a certificate) on stdout, and ends with its stdin, so that it outlives no test. CONTROL is a file, read for each request, with what to do wrong:
 
     ok                     nothing
     500, 404, …            answers that status
@@ -28,6 +28,7 @@ import http.server
 import json
 import os
 import pathlib
+import ssl
 import subprocess
 import sys
 import threading
@@ -150,13 +151,22 @@ def main():
     parser.add_argument("--cap", type=int, default=50)
     parser.add_argument("--token")
     parser.add_argument("--log")
+    parser.add_argument("--certificate")
+    parser.add_argument("--key")
     server = Server(("127.0.0.1", 0), Handler, bind_and_activate=False)
     server.options = parser.parse_args()
     server.server_address = ("127.0.0.1", server.options.port)
     server.server_bind()
+    scheme = "http"
+    if server.options.certificate:
+        scheme = "https"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(server.options.certificate, server.options.key)
+        # Each handshake on its connection's own thread.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.server_activate()
     threading.Thread(target=end_with_stdin, daemon=True).start()
-    print(f"listening on http://127.0.0.1:{server.server_address[1]}", flush=True)
+    print(f"listening on {scheme}://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()
 
 

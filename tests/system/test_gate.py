@@ -12,6 +12,7 @@ import threading
 import time
 
 import scratch
+from authority import Authority
 from scratch import Connection, Site, wait_until
 
 HOSTS = 8
@@ -21,8 +22,8 @@ TTL = 0.5  # s
 class Forge:
     """forgejo.py on a port that it keeps from one start to the next."""
 
-    def __init__(self, test, site):
-        self.test, self.site, self.port, self.process = test, site, 0, None
+    def __init__(self, test, site, *options):
+        self.test, self.site, self.options, self.port, self.process = test, site, options, 0, None
         self.control = site.folder / "control"
         self.set("ok")
         self.start()
@@ -31,7 +32,7 @@ class Forge:
     def start(self):
         script = pathlib.Path(__file__).with_name("forgejo.py")
         self.process = subprocess.Popen([sys.executable, script, self.site.folder / "repository", self.control, "--cap=2",
-                                         f"--port={self.port}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                                         f"--port={self.port}", *self.options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.url = self.process.stdout.readline().split()[-1]
         self.port = int(self.url.rsplit(":", 1)[1])
 
@@ -168,6 +169,26 @@ class Gate(scratch.TestCase):
         self.assertEqual(ask(self.push())[0], 201)
         forge.start()
         self.assertEqual(ask(self.site.stale)[0], 412)
+
+    def test_a_forge_of_a_private_authority(self):
+        authority = Authority(self.site.folder / "authority")
+        server = authority.sign("/CN=forge", "subjectAltName=IP:127.0.0.1")
+        forge = Forge(self, self.site, f"--certificate={server.pem}", f"--key={server.key}")
+        self.site.write_site(forgejo_url=forge.url, forgejo_repository="lab/code")
+        receiver = self.receive()
+        receiver.wait_to_say("window-fallback")
+        self.assertIn("certificate", receiver.said)
+        trusted = self.site.folder / "forgejo-ca.pem"
+        trusted.write_bytes(Authority(self.site.folder / "another").pem.read_bytes())
+        self.site.write_site(forgejo_ca_file=trusted)
+        receiver.reload()
+        self.assertEqual(put(self.site, self.site.host_name, "a", self.site.stale, self.site.token)[2], 503)
+        # The right one is found without a reload.
+        trusted.write_bytes(authority.pem.read_bytes())
+        receiver.wait_to_say("source=forgejo")
+        self.assertEqual(put(self.site, self.site.host_name, "a", self.site.stale, self.site.token)[2], 412)
+        explained = self.site.command("gate", "explain", self.site.stale, "--config", str(self.site.folder / "cis490.ini"))
+        self.assertIn("source  forgejo\n", explained.stdout)
 
     def test_a_pushed_commit_is_taken_at_once(self):
         self.site.tune("receiver", "[gate]\nttl=1h\nwait=5s\n", "gate")

@@ -17,6 +17,7 @@
 struct _CisForgejoClient
 {
   gint64 timeout; /* µs */
+  char *ca_file;  /* nullable */
   GMainContext *context;
   SoupSession *session; /* NULL: made for the next request */
 };
@@ -32,11 +33,13 @@ typedef struct
 } Exchange;
 
 CisForgejoClient *
-cis_forgejo_client_new (gint64 timeout)
+cis_forgejo_client_new (gint64 timeout, const char *ca_file)
 {
   CisForgejoClient *self = g_new0 (CisForgejoClient, 1);
 
   self->timeout = timeout;
+  /* GnuTLS wants it absolute. */
+  self->ca_file = ca_file != NULL ? g_canonicalize_filename (ca_file, NULL) : NULL;
   self->context = g_main_context_new ();
   return self;
 }
@@ -54,6 +57,7 @@ cis_forgejo_client_free (CisForgejoClient *self)
   drop_session (self);
   g_main_context_pop_thread_default (self->context);
   g_main_context_unref (self->context);
+  g_free (self->ca_file);
   g_free (self);
 }
 
@@ -64,17 +68,33 @@ cis_forgejo_answer_clear (CisForgejoAnswer *answer)
   g_clear_pointer (&answer->body, g_bytes_unref);
 }
 
-static void
-prepare (CisForgejoClient *self)
+/* The authorities are read with each new session, and each failure makes one: a renewed file needs no reload.
+ */
+static gboolean
+prepare (CisForgejoClient *self, GError **error)
 {
+  g_autoptr (GTlsDatabase) authorities = NULL;
+
   if (self->session != NULL)
-    return;
+    return TRUE;
+  if (self->ca_file != NULL)
+    {
+      authorities = g_tls_file_database_new (self->ca_file, error);
+      if (authorities == NULL)
+        {
+          g_prefix_error (error, "%s: ", self->ca_file);
+          return FALSE;
+        }
+    }
   self->session =
       soup_session_new_with_options ("timeout",
                                      (guint) CLAMP (self->timeout / G_USEC_PER_SEC + 1, 1, G_MAXINT),
                                      "user-agent", "cis490/" CIS_VERSION, NULL);
   soup_session_set_proxy_resolver (self->session, NULL);
   soup_session_remove_feature_by_type (self->session, SOUP_TYPE_AUTH_MANAGER);
+  if (authorities != NULL)
+    soup_session_set_tls_database (self->session, authorities);
+  return TRUE;
 }
 
 static SoupMessage *
@@ -240,8 +260,7 @@ cis_forgejo_client_get (CisForgejoClient *self, const char *url, const char *tok
   if (message == NULL)
     return FALSE;
   g_main_context_push_thread_default (self->context);
-  prepare (self);
-  ok = exchange_message (self, message, answer, cancellable, error);
+  ok = prepare (self, error) && exchange_message (self, message, answer, cancellable, error);
   g_main_context_pop_thread_default (self->context);
   return ok;
 }

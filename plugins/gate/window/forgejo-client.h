@@ -18,8 +18,9 @@ typedef struct
   GBytes *body;
 } CisForgejoAnswer;
 
-/* @timeout: from the request to the answer's last byte, µs. */
-CisForgejoClient *cis_forgejo_client_new (gint64 timeout);
+/* @timeout: from the request to the answer's last byte, µs. @ca_file: nullable; whom to trust instead of the
+ * system's. */
+CisForgejoClient *cis_forgejo_client_new (gint64 timeout, const char *ca_file);
 void cis_forgejo_client_free (CisForgejoClient *self);
 /* @token, @etag: nullable. Whatever status comes is no error. */
 gboolean cis_forgejo_client_get (CisForgejoClient *self, const char *url, const char *token, const char *etag,

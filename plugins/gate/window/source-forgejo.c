@@ -22,6 +22,7 @@ typedef struct
   CisWindowSource parent;
   char *api;        /* "https://forge.example/api/v1/repos/owner/name" */
   char *token_file; /* nullable */
+  char *ca_file;    /* nullable */
   CisForgejoClient *client;
   /* The last whole answer: what a 304 stands for. */
   char *etag; /* nullable */
@@ -212,9 +213,11 @@ cis_window_source_forgejo_suggest (CisWindowSource *source, const char *branch, 
         g_get_user_name (),
         self->token_file != NULL ? self->token_file
                                  : "FILE # and [site] forgejo-token-file=FILE in cis490.ini");
-  return g_strdup_printf ("curl -sS '%s/commits?sha=%s&limit=1'\n"
-                          "# and compare forgejo-url, forgejo-repository and branch in cis490.ini",
-                          self->api, escaped);
+  return g_strdup_printf (
+      "curl -sS %s%s%s'%s/commits?sha=%s&limit=1'\n"
+      "# and compare forgejo-url, forgejo-repository, forgejo-ca-file and branch in cis490.ini",
+      self->ca_file != NULL ? "--cacert '" : "", self->ca_file != NULL ? self->ca_file : "",
+      self->ca_file != NULL ? "' " : "", self->api, escaped);
 }
 
 static void
@@ -226,6 +229,7 @@ cis_window_source_forgejo_free (CisWindowSource *source)
   g_clear_pointer (&self->last, cis_window_unref);
   g_free (self->api);
   g_free (self->token_file);
+  g_free (self->ca_file);
   g_free (self->etag);
   g_free (self->last_branch);
   g_free (self);
@@ -275,22 +279,28 @@ cis_window_source_forgejo_check (const char *url, const char *repository, GError
   return FALSE;
 }
 
+static char *
+dup_option (const char *option)
+{
+  return cis_window_option_is_set (option) ? g_strdup (option) : NULL;
+}
+
 CisWindowSource *
-cis_window_source_forgejo_new (const char *url, const char *repository, const char *token_file,
-                               gint64 timeout, GError **error)
+cis_window_source_forgejo_new (const CisWindowSetup *setup, GError **error)
 {
   g_autofree char *base = NULL;
   CisWindowSourceForgejo *self;
 
-  if (!cis_window_source_forgejo_check (url, repository, error))
+  if (!cis_window_source_forgejo_check (setup->forgejo_url, setup->forgejo_repository, error))
     return NULL;
-  base = g_strdup (url);
+  base = g_strdup (setup->forgejo_url);
   while (g_str_has_suffix (base, "/"))
     base[strlen (base) - 1] = '\0';
   self = g_new0 (CisWindowSourceForgejo, 1);
   self->parent.klass = &forgejo_class;
-  self->api = g_strconcat (base, "/api/v1/repos/", repository, NULL);
-  self->token_file = g_strdup (token_file);
-  self->client = cis_forgejo_client_new (timeout);
+  self->api = g_strconcat (base, "/api/v1/repos/", setup->forgejo_repository, NULL);
+  self->token_file = dup_option (setup->forgejo_token_file);
+  self->ca_file = dup_option (setup->forgejo_ca_file);
+  self->client = cis_forgejo_client_new (setup->timeout, self->ca_file);
   return &self->parent;
 }

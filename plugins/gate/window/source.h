@@ -47,11 +47,6 @@ CisWindowSource *cis_window_source_git_new (const char *repository);
 /* The same as it was then: without the commits made after @until, seconds since 1970. */
 CisWindowSource *cis_window_source_git_new_at (const char *repository, gint64 until);
 
-/* Forgejo's (and Gitea's) API below @url, of the repository "owner/name"; the token is read for each fetch.
- * @token_file: nullable. @timeout: for each answer, µs. CIS_ERROR_CONFIG. */
-CisWindowSource *cis_window_source_forgejo_new (const char *url, const char *repository,
-                                                const char *token_file, gint64 timeout, GError **error);
-
 /* Whether it could be made. */
 gboolean cis_window_source_forgejo_check (const char *url, const char *repository, GError **error);
 
@@ -63,11 +58,15 @@ typedef struct
 {
   const char *const *names;
   const char *repository;
-  const char *forgejo_url; /* nullable, as the next two */
+  const char *forgejo_url; /* nullable, as the next three */
   const char *forgejo_repository;
   const char *forgejo_token_file;
-  gint64 timeout; /* µs */
+  const char *forgejo_ca_file;
+  gint64 timeout; /* for each of its answers, µs */
 } CisWindowSetup;
+
+/* Forgejo's (and Gitea's) API; the token is read for each fetch. CIS_ERROR_CONFIG. */
+CisWindowSource *cis_window_source_forgejo_new (const CisWindowSetup *setup, GError **error);
 
 /* Whether the options make sense. CIS_ERROR_CONFIG. */
 gboolean cis_window_sources_check (const CisWindowSetup *setup, GError **error);

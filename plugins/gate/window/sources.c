@@ -44,19 +44,14 @@ cis_window_sources_check (const CisWindowSetup *setup, GError **error)
 GPtrArray *
 cis_window_sources_new (const CisWindowSetup *setup, GError **error)
 {
-  const char *token_file =
-      cis_window_option_is_set (setup->forgejo_token_file) ? setup->forgejo_token_file : NULL;
   g_autoptr (GPtrArray) sources = g_ptr_array_new_with_free_func ((GDestroyNotify) cis_window_source_free);
 
   if (!cis_window_sources_check (setup, error))
     return NULL;
   for (const char *const *name = get_names (setup); *name != NULL; name++)
     {
-      CisWindowSource *source =
-          g_str_equal (*name, "git")
-              ? cis_window_source_git_new (setup->repository)
-              : cis_window_source_forgejo_new (setup->forgejo_url, setup->forgejo_repository, token_file,
-                                               setup->timeout, error);
+      CisWindowSource *source = g_str_equal (*name, "git") ? cis_window_source_git_new (setup->repository)
+                                                           : cis_window_source_forgejo_new (setup, error);
 
       if (source == NULL)
         return NULL;

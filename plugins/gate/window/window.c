@@ -21,6 +21,7 @@ typedef struct
   char *forgejo_url;
   char *forgejo_repository;
   char *forgejo_token_file;
+  char *forgejo_ca_file;
   gint64 timeout; /* µs */
   char *branch;
   guint window;
@@ -58,6 +59,7 @@ get_setup (CisGateWindow *self)
     self->forgejo_url,
     self->forgejo_repository,
     self->forgejo_token_file,
+    self->forgejo_ca_file,
     self->timeout,
   };
 }
@@ -363,6 +365,11 @@ add_source_options (CisPartClass *part_class)
                                                    "Holds a token that may read it; read for each fetch.",
                                                    "${forgejo-token-file:-}",
                                                    CIS_PARAM_OPTION | CIS_PARAM_FILE | CIS_PARAM_SECRET));
+  OPTION (forgejo_ca_file,
+          g_param_spec_string (
+              "forgejo-ca-file", NULL,
+              "The authorities (PEM) that its certificate is checked against, instead of the system's.",
+              "${forgejo-ca-file:-}", CIS_PARAM_OPTION | CIS_PARAM_FILE));
   OPTION (timeout,
           g_param_spec_int64 ("timeout", NULL, "How long each of its answers may take, to the last byte.",
                               100 * G_TIME_SPAN_MILLISECOND, G_TIME_SPAN_MINUTE, 5 * G_TIME_SPAN_SECOND,
