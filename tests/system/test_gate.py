@@ -104,6 +104,9 @@ class Gate(scratch.TestCase):
         self.site.tune("receiver", f"[gate]\nttl={int(TTL * 1000)}ms\nwait=5s\ntimeout=500ms\n", "gate")
         return self.site.receiver()
 
+    def ping(self):
+        return self.site.command("ping", "--config", str(self.site.folder / "cis490.ini")).stdout
+
     def git(self, *arguments):
         command = ["git", "-C", self.site.folder / "repository", "-c", "user.name=Test", "-c", "user.email=t@example.org"]
         return subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout.strip()
@@ -277,9 +280,8 @@ class Gate(scratch.TestCase):
         site.episode("two", commit=site.commits[-2])
         site.tune("shipper", scratch.QUICK + "[ship]\nforecast-interval=1s\n")
         self.receive()
-        told = site.command("ping", "--config", str(site.folder / "cis490.ini"))
-        self.assertIn("; commit 2 of 3, leaves in ~", told.stdout)
-        self.assertIn("source git", told.stdout)
+        self.assertIn("; commit 2 of 3, leaves in ~", self.ping())
+        self.assertIn("source git", self.ping())
         # What keeps them waiting is that they count as still being written.
         site.tune("shipper", "[scan]\nquiet=1h\n[ship]\nforecast-interval=1s\n")
         shipper = site.shipper()
@@ -288,6 +290,10 @@ class Gate(scratch.TestCase):
         for name in ("one", "two"):
             (site.host / "episodes" / name).rename(site.folder / name)
         shipper.wait_to_say("commit-leaves-window: over:")
+        # Of what was shipped last, where nothing waits.
+        self.assertNotIn("commit 2 of 3", self.ping())
+        (site.folder / "one").rename(site.host / "shipped" / "one")
+        self.assertIn("; commit 2 of 3, leaves in ~", self.ping())
 
 
 if __name__ == "__main__":
