@@ -88,6 +88,7 @@ test_remedy (Fixture *fixture, gconstpointer data)
   g_autofree char *path = g_build_filename (fixture->tree, "remedy", NULL);
   g_autofree char *stale = get_commit (fixture, "c5");
   g_autofree char *expected = g_strdup_printf ("# run-1 of lab07\ngit checkout main # not %s", stale);
+  static const char *const odd[] = { NULL, "mine; rm -r x" };
   g_autoptr (CisOutcome) outcome = NULL;
   g_autoptr (CisOutcome) again = NULL;
   CisFinding *finding;
@@ -99,6 +100,15 @@ test_remedy (Fixture *fixture, gconstpointer data)
   finding = cis_outcome_get_finding (outcome);
   g_assert_cmpstr (cis_finding_get_fix (finding), ==, expected);
   g_assert_cmpstr (cis_finding_get_detail (finding, "behind"), ==, "4 commits behind");
+  /* Also where there is no commit, or none that can be one. */
+  for (guint i = 0; i < G_N_ELEMENTS (odd); i++)
+    {
+      g_autoptr (CisOutcome) refused = NULL;
+
+      g_assert_cmpint (judge (gate, odd[i], &refused), ==, CIS_VERDICT_REJECTED);
+      g_assert_cmpstr (cis_finding_get_fix (cis_outcome_get_finding (refused)), ==,
+                       "# run-1 of lab07\ngit checkout main # not unknown");
+    }
   /* An edit counts at once; without the file there is the usual remedy. */
   g_free (run (fixture, "rm remedy"));
   g_assert_cmpint (judge (gate, stale, &again), ==, CIS_VERDICT_REJECTED);

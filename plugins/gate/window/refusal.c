@@ -115,7 +115,6 @@ read_template (CisRefusal *self)
   return g_strdup (error == NULL ? text : self->remedy);
 }
 
-/* @commit, @head: nullable. */
 static void
 set_remedy (CisRefusal *self, CisFinding *finding, CisItem *item, const char *commit, const char *head)
 {
@@ -139,7 +138,8 @@ cis_refusal_describe_header (CisRefusal *self, CisItem *item, const char *commit
                             : cis_finding_new ("commit-malformed", CIS_SEVERITY_ERROR, cis_item_get_id (item),
                                                "The commit is not 40 lower-case hex digits.");
 
-  set_remedy (self, finding, item, commit, NULL);
+  /* What is no commit is not filled into lines that somebody pastes. */
+  set_remedy (self, finding, item, "unknown", self->branch);
   return finding;
 }
 
