@@ -200,8 +200,8 @@ class Gate(scratch.TestCase):
         self.site.receiver()
         self.begin(shippers)
         for _ in range(4):
-            before = [len(shipper.answers) for shipper in shippers]
             current[0] = self.push()
+            before = [len(shipper.answers) for shipper in shippers]
             wait_until(lambda: all(len(shipper.answers) > n + 2 or shipper.trouble
                                    for shipper, n in zip(shippers, before)), "all have shipped the new commit")
         answers = self.end(shippers)
