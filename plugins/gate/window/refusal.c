@@ -23,6 +23,8 @@ struct _CisRefusal
   GHashTable *counted; /* locked: "commit head" to how far behind, plus one; -1 + 1 where it is not known */
 };
 
+static char *read_template (CisRefusal *self);
+
 CisRefusal *
 cis_refusal_new (CisPart *part, const char *branch, guint window, const char *repository, const char *remedy,
                  const char *remedy_file)
@@ -37,6 +39,8 @@ cis_refusal_new (CisPart *part, const char *branch, guint window, const char *re
   self->remedy_file = g_strdup (remedy_file);
   self->counted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_mutex_init (&self->lock);
+  /* A file that cannot be used is told now, rather than when the first host is refused. */
+  g_free (read_template (self));
   return self;
 }
 
