@@ -125,6 +125,20 @@ cis_credentials_load (const CisPeer *peer, GTlsCertificate **certificate, GTlsDa
   return TRUE;
 }
 
+/* What one read() gives may be less than what is there, and half a token is another one. */
+static gssize
+read_to_end (int fd, char *buffer)
+{
+  gssize length = 0, n = 1;
+
+  while (n > 0 && length < TOKEN_MAX)
+    {
+      n = TEMP_FAILURE_RETRY (read (fd, buffer + length, (gsize) (TOKEN_MAX - length)));
+      length = n < 0 ? -1 : length + n;
+    }
+  return length;
+}
+
 /* At most TOKEN_MAX bytes of a regular file; a symlink is followed, as secrets are often mounted as one. */
 static gssize
 read_secret (const char *file, char *buffer, GError **error)
@@ -136,7 +150,7 @@ read_secret (const char *file, char *buffer, GError **error)
   if (fd >= 0 && fstat (fd, &info) == 0 && !S_ISREG (info.st_mode))
     errno = EINVAL;
   else if (fd >= 0)
-    length = read (fd, buffer, TOKEN_MAX);
+    length = read_to_end (fd, buffer);
   if (length < 0)
     g_set_error (error, CIS_CREDENTIALS_ERROR, CIS_CREDENTIALS_ERROR_TOKEN, "the token in %s: %s", file,
                  g_strerror (errno));
