@@ -88,6 +88,19 @@ add_line (Audit *self, const char *line, gsize length)
   history->last_stay = g_strdup (stay);
 }
 
+/* As much as there is: one pread() may give less. */
+static gsize
+read_at (int fd, char *data, gsize size, goffset offset)
+{
+  gsize length = 0;
+  ssize_t n;
+
+  while (length < size &&
+         (n = TEMP_FAILURE_RETRY (pread (fd, data + length, size - length, offset + (goffset) length))) > 0)
+    length += (gsize) n;
+  return length;
+}
+
 /* Reads what was appended since the last time; a last line that was cut is left for the next. */
 static void
 read_on (Audit *self)
@@ -96,7 +109,7 @@ read_on (Audit *self)
       TEMP_FAILURE_RETRY (openat (self->dirfd, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   g_autofree char *text = NULL;
   struct stat st;
-  ssize_t length = 0;
+  gsize length = 0;
 
   if (fd < 0)
     return;
@@ -109,14 +122,14 @@ read_on (Audit *self)
       if (st.st_size > self->offset)
         {
           text = g_malloc ((gsize) (st.st_size - self->offset));
-          length = TEMP_FAILURE_RETRY (pread (fd, text, (gsize) (st.st_size - self->offset), self->offset));
+          length = read_at (fd, text, (gsize) (st.st_size - self->offset), self->offset);
         }
     }
-  for (const char *line = text, *end; length > 0 && (end = memchr (line, '\n', (gsize) length)) != NULL;
+  for (const char *line = text, *end; length > 0 && (end = memchr (line, '\n', length)) != NULL;
        line = end + 1)
     {
       add_line (self, line, (gsize) (end - line));
-      length -= end + 1 - line;
+      length -= (gsize) (end + 1 - line);
       self->offset += end + 1 - line;
     }
   g_close (fd, NULL);
