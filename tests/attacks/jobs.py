@@ -52,6 +52,10 @@ class ReceiverJob:
                 break
             time.sleep(0.005)
 
+    def undone(self):
+        """What a run that nothing breaks off would have done."""
+        yield from (f"{name} is not acknowledged" for name in self.names if name not in self.client.acknowledged)
+
     def at_rest(self):
         """What must hold however it was broken off."""
         yield from check_store(self.site, self.client.acknowledged)
@@ -82,6 +86,7 @@ class ShipperJob:
 
     role = "shipper"
     threads = (WORKER, "source")
+    homes = ("shipped", "quarantine", "quarantine")
 
     def __init__(self, ground, **options):
         self.site = ground.site(**options)
@@ -122,6 +127,11 @@ class ShipperJob:
         while not self.is_home() and self.process.popen.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
 
+    def undone(self):
+        """What a run that nothing breaks off would have done."""
+        yield from (f"{name} is not in {folder}/" for name, folder in zip(self.names, self.homes)
+                    if [where for where, _ in find(self.site, name)] != [folder])
+
     def at_rest(self):
         yield from check_host(self.site, self.names)
         yield from check_store(self.site, self.client.acknowledged)
@@ -143,10 +153,7 @@ class ShipperJob:
             show(last, tally)
         yield from self.at_rest()
         yield from check_quiet(self.site, self.names)
-        wanted = ["shipped", "quarantine", "quarantine"]
-        for name, folder in zip(self.names, wanted):
-            if [where for where, _ in find(self.site, name)] != [folder]:
-                yield f"{name} is not in {folder}/"
+        yield from self.undone()
 
 
 __all__ = ["ReceiverJob", "ShipperJob", "bytes_of"]
