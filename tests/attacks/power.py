@@ -31,6 +31,15 @@ def leave_namespace():
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
+def cut(folder, flag):
+    """The file system that the folder is on has no disk any more."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.ioctl(descriptor, SHUTDOWN, struct.pack("I", flag))
+    finally:
+        os.close(descriptor)
+
+
 class Disk:
     """A file system in a file, mounted on a folder."""
 
@@ -45,13 +54,6 @@ class Disk:
 
     def mount(self):
         subprocess.run(["mount", "-o", "loop", self.image, self.folder], check=True)
-
-    def cut(self, flag):
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.ioctl(descriptor, SHUTDOWN, struct.pack("I", flag))
-        finally:
-            os.close(descriptor)
 
     def replug(self):
         subprocess.run(["umount", self.folder], check=True)
@@ -106,7 +108,7 @@ class Lab:
         self.client.put(f"{tag}-put", os.urandom(5000))
         time.sleep(pause)
         for name in struck:
-            self.disks[name].cut(flag)
+            cut(self.disks[name].folder, flag)
         if self.tally.random.random() < 0.5:
             time.sleep(0.02)  # so that they see what happened to their files
         for process in (self.receiver, self.shipper):
