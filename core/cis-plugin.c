@@ -117,15 +117,22 @@ check_owner (const struct stat *info, const char *path, GError **error)
 }
 
 static gboolean
+check_folder (const char *path, GError **error)
+{
+  struct stat info;
+
+  if (g_stat (path, &info) != 0)
+    return refuse (error, path, "cannot be looked at: %s", g_strerror (errno));
+  return check_owner (&info, path, error);
+}
+
+static gboolean
 check_folders (const char *path, GError **error)
 {
   g_autofree char *family = g_path_get_dirname (path);
   g_autofree char *root = g_path_get_dirname (family);
-  struct stat info;
 
-  if (g_stat (family, &info) != 0 || !check_owner (&info, family, error))
-    return FALSE;
-  return g_stat (root, &info) == 0 && check_owner (&info, root, error);
+  return check_folder (family, error) && check_folder (root, error);
 }
 
 /* Opens what was checked and loads just that, through /proc/self/fd: the name may mean another file by then. The descriptor is
