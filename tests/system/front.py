@@ -164,6 +164,7 @@ class Meter:
         with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(OSError):
             server.connect(str(self.target))
             ends = [client, server]
+            begun = False
             while True:
                 for end in select.select(ends, [], [])[0]:
                     block = end.recv(65536)
@@ -171,5 +172,7 @@ class Meter:
                         return
                     if end is client:
                         self.bytes += len(block)
-                        self.requests.append(block.partition(b" HTTP/1.1\r\n")[0].decode())
+                        if not begun:
+                            self.requests.append(block.partition(b" HTTP/1.1\r\n")[0].decode())
+                        begun = True
                     ends[end is client].sendall(block)

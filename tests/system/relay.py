@@ -100,8 +100,10 @@ class Relay:
         with contextlib.suppress(OSError):
             while block := source.recv(65536):
                 gate.came += len(block)
-                while block and not has_hung_up(source):
+                while block:
                     taken = gate.take(len(block), 0.05)
+                    if taken == 0 and has_hung_up(source):
+                        break
                     sink.sendall(block[:taken])
                     block = block[taken:]
         for connection in (source, sink):

@@ -14,6 +14,7 @@ import time
 import scratch
 from authority import Authority
 from front import CaddyProxy, Meter, NginxProxy
+from relay import Relay
 from scratch import Connection, Site, wait_until
 
 BIG = 3_000_000
@@ -159,6 +160,47 @@ class Cases:
         asked = [request for request in meter.requests if "/v1/episodes/" in request]
         self.assertEqual(sorted(asked), ["POST /v1/episodes/lab-1/again", "POST /v1/episodes/lab-1/stale"], meter.requests)
         self.assertLess(meter.bytes, 4096)
+
+    def test_a_cut_upload_goes_on(self):
+        """The host's line ends in mid-body; what came until then is not sent again."""
+        meter = Meter(self, self.site.folder / "run" / "meter.sock", self.site.socket)
+        self.change_proxy(**{"/run/cis490/receiver.sock": str(meter.path)})
+        self.site.episode("large", BIG)
+        self.assertEqual(self.site.once().status, 75)
+        body = (self.site.host / "outbox" / "large.tar.zst").read_bytes()
+        self.proxy.start()
+        self.site.receiver()
+        with self.begin_put("large", body) as connection:
+            connection.send(body[:BIG // 2])
+            wait_until(lambda: any(path.stat().st_size > BIG // 3 for path in self.site.partials()), "it is written")
+        meter.bytes, meter.requests = 0, []
+        shipper = self.site.shipper()
+        self.wait_shipped(self.site, ["large"])
+        self.assertEqual(shipper.stop(), 0)
+        asked = {request for request in meter.requests if "/large" in request}
+        self.assertEqual(asked, {"POST /v1/episodes/lab-1/large", "PATCH /v1/episodes/lab-1/large"})
+        self.assertLess(meter.bytes, 0.75 * BIG)
+        self.assert_arrived(self.site, ["large"])
+        self.assert_same_content(self.site, "large")
+
+    def test_the_line_behind_it_is_cut(self):
+        relay = Relay(self, self.site.folder / "run" / "relay.sock", self.site.socket)
+        self.change_proxy(**{"/run/cis490/receiver.sock": str(relay.path)})
+        self.proxy.start()
+        self.site.receiver()
+        self.site.episode("large", 3 * BIG)
+        relay.requests.allow(2 * BIG)
+        shipper = self.site.shipper()
+        wait_until(lambda: relay.requests.left == 0, "most of it is sent")
+        relay.cut()
+        relay.requests.open()
+        self.wait_shipped(self.site, ["large"])
+        self.assertEqual(shipper.stop(), 0)
+        # All of it once more would be five times as much.
+        self.assertLess(relay.requests.came, 4 * BIG)
+        self.assert_arrived(self.site, ["large"])
+        self.assert_same_content(self.site, "large")
+        self.assertEqual(self.site.names("quarantine"), [])
 
     def test_answers_are_unchanged(self):
         self.proxy.start()
