@@ -224,7 +224,7 @@ def check_index(site):
     text = (site.receiver_state / "index.jsonl").read_text()
     if text and not text.endswith("\n"):
         yield "the index ends with a torn row"
-    rows = [json.loads(line) for line in text.splitlines()]
+    rows = [json.loads(line) for line in text.split("\n")[:-1]]
     counts = collections.Counter((row["host"], row["episode"]) for row in rows)
     yield from (f"{key} has {count} rows" for key, count in counts.items() if count > 1)
     store = site.receiver_state / "store"

@@ -94,10 +94,11 @@ class ShipperJob:
         self.names = []
         self.process = None
         self.receiver = self.site.receiver()
-        self.staging = self.site.host / "staging"
-        self.staging.mkdir()
+        self.settle = lambda: None  # what is made is on the disk after it
 
     def start(self):
+        for folder in ("episodes", "staging"):
+            (self.site.host / folder).mkdir(exist_ok=True)
         self.process = self.site.shipper()
         self.warm()
 
@@ -114,8 +115,11 @@ class ShipperJob:
     def make(self):
         """The episodes appear whole."""
         for name in self.names:
-            path = self.site.episode("../staging/" + name, 20_000, stamped=not name.endswith("odd"))
-            os.rename(path, self.site.host / "episodes" / name)
+            self.site.episode("../staging/" + name, 20_000, stamped=not name.endswith("odd"))
+        self.settle()
+        for name in self.names:
+            os.rename(self.site.host / "staging" / name, self.site.host / "episodes" / name)
+        self.settle()
 
     def is_home(self):
         return not any((self.site.host / "episodes" / name).exists()

@@ -11,16 +11,12 @@ import time
 from checker import (Client, Ground, check_host, check_index, check_quiet, check_receipts, check_store,
                      wait_until)
 from jobs import ReceiverJob, ShipperJob, bytes_of
-from tracer import FILE_CALLS, Trace, points
+from tracer import Trace, WRITING, points
 
 SAMPLE = 14  # points of each thread in a short round
 CROWD_SHORT, CROWD_LONG = 12, 2_000  # kills at random
 CROWD_FRESH = 25  # of them in the same folders
 FRESH_AFTER = 60  # points: then the folders begin anew, as what is there makes each check longer
-# What a start writes; reading only, it has nothing to leave half done.
-WRITING = ("write", "pwrite64", "fsync", "fdatasync", "renameat", "renameat2", "linkat", "unlinkat", "ftruncate",
-           "fsetxattr",
-           "mkdirat", "fcntl")
 
 
 def count(kind, role):
@@ -181,6 +177,3 @@ def attack(tally):
     attack_crowd(tally)
     if missed:
         tally.notes.append(f"{missed} jobs were over before their point came")
-
-
-assert set(WRITING) <= set(FILE_CALLS)

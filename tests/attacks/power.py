@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The power goes while both sides work, by the kernel's shutdown ioctl on their disks; then a mount, and a start.
+"""The power goes while both sides work, by the kernel's shutdown ioctl on their disks; then a mount, and a start. It goes
+before each call of one worker that changes something, and at any moment of many.
 
 Flag 1 writes the journal once more, flag 2 does not; either way all that no fsync had brought to the disk is gone.
 """
@@ -14,10 +15,14 @@ import time
 
 import checker
 from checker import Ground, check_host, check_quiet, check_receipts, check_store, show, wait_until
+from jobs import ReceiverJob, ShipperJob
+from tracer import Trace, WRITING, points
 
 SHUTDOWN = 0x8004587D
 CLONE_NEWNS = 0x00020000
-SHORT, LONG = 10, 400  # cuts of each kind of file system
+SHORT, LONG = 10, 400  # cuts of each kind of file system at any moment
+SAMPLE = 3  # points of each job in a short round
+FRESH_AFTER = 60  # of them
 EPISODES = 6
 MAKERS = {"ext4": ("mkfs.ext4", "-q", "-F"), "xfs": ("mkfs.xfs", "-q", "-f")}
 WAIT = 60  # s: for what is left after a cut
@@ -62,10 +67,18 @@ class Disk:
         checker.KNOWN.clear()
 
 
-def sync_folder(path):
+def sync_folder(path, sync=os.fsync):
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_disk(path):
+    """All that is on the disk of the folder."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    sync_folder(path, libc.syncfs)
 
 
 class Lab:
@@ -136,6 +149,54 @@ class Lab:
             self.tally.violations_of(where, found)
 
 
+def on_disk(ground, kind, job_kind):
+    """A job whose state, on the side that it is about, is on a disk of its own."""
+    job = job_kind(ground)
+    folder = job.site.receiver_state if job.role == "receiver" else job.site.host
+    disk = Disk(ground, kind, folder, job.site.folder / "disk.img")
+    job.settle = lambda: sync_disk(folder)
+    job.start()
+    return job, disk
+
+
+def strike_point(tally, job, disk, point, flag, tag):
+    """The worker ends before the call, and then the disk; nothing that it did not flush is there any more."""
+    call, n = point
+    where = f"{job.role}, cut at {call} {n}, flag {flag}"
+    job.prepare(tag)
+    with Trace(job.process, job.threads[0], inject=f"{call}:signal=SIGKILL:when={n}"):
+        job.run()
+    job.process.kill()
+    cut(disk.folder, flag)
+    disk.replug()
+    tally.attempt()
+    tally.violations_of(where, job.at_rest())
+    job.start()
+    tally.violations_of(where, job.drain(tally))
+    if job.process.popen.poll() is not None:
+        job.start()
+
+
+def all_points(job_kind):
+    with Ground() as ground:
+        job = job_kind(ground)
+        job.start()
+        job.prepare("count")
+        with Trace(job.process, job.threads[0]) as trace:
+            job.run()
+            trace.end()
+            return points(trace, WRITING)
+
+
+def attack_points(tally, kind, job_kind, todo):
+    while todo:
+        now, todo = todo[:FRESH_AFTER], todo[FRESH_AFTER:]
+        with Ground() as ground:
+            job, disk = on_disk(ground, kind, job_kind)
+            for number, (point, flag) in enumerate(now):
+                strike_point(tally, job, disk, point, flag, f"q{number}")
+
+
 def attack_on(tally, kind):
     count = LONG if tally.long else SHORT
     done = 0
@@ -153,6 +214,11 @@ def attack(tally):
     leave_namespace()
     kinds = [kind for kind, maker in MAKERS.items() if shutil.which(maker[0])
              or os.path.exists(f"/usr/sbin/{maker[0]}")]
+    for job_kind in (ReceiverJob, ShipperJob):
+        todo = [(point, flag) for point in all_points(job_kind) for flag in (1, 2)]
+        for kind in kinds:
+            attack_points(tally, kind, job_kind, tally.sample(todo, SAMPLE))
+    at_points = tally.attempts
     for kind in kinds:
         attack_on(tally, kind)
-    tally.notes.append("on " + " and ".join(kinds))
+    tally.notes.append(f"{at_points} at a call, on " + " and ".join(kinds))

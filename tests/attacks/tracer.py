@@ -18,6 +18,9 @@ FILE_CALLS = ("openat", "read", "write", "pread64", "pwrite64", "fsync", "fdatas
               "linkat", "unlink", "unlinkat", "ftruncate", "fcntl", "fsetxattr", "fgetxattr", "mkdirat", "close",
               "newfstatat", "getdents64", "statfs", "fchown")
 SOCKET_CALLS = ("connect", "accept4", "sendto", "recvfrom", "sendmsg", "recvmsg", "shutdown")
+# Of them, those that change something: between two of these the disk stays the same.
+WRITING = ("write", "pwrite64", "fsync", "fdatasync", "renameat", "renameat2", "linkat", "unlinkat", "ftruncate",
+           "fsetxattr", "mkdirat", "fcntl")
 # Whose failing says that bytes or names may not be on the disk.
 SYNC_CALLS = ("fsync", "fdatasync")
 
