@@ -22,7 +22,9 @@ import unittest
 
 PROGRAM = os.environ["CIS490_PROGRAM"]
 NOBODY = 65534
-PATIENCE = 30  # s: for what normally takes less than one
+# Under a sanitizer all takes longer.
+SLOWNESS = float(os.environ.get("CIS490_SLOWNESS", "1"))
+PATIENCE = 30 * SLOWNESS  # s: for what normally takes less than one
 
 # What makes a host quick enough for a test; the receiver needs nothing.
 QUICK = "[scan]\nquiet=200ms\npoll=500ms\nbackoff-initial=200ms\nbackoff-max=1s\n"
@@ -30,9 +32,9 @@ QUICK = "[scan]\nquiet=200ms\npoll=500ms\nbackoff-initial=200ms\nbackoff-max=1s\
 ROOMY = "[accept]\nfree-space=1MiB\n"
 
 
-def wait_until(holds, what, timeout=PATIENCE):
+def wait_until(holds, what, timeout=PATIENCE / SLOWNESS):
     """Returns what `holds` returns, once that is true."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * SLOWNESS
     while not (found := holds()):
         if time.monotonic() > deadline:
             raise AssertionError(f"after {timeout} s still not: {what}")
