@@ -10,8 +10,7 @@
 
 /* How much of a name its temporary one keeps: with a dot, eight digits and a suffix it stays below NAME_MAX.
  */
-#define TEMPORARY_NAME_LENGTH   200
-#define TEMPORARY_NAME_ATTEMPTS 100
+#define TEMPORARY_NAME_LENGTH 200
 
 /* How long a lock that another has is left alone, at first and later. */
 #define LOCK_PAUSE_MIN (G_TIME_SPAN_MILLISECOND / 2)
@@ -64,26 +63,16 @@ cis_file_write_all (int fd, const void *data, gsize length, const char *what, GE
 
 /* Makes a file of a name that nobody uses; the name is full. */
 static int
-open_temporary (int dirfd, const char *name, char **temporary, GError **error)
+open_temporary (int dirfd, const char *name, char **temporary)
 {
   gsize kept = MIN (strlen (name), TEMPORARY_NAME_LENGTH);
 
   /* Some file systems refuse half a UTF-8 character. */
   while (kept > 0 && ((guchar) name[kept] & 0xc0) == 0x80)
     kept--;
-
-  for (guint i = 0; i < TEMPORARY_NAME_ATTEMPTS; i++)
-    {
-      g_autofree char *candidate = g_strdup_printf (".%.*s.%08x.tmp", (int) kept, name, g_random_int ());
-      int fd = TEMP_FAILURE_RETRY (
-          openat (dirfd, candidate, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640));
-
-      if (fd >= 0)
-        *temporary = g_steal_pointer (&candidate);
-      if (fd >= 0 || errno != EEXIST)
-        return fd;
-    }
-  return -1;
+  *temporary = g_strdup_printf (".%.*s.%08x.tmp", (int) kept, name, g_random_int ());
+  return TEMP_FAILURE_RETRY (
+      openat (dirfd, *temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640));
 }
 
 static gboolean
@@ -98,7 +87,7 @@ static gboolean
 replace_in (int dirfd, const char *name, const void *data, gsize length, const char *what, GError **error)
 {
   g_autofree char *temporary = NULL;
-  int fd = open_temporary (dirfd, name, &temporary, error);
+  int fd = open_temporary (dirfd, name, &temporary);
 
   if (fd < 0)
     return cis_error_set_errno (error, errno, "Cannot make a temporary file for %s", what);
@@ -127,7 +116,9 @@ cis_file_replace (int dirfd, const char *name, const void *data, gsize length, G
   if (parent < 0)
     return FALSE;
   replaced = replace_in (parent, base, data, length, name, error);
-  return cis_file_close (&parent, "a folder", replaced ? error : NULL) && replaced;
+  /* It was only read and is synced already: closing it has nothing left to lose. */
+  cis_file_close (&parent, "a folder", NULL);
+  return replaced;
 }
 
 /* Reads to the end, @expected bytes or not: a file may grow meanwhile, and /proc says that its files are
@@ -189,8 +180,7 @@ read_regular (int dirfd, const char *name, int flags, gsize max, GError **error)
   else
     bytes = read_all (fd, MIN ((guint64) st.st_size, max), max, name, error);
 
-  if (fd >= 0 && !cis_file_close (&fd, name, bytes != NULL ? error : NULL))
-    g_clear_pointer (&bytes, g_bytes_unref);
+  cis_file_close (&fd, name, NULL); /* which was only read */
   return bytes;
 }
 

@@ -51,7 +51,8 @@ make_folder (int dirfd, const char *path, GError **error)
   made = (mkdirat (parent, name, 0750) == 0 || errno == EEXIST ||
           cis_error_set_errno (error, errno, "Cannot make the folder %s", path)) &&
          cis_file_sync (parent, parent_path, error);
-  return cis_file_close (&parent, parent_path, made ? error : NULL) && made;
+  cis_file_close (&parent, parent_path, NULL); /* synced already */
+  return made;
 }
 
 int

@@ -51,7 +51,7 @@ make_fatal (GError *error)
   if (g_error_matches (cause, CIS_ERROR, CIS_ERROR_FATAL))
     return g_steal_pointer (&cause);
   return g_error_new (CIS_ERROR, CIS_ERROR_FATAL, "A flush failed, and the program must be restarted: %s",
-                      cause != NULL ? cause->message : "no reason was given");
+                      cause->message);
 }
 
 /* With the mutex held, which is let go while the flush runs. */
