@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "faults.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define MAX_ERRORS 4
+
+/* What each may fail with: what the disk does, what a signal does, and what another process does meanwhile.
+ */
+static const struct
+{
+  const char *call;
+  int errors[MAX_ERRORS];
+} faults[] = {
+  { "openat", { EIO, EINTR, ENOENT, EEXIST } },
+  { "close", { EIO, EINTR } },
+  { "fstat", { EIO } },
+  { "fstatat", { EIO, ENOENT } },
+  { "read", { EIO, EINTR, FAULT_SHORT, FAULT_NONE } },
+  { "pread", { EIO, EINTR, FAULT_SHORT, FAULT_NONE } },
+  { "write", { ENOSPC, EINTR, FAULT_SHORT, FAULT_NONE } },
+  { "pwrite", { EIO, EINTR, FAULT_SHORT } },
+  { "ftruncate", { EIO, EINTR } },
+  { "lseek", { EIO } },
+  { "fsync", { EIO, EINTR } },
+  { "fdatasync", { EIO, EINTR } },
+  { "mkdirat", { ENOSPC, EEXIST } },
+  { "linkat", { EIO, EEXIST, ENOSPC } },
+  { "unlinkat", { EIO, ENOENT, ENOTEMPTY } },
+  { "renameat", { EIO } },
+  { "renameat2", { EIO, EEXIST, ENOENT } },
+  { "fcntl", { ENOLCK, EINTR, EACCES } },
+  { "flock", { ENOLCK, EINTR } },
+  { "fchown", { EPERM } },
+  { "fchownat", { EPERM } },
+  { "utimensat", { EPERM } },
+  { "fsetxattr", { ENOSPC, ENOTSUP } },
+  { "fgetxattr", { EIO } },
+  { "fdopendir", { ENOMEM } },
+  { "readdir", { EIO } },
+};
+
+/* The chosen fault, and what became of it. */
+static _Thread_local struct
+{
+  const char *call; /* nullable: none */
+  int error;
+  guint nth;
+  gboolean lasting;
+  gboolean counts; /* between begin and end */
+  guint seen;
+} fault;
+
+static gboolean
+strikes (const char *call)
+{
+  if (!fault.counts || g_strcmp0 (fault.call, call) != 0)
+    return FALSE;
+  fault.seen++;
+  if (fault.seen != fault.nth && !(fault.lasting && fault.seen > fault.nth))
+    return FALSE;
+  if (fault.error > 0)
+    errno = fault.error;
+  return TRUE;
+}
+
+/* ---- the calls */
+
+#define REAL(Type, name, parameters) Type (*real) parameters = dlsym (RTLD_NEXT, #name)
+#define EXPORT                       __attribute__ ((visibility ("default")))
+
+#define CALL(name, parameters, arguments)                                                                    \
+  EXPORT int name parameters                                                                                 \
+  {                                                                                                          \
+    REAL (int, name, parameters);                                                                            \
+                                                                                                             \
+    return !strikes (#name) ? real arguments : fault.error == FAULT_LIE ? 0 : -1;                            \
+  }
+
+#define TRANSFER(name, parameters, length, arguments)                                                        \
+  EXPORT ssize_t name parameters                                                                             \
+  {                                                                                                          \
+    REAL (ssize_t, name, parameters);                                                                        \
+                                                                                                             \
+    if (!strikes (#name))                                                                                    \
+      return real arguments;                                                                                 \
+    if (fault.error == FAULT_NONE)                                                                           \
+      return 0;                                                                                              \
+    if (fault.error != FAULT_SHORT)                                                                          \
+      return -1;                                                                                             \
+    length = (length + 1) / 2;                                                                               \
+    return real arguments;                                                                                   \
+  }
+
+CALL (fstat, (int fd, struct stat *st), (fd, st))
+CALL (fstatat, (int fd, const char *name, struct stat *st, int flags), (fd, name, st, flags))
+CALL (ftruncate, (int fd, off_t length), (fd, length))
+CALL (fsync, (int fd), (fd))
+CALL (fdatasync, (int fd), (fd))
+CALL (mkdirat, (int fd, const char *name, mode_t mode), (fd, name, mode))
+CALL (linkat, (int from, const char *name, int to, const char *other, int flags),
+      (from, name, to, other, flags))
+CALL (unlinkat, (int fd, const char *name, int flags), (fd, name, flags))
+CALL (renameat, (int from, const char *name, int to, const char *other), (from, name, to, other))
+CALL (renameat2, (int from, const char *name, int to, const char *other, unsigned flags),
+      (from, name, to, other, flags))
+CALL (flock, (int fd, int operation), (fd, operation))
+CALL (fchown, (int fd, uid_t user, gid_t group), (fd, user, group))
+CALL (fchownat, (int fd, const char *name, uid_t user, gid_t group, int flags),
+      (fd, name, user, group, flags))
+CALL (utimensat, (int fd, const char *name, const struct timespec times[2], int flags),
+      (fd, name, times, flags))
+CALL (fsetxattr, (int fd, const char *name, const void *value, size_t size, int flags),
+      (fd, name, value, size, flags))
+
+TRANSFER (read, (int fd, void *data, size_t length), length, (fd, data, length))
+TRANSFER (pread, (int fd, void *data, size_t length, off_t offset), length, (fd, data, length, offset))
+TRANSFER (write, (int fd, const void *data, size_t length), length, (fd, data, length))
+TRANSFER (pwrite, (int fd, const void *data, size_t length, off_t offset), length, (fd, data, length, offset))
+
+/* Linux lets go of the descriptor whatever it says. */
+EXPORT int
+close (int fd)
+{
+  REAL (int, close, (int) );
+  int closed = real (fd);
+
+  return strikes ("close") ? -1 : closed;
+}
+
+EXPORT int
+openat (int fd, const char *name, int flags, ...)
+{
+  REAL (int, openat, (int, const char *, int, ...));
+  mode_t mode = 0;
+  va_list arguments;
+
+  va_start (arguments, flags);
+  if ((flags & O_CREAT) != 0)
+    mode = va_arg (arguments, mode_t);
+  va_end (arguments);
+  return strikes ("openat") ? -1 : real (fd, name, flags, mode);
+}
+
+/* Locks only. */
+EXPORT int
+fcntl (int fd, int command, ...)
+{
+  REAL (int, fcntl, (int, int, ...));
+  gboolean locks = command == F_OFD_SETLK || command == F_OFD_SETLKW;
+  void *argument;
+  va_list arguments;
+
+  va_start (arguments, command);
+  argument = va_arg (arguments, void *);
+  va_end (arguments);
+  return locks && strikes ("fcntl") ? -1 : real (fd, command, argument);
+}
+
+EXPORT off_t
+lseek (int fd, off_t offset, int whence)
+{
+  REAL (off_t, lseek, (int, off_t, int) );
+
+  return strikes ("lseek") ? -1 : real (fd, offset, whence);
+}
+
+EXPORT ssize_t
+fgetxattr (int fd, const char *name, void *value, size_t size)
+{
+  REAL (ssize_t, fgetxattr, (int, const char *, void *, size_t));
+
+  return strikes ("fgetxattr") ? -1 : real (fd, name, value, size);
+}
+
+EXPORT DIR *
+fdopendir (int fd)
+{
+  REAL (DIR *, fdopendir, (int) );
+
+  return strikes ("fdopendir") ? NULL : real (fd);
+}
+
+EXPORT struct dirent *
+readdir (DIR *dir)
+{
+  REAL (struct dirent *, readdir, (DIR *) );
+
+  return strikes ("readdir") ? NULL : real (dir);
+}
+
+/* ---- trying */
+
+void
+faults_choose (const char *call, guint nth, int error, gboolean lasting)
+{
+  fault.call = call;
+  fault.nth = nth;
+  fault.error = error;
+  fault.lasting = lasting;
+  fault.seen = 0;
+}
+
+void
+faults_begin (void)
+{
+  fault.counts = TRUE;
+}
+
+const char *
+faults_end (void)
+{
+  fault.counts = FALSE;
+  return fault.call != NULL && fault.seen >= fault.nth ? fault.call : NULL;
+}
+
+gboolean
+faults_are_lasting (void)
+{
+  return fault.lasting;
+}
+
+int
+faults_get_error (void)
+{
+  return fault.error;
+}
+
+static guint
+count_descriptors (void)
+{
+  g_autoptr (GDir) dir = g_dir_open ("/proc/self/fd", 0, NULL);
+  guint n = 0;
+
+  while (g_dir_read_name (dir) != NULL)
+    n++;
+  return n;
+}
+
+/* Returns whether the fault came to pass. */
+static gboolean
+try (FaultsFunc attempt, gpointer user_data)
+{
+  guint before = count_descriptors ();
+
+  g_test_message ("%s %u: %s%s", fault.call, fault.nth,
+                  fault.error > 0 ? g_strerror (fault.error) : "not all of it",
+                  fault.lasting ? ", from then on" : "");
+  attempt (user_data);
+  g_assert_cmpuint (count_descriptors (), ==, before);
+  return faults_end () != NULL;
+}
+
+void
+faults_try_each (FaultsFunc attempt, gpointer user_data)
+{
+  faults_choose (NULL, 0, 0, FALSE);
+  attempt (user_data);
+
+  for (guint i = 0; i < G_N_ELEMENTS (faults); i++)
+    for (guint e = 0; e < MAX_ERRORS && faults[i].errors[e] != 0; e++)
+      /* What is tried again must not fail for good. */
+      for (gboolean lasting = FALSE; lasting <= (faults[i].errors[e] > 0 && faults[i].errors[e] != EINTR);
+           lasting++)
+        for (guint nth = 1;; nth++)
+          {
+            faults_choose (faults[i].call, nth, faults[i].errors[e], lasting);
+            if (!try (attempt, user_data))
+              break;
+          }
+  faults_choose (NULL, 0, 0, FALSE);
+}
