@@ -262,8 +262,10 @@ probe_names (int dirfd, const char *a, const char *b, const char *what, GError *
     return set_probe_error (error, errsv, what, "fsync files");
   if (linkat (dirfd, a, dirfd, b, 0) != 0)
     return set_probe_error (error, errno, what, "make hard links");
-  if (renameat2 (dirfd, a, dirfd, b, RENAME_NOREPLACE) == 0 || errno != EEXIST)
-    return set_probe_error (error, errno == EEXIST ? 0 : errno, what, "rename without replacing");
+  if (renameat2 (dirfd, a, dirfd, b, RENAME_NOREPLACE) == 0)
+    return set_probe_error (error, 0, what, "rename without replacing");
+  if (errno != EEXIST)
+    return set_probe_error (error, errno, what, "rename without replacing");
   if (unlinkat (dirfd, b, 0) != 0)
     return set_probe_error (error, errno, what, "remove files");
   if (renameat2 (dirfd, a, dirfd, b, RENAME_NOREPLACE) != 0)

@@ -257,6 +257,25 @@ try_probe (gpointer unused)
   close (dirfd);
 }
 
+/* A file system that replaces where it was told not to. */
+static void
+test_probe_replaces (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  int dirfd = open_folder (tree, ".");
+
+  faults_choose ("renameat2", 1, FAULT_LIE, FALSE);
+  faults_begin ();
+  errno = EIO;
+  g_assert_false (cis_folder_probe (dirfd, "the folder", &error));
+  faults_end ();
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+  g_assert_true (
+      g_str_has_prefix (error->message, "the folder cannot rename without replacing: it replaced the file."));
+  close (dirfd);
+}
+
 /* ---- a host's state */
 
 static void
@@ -357,6 +376,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/folder-faults/open", try_make_folder, test_try_each);
   g_test_add_data_func ("/folder-faults/remove", try_remove_folder, test_try_each);
   g_test_add_data_func ("/folder-faults/probe", try_probe, test_try_each);
+  g_test_add_func ("/folder-faults/probe/replaces", test_probe_replaces);
   g_test_add_data_func ("/host-state-faults/open", try_host_state, test_try_each);
   g_test_add_data_func ("/host-state-faults/lock", try_host_state_lock, test_try_each);
   g_test_add_data_func ("/host-state-faults/store-receipt", try_receipt, test_try_each);
