@@ -92,7 +92,7 @@ recover_part (const char *host, const char *name, const CisPartName *parsed, con
       return TRUE;
     }
   episode = cis_episode_new (host, parsed->episode, NULL);
-  cis_upload_adopt (episode, fd, parsed);
+  cis_upload_adopt (episode, fd, st, parsed);
   g_close (fd, NULL);
   recovery->found (episode, name, recovery->user_data);
   /* The link may be known to the kernel only: nothing tells at which step the other run ended. */

@@ -329,18 +329,15 @@ cis_upload_receive (CisUpload *self)
 }
 
 void
-cis_upload_adopt (CisEpisode *episode, int fd, const CisPartName *part)
+cis_upload_adopt (CisEpisode *episode, int fd, const struct stat *st, const CisPartName *part)
 {
   g_autoptr (JsonObject) receipt = cis_layout_read_receipt (fd, CIS_ITEM (episode));
-  struct stat st;
 
-  if (fstat (fd, &st) < 0)
-    st = (struct stat){ 0 };
-  cis_episode_set_archive (episode, NULL, part->sha256, st.st_size);
+  cis_episode_set_archive (episode, NULL, part->sha256, st->st_size);
   cis_episode_set_commit (episode, part->commit);
   if (receipt == NULL)
     {
-      g_autofree char *since = cis_time_to_string (st.st_mtim.tv_sec * G_USEC_PER_SEC);
+      g_autofree char *since = cis_time_to_string (st->st_mtim.tv_sec * G_USEC_PER_SEC);
 
       receipt = cis_receipt_new (episode, cis_episode_get_host (episode), "stored", since);
     }
@@ -355,16 +352,19 @@ cis_upload_finish (CisUpload *self, char *intent)
   g_autofree char *name = cis_layout_archive_name (part->episode);
   g_autoptr (GError) error = NULL;
   int fd = openat (self->shelf->store, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  struct stat st;
 
   self->hold->part = intent;
   self->hold->linked = TRUE;
   if (fd < 0)
-    {
-      cis_error_set_errno (&error, errno, "Opening store/%s/%s", self->shelf->host, name);
-      return failed (self, g_steal_pointer (&error));
-    }
-  cis_upload_adopt (self->episode, fd, part);
-  g_close (fd, NULL);
+    cis_error_set_errno (&error, errno, "Opening store/%s/%s", self->shelf->host, name);
+  else if (fstat (fd, &st) < 0)
+    cis_error_set_errno (&error, errno, "Looking at store/%s/%s", self->shelf->host, name);
+  else
+    cis_upload_adopt (self->episode, fd, &st, part);
+  cis_file_close (&fd, name, NULL);
+  if (error != NULL)
+    return failed (self, g_steal_pointer (&error));
   if (!cis_group_commit_flush (self->shelf->store_commit, &error))
     return failed (self, g_steal_pointer (&error));
   return cis_outcome_passed ();

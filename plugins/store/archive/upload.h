@@ -29,5 +29,5 @@ CisOutcome *cis_upload_receive (CisUpload *self);
  */
 CisOutcome *cis_upload_finish (CisUpload *self, char *intent);
 
-/* Gives @episode the digest, size, commit, receipt and marks of the archive @fd, whose intent is @part. */
-void cis_upload_adopt (CisEpisode *episode, int fd, const CisPartName *part);
+/* Gives @episode what its archive @fd (@st) and its intent @part say: digest, size, commit, receipt, marks. */
+void cis_upload_adopt (CisEpisode *episode, int fd, const struct stat *st, const CisPartName *part);
