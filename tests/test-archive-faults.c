@@ -157,6 +157,10 @@ assert_kept_promise (const char *tree, CisEpisode *episode, const Upload *upload
       g_assert_cmpstr (text, ==, upload->bytes);
       cis_receipt_matches (cis_episode_get_receipt (episode), episode, "lab-1", &error);
       g_assert_no_error (error);
+      /* An intent says that it may lack its row: it has to pass by the index, but where the intent seems to
+       * be gone. */
+      if (upload->prepare == prepare_unfinished && faults_get_error () != ENOENT)
+        g_assert_cmpint (verdict, ==, CIS_VERDICT_PASSED);
     }
   else if (verdict == CIS_VERDICT_FAILED)
     g_assert_nonnull (cis_outcome_get_error (outcome));
@@ -213,6 +217,7 @@ try_open (gpointer unused)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
   gpointer archive = open_archive (tree);
+  g_autoptr (CisEpisode) episode = make_episode ("POST", BYTES, 0);
   g_autofree char *before = NULL, *after = NULL;
   g_autoptr (GError) error = NULL;
   gboolean opened;
@@ -226,6 +231,9 @@ try_open (gpointer unused)
   opened = cis_part_open (archive, NULL, &error);
   faults_end ();
   g_assert_cmpint (opened, ==, error == NULL);
+  /* What is not home yet is held, and will be brought there. */
+  if (opened && faults_get_error () != ENOENT)
+    g_assert_cmpint (test_process (archive, episode, NULL), ==, CIS_VERDICT_DEFERRED);
   cis_part_close (archive);
   after = read_all (tree);
   g_assert_cmpstr (after, ==, before);

@@ -134,6 +134,17 @@ cis_layout_list (int dirfd, const char *folder, GError **error)
   return g_steal_pointer (&names);
 }
 
+int
+cis_layout_look (int dirfd, const char *path, struct stat *st, GError **error)
+{
+  if (fstatat (dirfd, path, st, AT_SYMLINK_NOFOLLOW) == 0)
+    return 1;
+  if (errno == ENOENT)
+    return 0;
+  cis_error_set_errno (error, errno, "Looking at %s", path);
+  return -1;
+}
+
 char *
 cis_layout_find_intent (CisLayout *self, const char *host, const char *episode, const struct stat *stored,
                         GError **error)
@@ -146,10 +157,14 @@ cis_layout_find_intent (CisLayout *self, const char *host, const char *episode, 
       g_autoptr (CisPartName) parsed = cis_part_name_parse (name);
       g_autofree char *path = g_build_filename (host, name, NULL);
       struct stat st;
+      int there;
 
-      if (parsed != NULL && strcmp (parsed->episode, episode) == 0 &&
-          fstatat (self->incoming, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == stored->st_ino &&
-          st.st_dev == stored->st_dev)
+      if (parsed == NULL || strcmp (parsed->episode, episode) != 0)
+        continue;
+      there = cis_layout_look (self->incoming, path, &st, error);
+      if (there < 0)
+        return NULL;
+      if (there > 0 && st.st_ino == stored->st_ino && st.st_dev == stored->st_dev)
         return g_strdup (name);
     }
   return NULL;
@@ -164,9 +179,8 @@ cis_layout_write_receipt (int fd, JsonObject *receipt, CisItem *item)
   gpointer key, value;
   JsonObject *noted = json_object_new ();
 
-  if (marks != NULL)
-    g_hash_table_iter_init (&iter, marks);
-  while (marks != NULL && g_hash_table_iter_next (&iter, &key, &value))
+  g_hash_table_iter_init (&iter, marks);
+  while (g_hash_table_iter_next (&iter, &key, &value))
     json_object_set_string_member (noted, key, value);
   json_object_set_object_member (receipt, "marks", noted);
   line = cis_json_to_line (receipt);

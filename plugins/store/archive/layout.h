@@ -49,6 +49,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisPartName, cis_part_name_free)
 /* The names in a folder, below @dirfd; none (an empty array) where it is not there. full */
 GPtrArray *cis_layout_list (int dirfd, const char *folder, GError **error);
 
+/* Looks at what is called @path, no symlink followed. 1; 0 where nothing is, any more; -1 with @error where
+ * nobody knows: of a disk that answers nothing, every intent would seem to be gone. */
+int cis_layout_look (int dirfd, const char *path, struct stat *st, GError **error);
+
 /* The name of the host's .part for @episode that is the inode of @stored; %NULL without error where none is.
  * full */
 char *cis_layout_find_intent (CisLayout *self, const char *host, const char *episode,

@@ -15,16 +15,17 @@ static gboolean
 walk_host (CisLayout *layout, const char *host, PartFunc func, gpointer user_data, GError **error)
 {
   g_autoptr (GPtrArray) names = cis_layout_list (layout->incoming, host, error);
+  struct stat st;
 
   for (guint i = 0; names != NULL && i < names->len; i++)
     {
       const char *name = g_ptr_array_index (names, i);
       g_autoptr (CisPartName) parsed = cis_part_name_parse (name);
       g_autofree char *path = g_build_filename (host, name, NULL);
-      struct stat st;
+      int there = parsed != NULL ? cis_layout_look (layout->incoming, path, &st, error) : 0;
 
-      if (parsed != NULL && fstatat (layout->incoming, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-          S_ISREG (st.st_mode) && !func (host, name, parsed, &st, user_data, error))
+      if (there < 0 ||
+          (there > 0 && S_ISREG (st.st_mode) && !func (host, name, parsed, &st, user_data, error)))
         return FALSE;
     }
   return names != NULL;
@@ -54,18 +55,21 @@ typedef struct
   GPtrArray *odd;
 } Recovery;
 
-/* The archive, if it is the same inode as its .part; -1 otherwise. */
+/* The archive, if it is the same inode as its .part; -1 otherwise, with @error where nobody knows. */
 static int
-open_twin (CisShelf *shelf, const char *episode, const struct stat *part)
+open_twin (CisShelf *shelf, const char *episode, const struct stat *part, GError **error)
 {
   g_autofree char *name = cis_layout_archive_name (episode);
   int fd = openat (shelf->store, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   struct stat st;
 
-  if (fd >= 0 && fstat (fd, &st) == 0 && st.st_ino == part->st_ino && st.st_dev == part->st_dev)
+  if (fd < 0 && errno != ENOENT && errno != ELOOP)
+    cis_error_set_errno (error, errno, "Opening store/%s/%s", shelf->host, name);
+  else if (fd >= 0 && fstat (fd, &st) < 0)
+    cis_error_set_errno (error, errno, "Looking at store/%s/%s", shelf->host, name);
+  else if (fd >= 0 && st.st_ino == part->st_ino && st.st_dev == part->st_dev)
     return fd;
-  if (fd >= 0)
-    g_close (fd, NULL);
+  cis_file_close (&fd, name, NULL);
   return -1;
 }
 
@@ -74,6 +78,7 @@ recover_part (const char *host, const char *name, const CisPartName *parsed, con
               gpointer user_data, GError **error)
 {
   Recovery *recovery = user_data;
+  g_autoptr (GError) cause = NULL;
   CisEpisode *episode;
   CisShelf *shelf;
   int fd;
@@ -83,7 +88,12 @@ recover_part (const char *host, const char *name, const CisPartName *parsed, con
   shelf = cis_shelves_get (recovery->shelves, host, error);
   if (shelf == NULL)
     return FALSE;
-  fd = open_twin (shelf, parsed->episode, st);
+  fd = open_twin (shelf, parsed->episode, st, &cause);
+  if (cause != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&cause));
+      return FALSE;
+    }
   if (fd < 0)
     {
       g_ptr_array_add (recovery->odd, g_strdup_printf ("incoming/%s/%s has a second name that is not its "
