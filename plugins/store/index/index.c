@@ -75,8 +75,6 @@ add_marks (JsonObject *row, CisItem *item)
   GHashTableIter iter;
   gpointer key, value;
 
-  if (marks == NULL)
-    return;
   g_hash_table_iter_init (&iter, marks);
   while (g_hash_table_iter_next (&iter, &key, &value))
     if (!json_object_has_member (row, key) && !g_str_equal (key, "recovered") &&
