@@ -38,7 +38,7 @@ static const struct
   { "unlinkat", { EIO, ENOENT, ENOTEMPTY } },
   { "renameat", { EIO } },
   { "renameat2", { EIO, EEXIST, ENOENT } },
-  { "fcntl", { ENOLCK, EINTR, EACCES } },
+  { "lock", { ENOLCK, EINTR, EACCES } },
   { "flock", { ENOLCK, EINTR } },
   { "fchown", { EPERM } },
   { "fchownat", { EPERM } },
@@ -58,12 +58,21 @@ static _Thread_local struct
   gboolean lasting;
   gboolean counts; /* between begin and end */
   guint seen;
+  const char *other; /* nullable: one that fails always */
+  int other_error;
 } fault;
 
 static gboolean
 strikes (const char *call)
 {
-  if (!fault.counts || g_strcmp0 (fault.call, call) != 0)
+  if (!fault.counts)
+    return FALSE;
+  if (g_strcmp0 (fault.other, call) == 0)
+    {
+      errno = fault.other_error;
+      return TRUE;
+    }
+  if (g_strcmp0 (fault.call, call) != 0)
     return FALSE;
   fault.seen++;
   if (fault.seen != fault.nth && !(fault.lasting && fault.seen > fault.nth))
@@ -151,19 +160,21 @@ openat (int fd, const char *name, int flags, ...)
   return strikes ("openat") ? -1 : real (fd, name, flags, mode);
 }
 
-/* Locks only. */
+/* Only its locks; no file system refuses to unlock. */
 EXPORT int
 fcntl (int fd, int command, ...)
 {
   REAL (int, fcntl, (int, int, ...));
-  gboolean locks = command == F_OFD_SETLK || command == F_OFD_SETLKW;
   void *argument;
   va_list arguments;
 
   va_start (arguments, command);
   argument = va_arg (arguments, void *);
   va_end (arguments);
-  return locks && strikes ("fcntl") ? -1 : real (fd, command, argument);
+  if (command == F_OFD_SETLK || command == F_OFD_SETLKW)
+    if (strikes (((struct flock *) argument)->l_type == F_UNLCK ? "unlock" : "lock"))
+      return -1;
+  return real (fd, command, argument);
 }
 
 EXPORT off_t
@@ -208,6 +219,14 @@ faults_choose (const char *call, guint nth, int error, gboolean lasting)
   fault.error = error;
   fault.lasting = lasting;
   fault.seen = 0;
+  fault.other = NULL;
+}
+
+void
+faults_choose_too (const char *call, int error)
+{
+  fault.other = call;
+  fault.other_error = error;
 }
 
 void

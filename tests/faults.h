@@ -32,6 +32,8 @@ int faults_get_error (void);
  * with @error; where
  * @lasting, all later ones too. */
 void faults_choose (const char *call, guint nth, int error, gboolean lasting);
+/* Lets all calls of another one fail besides. */
+void faults_choose_too (const char *call, int error);
 
 enum
 {
