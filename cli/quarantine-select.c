@@ -88,12 +88,12 @@ quarantine_select (Quarantine *quarantine, char **ids, const char *reason, gint6
       Selected *selected;
       QuarantineEntry *entry = quarantine_load (quarantine, id, &gone);
 
-      if (entry == NULL && named)
+      if (entry == NULL && (named || !g_error_matches (gone, CIS_ERROR, CIS_ERROR_GONE)))
         {
           quarantine_complain (gone);
           *n_missing += 1;
         }
-      /* Else another took it, or it is no folder. */
+      /* Else another took it meanwhile, or it is no folder. */
       if (entry == NULL)
         continue;
       selected = g_new0 (Selected, 1);

@@ -15,10 +15,12 @@ check_reason (int folder, const FuzzPart *text)
 {
   g_autofree char *path = fuzz_file ("reason.json", text->data, text->size);
   gint64 time = 0;
-  g_autoptr (JsonObject) reason = reason_load (folder, "reason.json", &time);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) reason = reason_load (folder, "reason.json", &time, &error);
   g_autoptr (GDateTime) date = NULL;
   struct timespec mtime;
 
+  g_assert_no_error (error);
   g_assert_true (reason != NULL || time == -1);
   if (reason == NULL)
     return;

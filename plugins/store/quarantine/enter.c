@@ -41,7 +41,7 @@ look_inside (Quarantine *self, const char *name, ReasonContext *context)
       if (fstatat (self->episodes, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
         context->displaced = g_steal_pointer (&kept);
     }
-  older = reason_load (self->episodes, inside, NULL);
+  older = reason_load (self->episodes, inside, NULL, NULL);
   if (older == NULL)
     return;
   context->attempts = MAX (context->attempts, (guint) cis_json_get_size (older, "attempts", 0) + 1);

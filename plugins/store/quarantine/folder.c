@@ -156,6 +156,7 @@ quarantine_load (Quarantine *self, const char *id, GError **error)
   g_autoptr (QuarantineEntry) entry = g_new0 (QuarantineEntry, 1);
   g_autofree char *outside = quarantine_get_outside (id);
   g_autofree char *inside = quarantine_get_inside (id);
+  g_autoptr (GError) cause = NULL;
   struct stat st;
 
   if (*id == '\0' || *id == '.' || strchr (id, '/') != NULL ||
@@ -167,12 +168,18 @@ quarantine_load (Quarantine *self, const char *id, GError **error)
     }
   entry->id = g_strdup (id);
   /* Who reads without the lock may look into either place just when it is moved to the other. */
-  for (guint i = 0; i < 2 && entry->reason == NULL; i++)
+  for (guint i = 0; i < 2 && entry->reason == NULL && cause == NULL; i++)
     {
-      entry->reason = reason_load (self->fd, outside, &entry->time);
+      entry->reason = reason_load (self->fd, outside, &entry->time, &cause);
       entry->outside = entry->reason != NULL;
-      if (entry->reason == NULL)
-        entry->reason = reason_load (self->fd, inside, &entry->time);
+      if (entry->reason == NULL && cause == NULL)
+        entry->reason = reason_load (self->fd, inside, &entry->time, &cause);
+    }
+  /* Not taken for one without a reason: it would be released with that in its tree. */
+  if (cause != NULL)
+    {
+      g_propagate_prefixed_error (error, g_steal_pointer (&cause), "In %s/quarantine: ", self->state);
+      return NULL;
     }
   return g_steal_pointer (&entry);
 }
@@ -206,7 +213,7 @@ quarantine_entry_get_finding (QuarantineEntry *entry)
 static char *
 choose_kept (Quarantine *self, const char *id, const char *outside)
 {
-  g_autoptr (JsonObject) reason = reason_load (self->fd, outside, NULL);
+  g_autoptr (JsonObject) reason = reason_load (self->fd, outside, NULL, NULL);
   const char *displaced = reason != NULL ? cis_json_get_string (reason, "displaced") : NULL;
   g_autofree char *kept = NULL;
   struct stat st;

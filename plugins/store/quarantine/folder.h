@@ -36,7 +36,7 @@ const char *quarantine_get_state (Quarantine *self);
 
 /* The names of all entries, sorted, or with @hidden of all that is none; full. */
 GPtrArray *quarantine_list (Quarantine *self, gboolean hidden, GError **error);
-/* CIS_ERROR_GONE where there is no such entry. full */
+/* CIS_ERROR_GONE where there is no such entry; another error where its reason cannot be read. full */
 QuarantineEntry *quarantine_load (Quarantine *self, const char *id, GError **error);
 void quarantine_entry_free (QuarantineEntry *entry);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (QuarantineEntry, quarantine_entry_free)

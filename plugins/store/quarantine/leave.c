@@ -35,7 +35,7 @@ restore_displaced (Quarantine *self, QuarantineEntry *entry, GError **error)
   kept = g_build_filename (entry->id, displaced, NULL);
   if (!quarantine_is_there (self->fd, kept) || quarantine_is_there (self->fd, inside))
     return TRUE;
-  older = reason_load (self->fd, kept, NULL);
+  older = reason_load (self->fd, kept, NULL, NULL);
   return older != NULL ? cis_file_remove (self->fd, kept, error)
                        : cis_file_publish (self->fd, kept, self->fd, inside, error);
 }

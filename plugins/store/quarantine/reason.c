@@ -83,15 +83,19 @@ reason_make (CisEpisode *episode, CisFinding *finding, const char *fix, const Re
 }
 
 JsonObject *
-reason_load (int dirfd, const char *file, gint64 *time)
+reason_load (int dirfd, const char *file, gint64 *time, GError **error)
 {
-  g_autoptr (GBytes) bytes = cis_file_read (dirfd, file, REASON_MAX, NULL);
+  g_autoptr (GError) cause = NULL;
+  g_autoptr (GBytes) bytes = cis_file_read (dirfd, file, REASON_MAX, &cause);
   g_autoptr (JsonObject) reason =
       bytes != NULL ? cis_json_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), NULL) : NULL;
   const char *text = reason != NULL ? cis_json_get_string (reason, "quarantined_at") : NULL;
   g_autoptr (GDateTime) date = text != NULL ? g_date_time_new_from_iso8601 (text, NULL) : NULL;
   gboolean valid = date != NULL && cis_json_get_string (reason, "finding") != NULL;
 
+  if (cause != NULL && !g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) &&
+      !g_error_matches (cause, CIS_ERROR, CIS_ERROR_INVALID))
+    g_propagate_error (error, g_steal_pointer (&cause));
   if (time != NULL)
     *time = valid ? g_date_time_to_unix (date) * G_USEC_PER_SEC + g_date_time_get_microsecond (date) : -1;
   return valid ? g_steal_pointer (&reason) : NULL;

@@ -21,9 +21,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ReasonContext, reason_context_clear)
 char *reason_get_fix (CisFinding *finding, const char *name, const char *target);
 /* The text of quarantine_reason.json; full. @fix: nullable. */
 char *reason_make (CisEpisode *episode, CisFinding *finding, const char *fix, const ReasonContext *context);
-/* The reason in a file, or %NULL where there is no valid one; full. @time: when the episode was quarantined,
- * µs since 1970, or -1; nullable. */
-JsonObject *reason_load (int dirfd, const char *file, gint64 *time);
+/* The reason in a file, or %NULL: without error where there is no valid one, with @error where nobody knows.
+ * full
+ * @time: when the episode was quarantined, µs since 1970, or -1; nullable. */
+JsonObject *reason_load (int dirfd, const char *file, gint64 *time, GError **error);
 /* The folder's mtime as it was; FALSE where the reason does not say. */
 gboolean reason_get_folder_time (JsonObject *reason, struct timespec *time);
 
