@@ -387,6 +387,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/quarantine-faults/put/taken", prepare_taken, test_put);
   g_test_add_data_func ("/quarantine-faults/put/released", prepare_released, test_put);
   g_test_add_data_func ("/quarantine-faults/release", prepare_plain, test_release);
+  g_test_add_data_func ("/quarantine-faults/release/own-reason", prepare_own_reason, test_release);
   g_test_add_data_func ("/quarantine-faults/remove", try_remove, test_try_each);
   g_test_add_data_func ("/quarantine-faults/sweep", try_sweep, test_try_each);
   g_test_add_data_func ("/quarantine-faults/start", try_open_stage, test_try_each);

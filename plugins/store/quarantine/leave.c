@@ -29,15 +29,21 @@ restore_displaced (Quarantine *self, QuarantineEntry *entry, GError **error)
   g_autofree char *inside = quarantine_get_inside (entry->id);
   g_autofree char *kept = NULL;
   g_autoptr (JsonObject) older = NULL;
+  g_autoptr (GError) cause = NULL;
 
   if (displaced == NULL || strchr (displaced, '/') != NULL)
     return TRUE;
   kept = g_build_filename (entry->id, displaced, NULL);
-  if (!quarantine_is_there (self->fd, kept) || quarantine_is_there (self->fd, inside))
+  older = reason_load (self->fd, kept, NULL, &cause);
+  if (older != NULL)
+    return cis_file_remove (self->fd, kept, error);
+  /* It may be back already, after a release that was cut. */
+  if (cause == NULL && (cis_file_publish (self->fd, kept, self->fd, inside, &cause) ||
+                        g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ||
+                        g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_EXISTS)))
     return TRUE;
-  older = reason_load (self->fd, kept, NULL, NULL);
-  return older != NULL ? cis_file_remove (self->fd, kept, error)
-                       : cis_file_publish (self->fd, kept, self->fd, inside, error);
+  g_propagate_error (error, g_steal_pointer (&cause));
+  return FALSE;
 }
 
 /* Step 2. A reason that lies outside already was never in, or on its way out before. */
