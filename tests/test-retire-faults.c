@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What retiring promises wherever a call fails: a shipped episode is in one place, it goes to shipped/ only
+ * beside its receipt, and what did not go stays and goes the next time. */
+
+#include "faults.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* An episode that has just been shipped. */
+static CisEpisode *
+ship (CisHostState *state, const char *tree)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *sha256 = g_strnfill (64, 'a');
+  g_autofree char *fingerprint = NULL;
+  g_autoptr (JsonObject) receipt = NULL;
+  CisEpisode *episode = cis_episode_new (NULL, "run", NULL);
+
+  test_make_episode (tree, "episodes/run", 'c');
+  test_write (tree, "outbox/run.tar.zst", "packed");
+  test_write (tree, "outbox/run.json", "{}");
+  fingerprint =
+      cis_fingerprint (cis_host_state_get_fd (state, CIS_FOLDER_EPISODES), "run", NULL, NULL, &error);
+  g_assert_no_error (error);
+  cis_episode_set_fingerprint (episode, fingerprint);
+  cis_episode_set_archive (episode, NULL, sha256, 6);
+  receipt = cis_receipt_new (episode, "lab", "stored", NULL);
+  g_assert_true (cis_host_state_store_receipt (state, episode, receipt, &error));
+  cis_episode_set_receipt (episode, receipt);
+  return episode;
+}
+
+static void
+try_retire (gpointer taken)
+{
+  const char *target = taken != NULL ? "shipped/run-2/meta.json" : "shipped/run/meta.json";
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CisHostState) state = cis_host_state_open (tree, &error);
+  g_autoptr (CisEpisode) episode = ship (state, tree);
+  g_autoptr (CisOutcome) outcome = NULL;
+  gpointer retire = test_part_new ("store/retire", "state", tree, NULL);
+  const char *failed;
+  CisVerdict verdict;
+
+  g_assert_true (cis_part_open (retire, NULL, &error));
+  if (taken != NULL)
+    test_write (tree, "shipped/run/earlier", "");
+  faults_begin ();
+  verdict = test_process (retire, episode, &outcome);
+  failed = faults_end ();
+
+  if (failed == NULL)
+    g_assert_cmpint (verdict, ==, CIS_VERDICT_PASSED);
+  if (verdict == CIS_VERDICT_PASSED)
+    g_assert_false (test_exists (tree, "episodes/run"));
+  /* What is told as undone is undone. */
+  else if (!g_error_matches (cis_outcome_get_error (outcome), CIS_ERROR, CIS_ERROR_FATAL))
+    g_assert_true (test_exists (tree, "episodes/run/meta.json"));
+  g_assert_true (test_exists (tree, "receipts/run.json"));
+  /* Another may be there under a name that seemed to be free, but never in its place. */
+  if (faults_get_error () != EEXIST)
+    g_assert_cmpint (test_exists (tree, target), !=, test_exists (tree, "episodes/run/meta.json"));
+  if (taken != NULL)
+    g_assert_true (test_exists (tree, "shipped/run/earlier"));
+
+  if (test_exists (tree, "episodes/run"))
+    {
+      g_assert_true (test_exists (tree, "outbox/run.tar.zst"));
+      g_assert_cmpint (test_process (retire, episode, NULL), ==, CIS_VERDICT_PASSED);
+      g_assert_true (test_exists (tree, target));
+    }
+  cis_part_close (retire);
+  g_object_unref (retire);
+}
+
+static void
+try_open (gpointer unused)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  gpointer retire = test_part_new ("store/retire", "state", tree, NULL);
+  gboolean opened;
+
+  faults_begin ();
+  opened = cis_part_open (retire, NULL, &error);
+  faults_end ();
+  g_assert_cmpint (opened, ==, error == NULL);
+  cis_part_close (retire);
+  g_object_unref (retire);
+}
+
+static void
+test_retire (gconstpointer taken)
+{
+  faults_try_each (try_retire, (gpointer) taken);
+}
+
+static void
+test_open (void)
+{
+  faults_try_each (try_open, NULL);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/retire-faults/open", test_open);
+  g_test_add_data_func ("/retire-faults/retire", NULL, test_retire);
+  g_test_add_data_func ("/retire-faults/retire/taken", "taken", test_retire);
+  return g_test_run ();
+}
