@@ -2,6 +2,8 @@
 #include "uploads.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <gio/gunixinputstream.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -229,23 +231,165 @@ test_second_receiver (void)
 /* A host's folder that somebody removed: nothing can be put into it, so the receiver starts anew and makes
  * another. */
 static void
-test_folder_removed (void)
+test_folder_removed (gconstpointer name)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
   gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
-  g_autofree char *folder = g_build_filename (tree, "incoming/lab-1", NULL);
+  g_autofree char *folder = g_build_filename (tree, name, NULL);
+  g_autofree char *moved = g_build_filename (tree, "moved.tar.zst", NULL);
+  g_autofree char *stored = g_build_filename (tree, "store/lab-1/run-1.tar.zst", NULL);
   g_autoptr (CisEpisode) first = uploads_make_put ("run-1", "bytes");
   g_autoptr (CisEpisode) second = uploads_make_put ("run-2", "bytes");
   g_autoptr (CisEpisode) third = uploads_make_put ("run-2", "bytes");
   g_autoptr (CisOutcome) outcome = NULL;
 
   g_assert_cmpint (uploads_put (archive, first, NULL), ==, CIS_VERDICT_PASSED);
+  g_assert_no_errno (g_rename (stored, moved));
   g_assert_no_errno (g_rmdir (folder));
   g_assert_cmpint (uploads_put (archive, second, &outcome), ==, CIS_VERDICT_FAILED);
   g_assert_error (cis_outcome_get_error (outcome), CIS_ERROR, CIS_ERROR_FATAL);
+  g_assert_true (g_str_has_prefix (cis_outcome_get_error (outcome)->message, name));
   uploads_close (archive);
   archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
   g_assert_cmpint (uploads_put (archive, third, NULL), ==, CIS_VERDICT_PASSED);
+  uploads_close (archive);
+}
+
+/* What becomes part of a path is checked, whoever lets it through. */
+static void
+test_odd_claims (void)
+{
+  g_autofree char *sha256 = g_strnfill (64, 'a');
+  const struct
+  {
+    const char *host, *name, *sha256, *commit;
+  } claims[] = {
+    { "..", "run", sha256, COMMIT },
+    { "lab-1", "../run", sha256, COMMIT },
+    { "lab-1", "run", "abc", COMMIT },
+    { "lab-1", "run", sha256, "HEAD" },
+  };
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autoptr (CisEpisode) nobody = cis_episode_new (NULL, "run", NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (claims); i++)
+    {
+      g_autoptr (GInputStream) body = g_memory_input_stream_new_from_data ("bytes", 5, NULL);
+      g_autoptr (CisEpisode) episode =
+          uploads_make ("PUT", claims[i].host, claims[i].name, claims[i].sha256, 5, body);
+
+      cis_episode_set_commit (episode, claims[i].commit);
+      g_assert_cmpint (uploads_put (archive, episode, NULL), ==, CIS_VERDICT_FAILED);
+    }
+  g_assert_cmpint (uploads_put (archive, nobody, NULL), ==, CIS_VERDICT_FAILED);
+  uploads_close (archive);
+}
+
+static void
+test_empty (void)
+{
+  g_autofree char *sha256 = g_strnfill (64, 'a');
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autoptr (CisEpisode) no_body = uploads_make ("PUT", "lab-1", "run", sha256, 5, NULL);
+  g_autoptr (CisEpisode) no_size = uploads_make ("PATCH", "lab-1", "run", sha256, 0, NULL);
+  g_autoptr (CisOutcome) first = NULL, second = NULL;
+
+  g_assert_cmpint (uploads_put (archive, no_body, &first), ==, CIS_VERDICT_REJECTED);
+  uploads_assert_finding (first, "archive-empty");
+  g_assert_cmpint (uploads_put (archive, no_size, &second), ==, CIS_VERDICT_REJECTED);
+  uploads_assert_finding (second, "archive-empty");
+  uploads_close (archive);
+}
+
+/* A stage after this one may have nothing left to do: that, too, is home. */
+static void
+test_settled_done (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autoptr (CisEpisode) episode = uploads_make_put ("run", "bytes");
+  g_autoptr (CisOutcome) done = cis_outcome_done ();
+
+  g_assert_cmpint (test_process (archive, episode, NULL), ==, CIS_VERDICT_PASSED);
+  cis_stage_settled (archive, CIS_ITEM (episode), done);
+  uploads_assert_none_left (tree);
+  uploads_close (archive);
+}
+
+/* What was gated by nobody may have no commit, and is found again all the same. */
+static void
+test_without_commit (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autoptr (CisEpisode) episode = uploads_make_put ("run", "bytes");
+  g_autoptr (CisEpisode) again = uploads_make_put ("run", "bytes");
+  g_autoptr (CisOutcome) deferred = cis_outcome_deferred (CIS_SCOPE_ITEM, 0, NULL);
+
+  cis_episode_set_commit (episode, NULL);
+  g_assert_cmpint (test_process (archive, episode, NULL), ==, CIS_VERDICT_PASSED);
+  cis_stage_settled (archive, CIS_ITEM (episode), deferred);
+  g_assert_cmpint (uploads_put (archive, again, NULL), ==, CIS_VERDICT_PASSED);
+  g_assert_null (cis_episode_get_commit (again));
+  uploads_assert_none_left (tree);
+  uploads_close (archive);
+}
+
+/* A hard link does not leave a file system. */
+static void
+test_two_file_systems (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *store = g_build_filename (tree, "store", NULL);
+  gpointer archive = test_part_new ("store/archive", "directory", tree, NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_no_errno (g_mkdir (store, 0750));
+  g_assert_no_errno (mount ("none", store, "tmpfs", 0, "size=1m"));
+  g_assert_false (cis_part_open (archive, NULL, &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+  uploads_close (archive);
+  g_assert_no_errno (umount2 (store, MNT_DETACH));
+}
+
+/* The program is stopped: no outcome, and what came stays for the next run. */
+static void
+test_stopped (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  int ends[2]; /* of a line on which nothing comes */
+  g_autoptr (GInputStream) body = NULL;
+  g_autoptr (CisEpisode) put = uploads_make_put ("run", "bytes");
+  g_autoptr (CisEpisode) patch = uploads_make_put ("other", "bytes");
+  g_autoptr (CisRequest) request = cis_request_new ("PATCH", "/v1/episodes/lab-1/other");
+  g_autoptr (CisEpisode) rest = cis_episode_new ("lab-1", "other", request);
+  g_autofree char *part =
+      g_strdup_printf ("incoming/lab-1/other.%s." COMMIT ".part", cis_episode_get_sha256 (patch));
+  g_autoptr (CisOutcome) outcome = NULL, hashing = NULL;
+
+  g_assert_no_errno (pipe2 (ends, O_CLOEXEC));
+  body = g_unix_input_stream_new (ends[0], TRUE);
+  cis_request_set_body (cis_item_get_request (CIS_ITEM (put)), body, 5);
+  g_cancellable_cancel (cancellable);
+  outcome = cis_stage_process (archive, CIS_ITEM (put), cancellable);
+  close (ends[1]);
+  g_assert_cmpint (cis_outcome_get_verdict (outcome), ==, CIS_VERDICT_NONE);
+  cis_stage_settled (archive, CIS_ITEM (put), outcome);
+  g_assert_false (test_exists (tree, "store/lab-1/run.tar.zst"));
+
+  /* All of it is there, and would only have to be hashed. */
+  test_write (tree, part, "bytes");
+  cis_request_set_header (request, "upload-offset", "5");
+  cis_episode_set_commit (rest, COMMIT);
+  cis_episode_set_archive (rest, NULL, cis_episode_get_sha256 (patch), 5);
+  hashing = cis_stage_process (archive, CIS_ITEM (rest), cancellable);
+  g_assert_cmpint (cis_outcome_get_verdict (hashing), ==, CIS_VERDICT_NONE);
+  cis_stage_settled (archive, CIS_ITEM (rest), hashing);
+  g_assert_true (test_exists (tree, part));
   uploads_close (archive);
 }
 
@@ -300,7 +444,14 @@ main (int argc, char **argv)
   g_test_add_data_func ("/archive/failed-sync/incoming", GINT_TO_POINTER (1), test_failed_sync);
   g_test_add_data_func ("/archive/failed-sync/store", GINT_TO_POINTER (2), test_failed_sync);
   g_test_add_func ("/archive/second-receiver", test_second_receiver);
-  g_test_add_func ("/archive/folder-removed", test_folder_removed);
+  g_test_add_data_func ("/archive/folder-removed/incoming", "incoming/lab-1", test_folder_removed);
+  g_test_add_data_func ("/archive/folder-removed/store", "store/lab-1", test_folder_removed);
+  g_test_add_func ("/archive/odd-claims", test_odd_claims);
+  g_test_add_func ("/archive/empty", test_empty);
+  g_test_add_func ("/archive/settled-done", test_settled_done);
+  g_test_add_func ("/archive/without-commit", test_without_commit);
+  g_test_add_func ("/archive/two-file-systems", test_two_file_systems);
+  g_test_add_func ("/archive/stopped", test_stopped);
   g_test_add_func ("/archive/concurrent", test_concurrent);
   return g_test_run ();
 }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COMMIT       "0123456789abcdef0123456789abcdef01234567"
@@ -84,9 +85,9 @@ try_open (gpointer text)
   recover (tree);
 }
 
-/* The folder is missing too. */
+/* The folder is missing too, or it is another user's, to whom what root makes in it is given. */
 static void
-try_create (gpointer unused)
+try_create (gpointer owner)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autofree char *folder = g_build_filename (tree, "new", NULL);
@@ -94,6 +95,11 @@ try_create (gpointer unused)
   g_autoptr (GError) error = NULL;
   gboolean opened;
 
+  if (owner != NULL)
+    {
+      g_assert_no_errno (mkdir (folder, 0755));
+      g_assert_true (chown (folder, GPOINTER_TO_UINT (owner), -1) == 0 || geteuid () != 0);
+    }
   faults_begin ();
   opened = cis_part_open (index, NULL, &error);
   faults_end ();
@@ -203,6 +209,12 @@ test_process_each (gconstpointer mark)
 }
 
 static void
+test_create (gconstpointer owner)
+{
+  faults_try_each (try_create, (gpointer) owner);
+}
+
+static void
 test_try_each (gconstpointer attempt)
 {
   faults_try_each ((FaultsFunc) attempt, NULL);
@@ -215,7 +227,8 @@ main (int argc, char **argv)
   g_test_add_data_func ("/index-faults/open", ROW ("earlier"), test_open);
   g_test_add_data_func ("/index-faults/open/torn", ROW ("earlier") "{\"ts\":\"2026", test_open);
   g_test_add_data_func ("/index-faults/open/damaged", ROW ("earlier") "no JSON\n", test_open);
-  g_test_add_data_func ("/index-faults/create", try_create, test_try_each);
+  g_test_add_data_func ("/index-faults/create", NULL, test_create);
+  g_test_add_data_func ("/index-faults/create/others", GUINT_TO_POINTER (12345), test_create);
   g_test_add_data_func ("/index-faults/append", NULL, test_process_each);
   g_test_add_data_func ("/index-faults/append/recovered", "recovered", test_process_each);
   g_test_add_data_func ("/index-faults/append/backfilled", "backfilled", test_process_each);

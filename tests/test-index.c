@@ -221,6 +221,7 @@ test_recovered (void)
         across = g_strdup_printf ("run-%u", i);
     }
   g_string_append (rows, "{\"host\":\"lab-2\",\"episode\":\"other\",\"ts\":\"2026\"}\n");
+  g_string_append (rows, "other noise\n{\"host\":\"lab-1\",\"episode\":\"others\",\"ts\":\"2026\"}\n");
   test_write (tree, "index.jsonl", rows->str);
   index = open_index (tree);
   recover (index, "run-1");
@@ -231,10 +232,10 @@ test_recovered (void)
   cis_item_set_mark (CIS_ITEM (finished), "recovered", "true");
   g_assert_cmpint (test_process (index, finished, NULL), ==, CIS_VERDICT_PASSED);
   g_assert_cmpint (test_process (index, finished, NULL), ==, CIS_VERDICT_PASSED);
-  row = get_row (tree, 40001, 40003);
+  row = get_row (tree, 40003, 40005);
   g_assert_cmpstr (cis_json_get_string (row, "episode"), ==, "other");
   g_assert_true (json_object_get_boolean_member (row, "recovered"));
-  second = get_row (tree, 40002, 40003);
+  second = get_row (tree, 40004, 40005);
   g_assert_cmpstr (cis_json_get_string (second, "episode"), ==, "finished");
   g_assert_true (json_object_get_boolean_member (second, "recovered"));
   close_index (index);
@@ -250,6 +251,53 @@ backfill (gpointer index, const char *name)
 }
 
 /* One that was found in the store gets a row only where nobody has written one meanwhile. */
+/* Somebody's row is longer than all of ours; ours behind it is found. */
+static void
+test_long_row (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *filling = g_strnfill (3 * 1024 * 1024, 'x');
+  g_autofree char *text = g_strdup_printf ("\"%s\"\n" ROW ("run"), filling);
+  gpointer index;
+
+  test_write (tree, "index.jsonl", text);
+  index = open_index (tree);
+  recover (index, "run");
+  json_object_unref (get_row (tree, 1, 2));
+  close_index (index);
+}
+
+/* Stopped while a large index is read: no outcome, and no row. */
+static void
+test_stopped (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (CisEpisode) episode = make_episode ("run");
+  g_autoptr (CisOutcome) outcome = NULL;
+  gpointer index;
+
+  test_write (tree, "index.jsonl", ROW ("first"));
+  index = open_index (tree);
+  cis_item_set_recovered (CIS_ITEM (episode));
+  g_cancellable_cancel (cancellable);
+  outcome = cis_stage_process (index, CIS_ITEM (episode), cancellable);
+  g_assert_cmpint (cis_outcome_get_verdict (outcome), ==, CIS_VERDICT_NONE);
+  json_object_unref (get_row (tree, 0, 1));
+  close_index (index);
+}
+
+static void
+test_without_digest (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisEpisode) episode = cis_episode_new ("lab-1", "run", NULL);
+  gpointer index = open_index (tree);
+
+  g_assert_cmpint (test_process (index, episode, NULL), ==, CIS_VERDICT_FAILED);
+  close_index (index);
+}
+
 static void
 test_backfilled (void)
 {
@@ -433,6 +481,9 @@ main (int argc, char **argv)
   g_test_add_func ("/index/damaged", test_damaged);
   g_test_add_func ("/index/rewritten", test_rewritten);
   g_test_add_func ("/index/recovered", test_recovered);
+  g_test_add_func ("/index/long-row", test_long_row);
+  g_test_add_func ("/index/stopped", test_stopped);
+  g_test_add_func ("/index/without-digest", test_without_digest);
   g_test_add_func ("/index/backfilled", test_backfilled);
   g_test_add_func ("/index/concurrent", test_concurrent);
   g_test_add_func ("/index/torn-by-another", test_torn_by_another);

@@ -190,6 +190,7 @@ test_backup (Fixture *f, gconstpointer data)
 
   test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
   test_write (f->tree, another, "byt");
+  test_write (f->tree, "incoming/lab-1/notes.txt", "not ours");
   g_assert_no_errno (link (f->stored, backup));
   assert_duplicate (f);
 }
@@ -202,6 +203,80 @@ test_symlink (Fixture *f, gconstpointer data)
   g_assert_no_errno (g_mkdir (folder, 0750));
   g_assert_no_errno (symlink ("/etc/passwd", f->stored));
   g_assert_cmpint (test_process (f->known, f->episode, NULL), ==, CIS_VERDICT_FAILED);
+}
+
+/* What others write beside an archive is no receipt, and the archive is hashed; what is not a mark is not
+ * taken for one. */
+static void
+test_odd_receipts (Fixture *f, gconstpointer data)
+{
+  g_autofree char *zeros = g_strnfill (64, '0');
+  const char *sha256 = cis_episode_get_sha256 (f->episode);
+  char *receipts[] = {
+    g_strdup ("no JSON"),
+    g_strdup ("{\"size\":5}"),
+    g_strdup_printf ("{\"sha256\":\"%sx\",\"size\":5}", zeros),
+    g_strdup_printf ("{\"sha256\":\"%s\",\"size\":6}", zeros),
+    g_strdup_printf ("{\"episode\":\"run\",\"host\":\"lab-1\",\"sha256\":\"%s\",\"size\":5}", sha256),
+    g_strdup_printf ("{\"episode\":\"run\",\"host\":\"lab-1\",\"sha256\":\"%s\",\"size\":5,\"marks\":7}",
+                     sha256),
+  };
+
+  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
+  for (guint i = 0; i < G_N_ELEMENTS (receipts); i++)
+    {
+      g_assert_no_errno (setxattr (f->stored, "user.cis490.receipt", receipts[i], strlen (receipts[i]), 0));
+      assert_duplicate (f);
+      g_assert_false (json_object_has_member (cis_request_get_reply (f->request), "marks"));
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (receipts); i++)
+    g_free (receipts[i]);
+}
+
+static void
+test_odd_marks (Fixture *f, gconstpointer data)
+{
+  g_autofree char *receipt =
+      g_strdup_printf ("{\"sha256\":\"%s\",\"size\":5,\"marks\":{\"gate\":\"disabled\",\"grant\":7}}",
+                       cis_episode_get_sha256 (f->episode));
+  g_autoptr (JsonObject) read = NULL;
+  int fd;
+
+  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
+  g_assert_no_errno (setxattr (f->stored, "user.cis490.receipt", receipt, strlen (receipt), 0));
+  fd = open (f->stored, O_RDONLY | O_CLOEXEC);
+  read = cis_layout_read_receipt (fd, CIS_ITEM (f->episode));
+  g_assert_nonnull (read);
+  g_assert_cmpstr (cis_item_get_mark (CIS_ITEM (f->episode), "gate"), ==, "disabled");
+  g_assert_null (cis_item_get_mark (CIS_ITEM (f->episode), "grant"));
+  g_close (fd, NULL);
+}
+
+/* Not sent by anybody, as by a pipeline of one's own. */
+static void
+test_without_request (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CisEpisode) episode = cis_episode_new ("lab-1", "run", NULL);
+
+  cis_episode_set_archive (episode, NULL, cis_episode_get_sha256 (f->episode), 5);
+  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
+  g_assert_cmpint (test_process (f->known, episode, NULL), ==, CIS_VERDICT_DONE);
+}
+
+static void
+test_odd_names (Fixture *f, gconstpointer data)
+{
+  static const char *const names[][2] = { { NULL, "run" }, { "..", "run" }, { "lab-1", "../run" } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autoptr (CisEpisode) episode = cis_episode_new (names[i][0], names[i][1], f->request);
+
+      g_assert_cmpint (test_process (f->known, episode, NULL), ==, CIS_VERDICT_FAILED);
+    }
+  /* A file where a host's folder would be holds no archives. */
+  test_write (f->tree, "store/lab-1", "");
+  g_assert_cmpint (test_process (f->known, f->episode, NULL), ==, CIS_VERDICT_PASSED);
 }
 
 int
@@ -217,5 +292,9 @@ main (int argc, char **argv)
   g_test_add ("/known/unfinished-other", Fixture, NULL, set_up, test_unfinished_other, tear_down);
   g_test_add ("/known/backup", Fixture, NULL, set_up, test_backup, tear_down);
   g_test_add ("/known/symlink", Fixture, NULL, set_up, test_symlink, tear_down);
+  g_test_add ("/known/odd-receipts", Fixture, NULL, set_up, test_odd_receipts, tear_down);
+  g_test_add ("/known/odd-marks", Fixture, NULL, set_up, test_odd_marks, tear_down);
+  g_test_add ("/known/odd-names", Fixture, NULL, set_up, test_odd_names, tear_down);
+  g_test_add ("/known/without-request", Fixture, NULL, set_up, test_without_request, tear_down);
   return g_test_run ();
 }

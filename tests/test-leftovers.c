@@ -86,6 +86,74 @@ test_recovery (void)
   uploads_close (archive);
 }
 
+/* What bears a name of no .part of ours stays out of it, whatever it is. */
+static void
+test_odd_names (void)
+{
+  g_autofree char *hex = g_strnfill (64, 'a');
+  g_autofree char *big = g_strnfill (64, 'A');
+  const struct
+  {
+    const char *episode, *dot, *sha256, *dash, *commit, *suffix;
+  } odd[] = {
+    { "", ".", hex, ".", COMMIT, ".part" },
+    { "run", ".", hex, ".", COMMIT, ".tmp!" },
+    { "run", "-", hex, ".", COMMIT, ".part" },
+    { "run", ".", hex, "-", COMMIT, ".part" },
+    { "ru n", ".", hex, ".", COMMIT, ".part" },
+    { "run", ".", big, ".", COMMIT, ".part" },
+    { "run", ".", hex, ".", "ABCDEF6789abcdef0123456789abcdef01234567", ".part" },
+  };
+  g_autofree char *good = g_strdup_printf ("r.u.n.%s." COMMIT ".part", hex);
+  g_autoptr (CisPartName) parsed = cis_part_name_parse (good);
+
+  for (guint i = 0; i < G_N_ELEMENTS (odd); i++)
+    {
+      g_autofree char *name = g_strconcat (odd[i].episode, odd[i].dot, odd[i].sha256, odd[i].dash,
+                                           odd[i].commit, odd[i].suffix, NULL);
+
+      g_assert_null (cis_part_name_parse (name));
+    }
+  g_assert_cmpstr (parsed->episode, ==, "r.u.n");
+  g_assert_cmpstr (parsed->commit, ==, COMMIT);
+}
+
+/* Files where folders would be, folders where files would be, and a second .part of one archive: a start
+ * takes none of them for more than it is, and removes none. */
+static void
+test_odd_things (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autofree char *hex = g_strnfill (64, 'a');
+  g_autofree char *sha256 = cis_digest_bytes ("bytes", 5);
+  g_autofree char *folder = g_strdup_printf ("incoming/lab-1/folder.%s." COMMIT ".part/file", hex);
+  g_autofree char *second = g_strdup_printf ("%s/incoming/lab-1/run.%s." OTHER_COMMIT ".part", tree, sha256);
+  g_autofree char *twin = g_strdup_printf ("%s/incoming/lab-1/twin.%s." COMMIT ".part", tree, hex);
+  g_autofree char *elsewhere = g_build_filename (tree, "elsewhere", NULL);
+  g_autofree char *stored = g_build_filename (tree, "store/lab-1/run.tar.zst", NULL);
+  g_autofree char *link_name = g_build_filename (tree, "incoming/lab-3", NULL);
+  g_autofree char *before = NULL, *after = NULL;
+
+  uploads_store_without_home (archive);
+  uploads_close (archive);
+  test_write (tree, "incoming/lab-2", "a file");
+  test_write (tree, "incoming/-odd/file", "no host of ours");
+  g_assert_no_errno (symlink ("lab-1", link_name));
+  test_write (tree, folder, "");
+  g_assert_no_errno (link (stored, second));
+  /* Its archive is there, but is another. */
+  test_write (tree, "elsewhere", "somebody's doing");
+  test_write (tree, "store/lab-1/twin.tar.zst", "another archive");
+  g_assert_no_errno (link (elsewhere, twin));
+
+  before = test_list (tree, "incoming/lab-1");
+  archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  after = test_list (tree, "incoming/lab-1");
+  g_assert_cmpstr (after, ==, before);
+  uploads_close (archive);
+}
+
 static CisPipeline *
 make_receiver (const char *tree)
 {
@@ -219,5 +287,7 @@ main (int argc, char **argv)
   g_test_add_func ("/leftovers/brought-home", test_brought_home);
   g_test_add_func ("/leftovers/begun-anew", test_begun_anew);
   g_test_add_func ("/leftovers/expiry", test_expiry);
+  g_test_add_func ("/leftovers/odd-names", test_odd_names);
+  g_test_add_func ("/leftovers/odd-things", test_odd_things);
   return g_test_run ();
 }

@@ -151,6 +151,34 @@ assert_elsewhere (gpointer archive, gsize offset, const char *there)
 }
 
 static void
+test_odd_offsets (void)
+{
+  static const char *const offsets[] = { NULL, "", "five", "-1", "5.0", "99999999999999999999" };
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+
+  cut (archive, "run", ARCHIVE, 0, 5);
+  for (guint i = 0; i < G_N_ELEMENTS (offsets); i++)
+    {
+      g_autoptr (CisEpisode) episode = make_upload ("run", ARCHIVE, 5, SIZE - 5, FALSE);
+      g_autoptr (CisRequest) request = cis_request_new ("PATCH", "/v1/episodes/lab-1/run");
+      g_autoptr (CisEpisode) patch = cis_episode_new ("lab-1", "run", request);
+      g_autoptr (CisOutcome) outcome = NULL;
+
+      cis_request_set_header (request, "upload-offset", offsets[i]);
+      cis_episode_set_commit (patch, COMMIT);
+      cis_episode_set_archive (patch, NULL, cis_episode_get_sha256 (episode), SIZE);
+      g_assert_cmpint (uploads_put (archive, patch, &outcome), ==, CIS_VERDICT_DEFERRED);
+      uploads_assert_finding (outcome, "upload-offset-mismatch");
+    }
+  /* A rest that is all of it. */
+  g_assert_cmpint (send_rest (archive, "new", ARCHIVE, 0, NULL), ==, CIS_VERDICT_PASSED);
+  g_assert_cmpint (send_rest (archive, "run", ARCHIVE, 5, NULL), ==, CIS_VERDICT_PASSED);
+  assert_stored (tree, "new", ARCHIVE);
+  uploads_close (archive);
+}
+
+static void
 test_elsewhere (void)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
@@ -282,6 +310,7 @@ test_quota (void)
   uploads_close (archive);
 
   /* What is there is looked up, and what is gone on with has its place. */
+  test_write (tree, "store/lab-1/a folder/with a file", "which no host has sent, so that it does not count");
   archive = open_with_quota (tree, 2 * SIZE + 6);
   assert_over_quota (archive, "PUT", "run-3");
   g_assert_cmpint (ask (archive, "run-2", ARCHIVE, COMMIT), ==, 5);
@@ -299,6 +328,7 @@ main (int argc, char **argv)
   g_test_add_func ("/resume/nothing-missing", test_nothing_missing);
   g_test_add_func ("/resume/large", test_large);
   g_test_add_func ("/resume/elsewhere", test_elsewhere);
+  g_test_add_func ("/resume/odd-offsets", test_odd_offsets);
   g_test_add_func ("/resume/damaged", test_damaged);
   g_test_add_func ("/resume/others", test_others);
   g_test_add_func ("/resume/not-ours", test_not_ours);

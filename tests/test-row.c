@@ -41,6 +41,15 @@ test_good (void)
               "lab-1", "run", "", -1);
   assert_row ("{\"note\":\"\\\"host\\\":\\\"x\\\"\",\"host\":\"lab-1\",\"episode\":\"run\",\"size\":-3}",
               "lab-1", "run", "", -1);
+  /* A flag of somebody else's; numbers that are no size; names in UTF-8, or with a DEL. */
+  assert_row ("{\"host\":\"lab-1\",\"episode\":\"run\",\"good\":false,\"bad\":true,\"size\":0,\"n\":12}",
+              "lab-1", "run", "", 0);
+  assert_row ("{\"host\":\"lab-1\",\"episode\":\"run\",\"size\":1234567890123456789}", "lab-1", "run", "",
+              1234567890123456789);
+  assert_row ("{\"note\":\"\177\",\"host\":\"lab-1\",\"episode\":\"run\",\"none\":null}", "lab-1", "run", "",
+              -1);
+  assert_row ("{\"note\" :\"\",\"host\":\"lab-1\",\"episode\":\"run\",\"sha256\":\"" SHA256 "\"}", "lab-1",
+              "run", SHA256, -1);
   assert_row ("{\"host\":\"lab\\u002d1\",\"episode\":\"run\",\"size\":1e2}", "lab-1", "run", "", -1);
 }
 
@@ -62,6 +71,17 @@ test_bad (void)
     "{\"host\":\"lab-1\",\"episode\":\"run\",\"host\":\"lab-2\"}",
     "{\"host\":\"lab-1\",\"episode\":\"run\",\"sha256\":\"0123\"}",
     "{\"host\":\"lab-1\",\"episode\":\"run\",\"sha256\":\"" SHA256 "0\"}",
+    "{\"host\": \"lab-1\",\"episode\":\"run\",\"sha256\":\"" SHA256 "0\"}",
+    "{\"host\":\"lab-1\",\"episode\":\"run\",\"size\":1,\"size\":2}",
+    "{\"host\":\"lab-1\",\"episode\":\"run\",\"size\":",
+    "{\"host\":\"lab-1\",\"episode\":\"run\",\"size\":12345678901234567890123",
+    "{\"host\":\"lab-1\",\"episode\":\"run\",\"good\":tru",
+    "{\"host\":\"lab-1\",\"episode\":\"run",
+    "{\"host",
+    "{\"host\"",
+    "{\"host\":",
+    "{\"host\": \"0123456789012345678901234567890123456789012345678901234567890123\", \"episode\": \"run\"}",
+    "{\"host\":\"LAB/1\",\"episode\":\"run\"}",
   };
   CisRow row;
 
@@ -118,13 +138,32 @@ test_foreach (void)
   g_close (fd, NULL);
 }
 
+/* Who stops the program does not wait for a large index. */
+static void
+test_cancelled (void)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+  guint counts[2] = { 0 };
+  gint64 offset = 0;
+  int fd = memfd_create ("rows", MFD_CLOEXEC);
+
+  append (fd, "{\"host\":\"lab-1\",\"episode\":\"a\"}\n");
+  g_cancellable_cancel (cancellable);
+  g_assert_false (cis_row_foreach (fd, &offset, lseek (fd, 0, SEEK_CUR), count, counts, cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_assert_cmpuint (counts[FALSE] + counts[TRUE], ==, 0);
+  g_close (fd, NULL);
+}
+
 static void
 test_set (void)
 {
   g_autoptr (CisRowSet) set = cis_row_set_new ();
   int fd = memfd_create ("rows", MFD_CLOEXEC);
 
-  append (fd, "{\"host\":\"lab-1\",\"episode\":\"a\"}\nnoise\n{\"host\":\"lab-2\",\"episode\":\"b\"}\n{"
+  append (fd, "{\"host\":\"lab-1\",\"episode\":\"a\"}\n{\"host\":\"lab-1\",\"episode\":\"a\"}\nnoise\n{"
+              "\"host\":\"lab-2\",\"episode\":\"b\"}\n{"
               "\"host\":\"lab-1\",");
   g_assert_true (cis_row_set_read (set, fd, NULL, NULL));
   g_assert_true (cis_row_set_has (set, "lab-1", "a"));
@@ -144,6 +183,7 @@ main (int argc, char **argv)
   g_test_add_func ("/row/good", test_good);
   g_test_add_func ("/row/bad", test_bad);
   g_test_add_func ("/row/foreach", test_foreach);
+  g_test_add_func ("/row/cancelled", test_cancelled);
   g_test_add_func ("/row/set", test_set);
   return g_test_run ();
 }

@@ -111,7 +111,8 @@ cis_layout_list (int dirfd, const char *folder, GError **error)
   struct dirent *entry;
   DIR *dir;
 
-  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+  /* ENOTDIR is what a symbolic link gives, too. */
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
     return g_steal_pointer (&names);
   dir = fd < 0 ? NULL : fdopendir (fd);
   if (dir == NULL)

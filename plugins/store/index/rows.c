@@ -135,7 +135,7 @@ cis_rows_free (CisRows *self)
 {
   struct stat st;
 
-  if (!self->bad && self->fd >= 0 && cis_group_commit_flush (self->commit, NULL) &&
+  if (!self->bad && cis_group_commit_flush (self->commit, NULL) &&
       fstat (self->fd, &st) == 0)
     cis_tail_note_clean (self->fd, MIN (st.st_size, self->end));
   g_clear_pointer (&self->commit, cis_group_commit_free);
