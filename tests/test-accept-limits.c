@@ -160,6 +160,37 @@ test_in_flight (void)
   assert_answer (second, 201, NULL);
 }
 
+/* Asks until the sockets take no more of it; returns how often. */
+static guint
+ask_without_listening (Client *client)
+{
+  const struct timeval patience = { .tv_usec = 200 * 1000 };
+  guint n = 0;
+
+  g_assert_no_errno (setsockopt (client->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience));
+  while (send (client->fd, PING, strlen (PING), MSG_NOSIGNAL) == (gssize) strlen (PING))
+    n++;
+  return n;
+}
+
+/* Who takes no answer keeps no worker waiting; and has them all in the end. */
+static void
+test_not_taken (void)
+{
+  g_autoptr (Site) site = site_new (2, "");
+  g_autoptr (Client) deaf = client_new (site), deaf_too = client_new (site), ping = client_new (site);
+  guint n_asked = ask_without_listening (deaf);
+  gint64 began;
+
+  ask_without_listening (deaf_too);
+  began = g_get_monotonic_time ();
+  client_say (ping, PING);
+  assert_answer (ping, 200, NULL);
+  g_assert_cmpint (g_get_monotonic_time () - began, <, 2 * G_USEC_PER_SEC);
+  for (guint i = 0; i < n_asked; i++)
+    assert_answer (deaf, 200, NULL);
+}
+
 static void
 allow_descriptors (rlim_t n)
 {
@@ -206,6 +237,30 @@ test_many_idle (void)
   client_say (idle->pdata[idle->len - 1], PING);
   assert_answer (idle->pdata[idle->len - 1], 200, NULL);
   assert_end (idle->pdata[1]);
+}
+
+/* Those that said nothing, or half a head, go before one that has shown who it is; a new one is served. */
+static void
+test_strangers (void)
+{
+  g_autoptr (GPtrArray) strangers = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
+  g_autoptr (Site) site = site_new (2, "max-connections=20\n");
+  g_autoptr (Client) known = client_new (site), newcomer = NULL;
+
+  client_say (known, PING);
+  assert_answer (known, 200, NULL);
+  for (guint i = 0; i < 60; i++)
+    {
+      g_ptr_array_add (strangers, client_new (site));
+      if (i >= 20)
+        (void) !send (((Client *) strangers->pdata[i])->fd, "PUT /v1", 7, MSG_NOSIGNAL);
+    }
+  newcomer = client_new (site);
+  client_say (newcomer, PING);
+  assert_answer (newcomer, 200, NULL);
+  client_say (known, PING);
+  assert_answer (known, 200, NULL);
+  assert_end (strangers->pdata[0]);
 }
 
 /* The soft limit that a program starts with is raised, so that as many connections as are allowed can be
@@ -301,7 +356,9 @@ main (int argc, char **argv)
   g_test_add_func ("/accept-limits/reserved-worker", test_reserved_worker);
   g_test_add_func ("/accept-limits/no-room", test_no_room);
   g_test_add_func ("/accept-limits/in-flight", test_in_flight);
+  g_test_add_func ("/accept-limits/not-taken", test_not_taken);
   g_test_add_func ("/accept-limits/many-idle", test_many_idle);
+  g_test_add_func ("/accept-limits/strangers", test_strangers);
   g_test_add_func ("/accept-limits/descriptor-limit", test_descriptor_limit);
   g_test_add_func ("/accept-limits/out-of-descriptors", test_out_of_descriptors);
   g_test_add_func ("/accept-limits/reopen", test_reopen);

@@ -16,8 +16,6 @@
 #include <glib/gstdio.h>
 #include <sys/resource.h>
 
-#define ANSWER_TIMEOUT (10 * G_USEC_PER_SEC) /* for a peer that does not take its answer */
-
 typedef struct
 {
   CisSource parent;
@@ -63,7 +61,7 @@ refuse (CisAccept *self, CisExchange *exchange, const CisHttpHead *head, CisFind
                 answer.status, cis_finding_get_id (finding), head != NULL ? head->method : "a request",
                 head != NULL ? head->target : "of which nothing more is known",
                 cis_finding_get_summary (finding));
-  cis_exchange_answer (exchange, &answer, keep, head != NULL && g_str_equal (head->method, "HEAD"), 0);
+  cis_exchange_answer (exchange, &answer, keep, head != NULL && g_str_equal (head->method, "HEAD"));
 }
 
 /* What an archive of @size, of which @coming bytes would still come, is refused for before anybody looks at
@@ -244,6 +242,7 @@ cis_accept_settled (CisSource *source, CisItem *item, CisOutcome *outcome)
   init_answer (&answer, item, exchange, outcome);
   cut = exchange->body != NULL && cis_body_get_failure (exchange->body) == CIS_BODY_CUT;
   keep = (exchange->body == NULL || cis_body_skip (exchange->body)) && exchange->keep_alive;
+  exchange->connection->known |= cis_request_get_identity (request) != NULL;
   another_waits = cis_queue_release (self->queue, item,
                                      exchange->body != NULL ? cis_body_get_remaining (exchange->body) : 0);
   /* A sender that is gone in mid-body is told nothing: what a proxy makes of an answer to half a request is
@@ -251,7 +250,7 @@ cis_accept_settled (CisSource *source, CisItem *item, CisOutcome *outcome)
   if (cut)
     cis_exchange_end (exchange, CIS_AFTER_CLOSE);
   else
-    cis_exchange_answer (exchange, &answer, keep, FALSE, ANSWER_TIMEOUT);
+    cis_exchange_answer (exchange, &answer, keep, FALSE);
   if (another_waits)
     cis_set_wake (self->set);
 }
@@ -340,7 +339,7 @@ add_listening_options (CisPartClass *klass)
   cis_part_class_add_option (
       klass, G_STRUCT_OFFSET (CisAccept, max_connections),
       g_param_spec_uint ("max-connections", NULL,
-                         "How many connections may be open; beyond, the one idle for longest goes.", 1,
+                         "How many connections may be open; beyond, the one that made least of it goes.", 1,
                          1000000, 1024, CIS_PARAM_OPTION));
   cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, max_head),
                              g_param_spec_uint64 ("max-head", NULL, "The longest request head that is read.",

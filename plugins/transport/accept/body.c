@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#define CONTINUE         "HTTP/1.1 100 Continue\r\n\r\n"
-#define CONTINUE_TIMEOUT (10 * G_USEC_PER_SEC)
+#define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
 /* What of an unread body is thrown away so that the connection can be kept. */
 #define SKIP_MAX (64 * 1024)
 
@@ -128,7 +127,7 @@ cis_body_read (GInputStream *stream, void *buffer, gsize count, GCancellable *ca
   n = cis_connection_take (self->connection, buffer, count);
   /* One that sends without waiting is not told to. */
   if (n == 0 && self->expects_continue)
-    cis_connection_send (self->connection, CONTINUE, sizeof CONTINUE - 1, CONTINUE_TIMEOUT);
+    cis_connection_send (self->connection, CONTINUE, sizeof CONTINUE - 1);
   self->expects_continue = FALSE;
   if (n == 0)
     n = receive (self, buffer, count, cancellable, error);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -27,6 +26,7 @@ cis_connection_free (CisConnection *self)
   /* A socket's close() has nothing to report that anyone could act on. */
   g_close (self->fd, NULL);
   g_clear_pointer (&self->bytes, g_byte_array_unref);
+  g_clear_pointer (&self->unsent, g_byte_array_unref);
   g_free (self);
 }
 
@@ -62,39 +62,30 @@ cis_connection_take (CisConnection *self, void *buffer, gsize count)
   return n;
 }
 
-static gboolean
-wait_for_room (CisConnection *self, gint64 deadline)
+gboolean
+cis_connection_send (CisConnection *self, const void *data, gsize length)
 {
-  struct pollfd room = { .fd = self->fd, .events = POLLOUT };
-  gint64 left = deadline - g_get_monotonic_time ();
-
-  if (left <= 0)
-    return FALSE;
-  return poll (&room, 1, (left + 999) / 1000) >= 0 || errno == EINTR;
+  if (self->unsent == NULL)
+    self->unsent = g_byte_array_new ();
+  g_byte_array_append (self->unsent, data, length);
+  return cis_connection_flush (self);
 }
 
 gboolean
-cis_connection_send (CisConnection *self, const void *data, gsize length, gint64 timeout)
+cis_connection_flush (CisConnection *self)
 {
-  gint64 deadline = g_get_monotonic_time () + timeout;
-  const char *rest = data;
-
-  while (length > 0)
+  while (self->unsent != NULL)
     {
-      gssize n = send (self->fd, rest, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+      gssize n = send (self->fd, self->unsent->data, self->unsent->len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-      if (n >= 0)
-        {
-          rest += n;
-          length -= n;
-        }
-      else if (errno == EAGAIN || errno == EWOULDBLOCK)
-        {
-          if (!wait_for_room (self, deadline))
-            return FALSE;
-        }
-      else if (errno != EINTR)
-        return FALSE;
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK;
+      if ((gsize) n == self->unsent->len)
+        g_clear_pointer (&self->unsent, g_byte_array_unref);
+      else
+        g_byte_array_remove_range (self->unsent, 0, n);
     }
   return TRUE;
 }

@@ -26,11 +26,10 @@ cis_exchange_end (CisExchange *self, CisAfter after)
 }
 
 void
-cis_exchange_answer (CisExchange *self, const CisAnswer *answer, gboolean keep, gboolean without_body,
-                     gint64 timeout)
+cis_exchange_answer (CisExchange *self, const CisAnswer *answer, gboolean keep, gboolean without_body)
 {
   g_autoptr (GString) bytes = cis_answer_to_bytes (answer, !keep, without_body);
-  gboolean sent = cis_connection_send (self->connection, bytes->str, bytes->len, timeout);
+  gboolean sent = cis_connection_send (self->connection, bytes->str, bytes->len);
 
   cis_exchange_end (self, !sent ? CIS_AFTER_CLOSE : keep ? CIS_AFTER_KEEP : CIS_AFTER_DRAIN);
 }

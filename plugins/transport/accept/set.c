@@ -15,34 +15,28 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAX_EVENTS    64
-#define MAX_ACCEPTS   64 /* in one go */
-#define SCRATCH_SIZE  (64 * 1024)
-#define TICK          (1 * G_USEC_PER_SEC)  /* how late a deadline may be noticed */
-#define DRAIN_TIMEOUT (30 * G_USEC_PER_SEC) /* how long a refused sender may go on */
-#define LINGER        (G_USEC_PER_SEC / 4)  /* how long the end waits for those who came before it */
+#define MAX_EVENTS     64
+#define MAX_ACCEPTS    64 /* in one go */
+#define SCRATCH_SIZE   (64 * 1024)
+#define TICK           (1 * G_USEC_PER_SEC)  /* how late a deadline may be noticed */
+#define ANSWER_TIMEOUT (10 * G_USEC_PER_SEC) /* for a peer that does not take its answer */
+#define DRAIN_TIMEOUT  (30 * G_USEC_PER_SEC) /* how long a refused sender may go on */
+#define LINGER         (G_USEC_PER_SEC / 4)  /* how long the end waits for those who came before it */
 
 struct _CisSet
 {
   CisSetConfig config;
+  gint64 timeouts[CIS_CONNECTION_N_LISTS]; /* how long a connection may be in which state, µs */
   int epoll;
   int wake; /* eventfd */
   /* Of the thread of cis_set_run(): */
   CisListener listener;
   guint8 *scratch;
   GMutex mutex;                         /* guards all below */
-  GQueue lists[CIS_CONNECTION_N_LISTS]; /* each by deadline, since its timeout is the same for all */
+  GQueue lists[CIS_CONNECTION_N_LISTS]; /* each by its age, oldest first */
   guint n_connections;                  /* those that are away included */
   gboolean ended;
 };
-
-static gint64
-get_timeout (CisSet *self, CisConnectionState state)
-{
-  return state == CIS_CONNECTION_IDLE   ? self->config.idle_timeout
-         : state == CIS_CONNECTION_HEAD ? self->config.head_timeout
-                                        : DRAIN_TIMEOUT;
-}
 
 /* With the mutex held. */
 static void
@@ -53,7 +47,7 @@ move_to (CisSet *self, CisConnection *connection, CisConnectionState state)
   connection->state = state;
   if (state == CIS_CONNECTION_AWAY)
     return;
-  connection->deadline = g_get_monotonic_time () + get_timeout (self, state);
+  connection->since = g_get_monotonic_time ();
   g_queue_push_tail_link (&self->lists[state], &connection->link);
 }
 
@@ -65,7 +59,7 @@ change_state (CisSet *self, CisConnection *connection, CisConnectionState state)
   g_mutex_unlock (&self->mutex);
 }
 
-/* The one whose deadline comes first. Only the set's thread takes any out, so that it stays there. */
+/* The oldest. Only the set's thread takes any out, so that it stays there. */
 static CisConnection *
 peek_first (CisSet *self, CisConnectionState state)
 {
@@ -97,13 +91,20 @@ drop (CisSet *self, CisConnection *connection)
 }
 
 static gboolean
+is_idle (const CisConnection *connection)
+{
+  return connection->state == CIS_CONNECTION_IDLE || connection->state == CIS_CONNECTION_STRANGER;
+}
+
+static gboolean
 arm (CisSet *self, CisConnection *connection, int operation)
 {
-  struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT, .data.ptr = connection };
+  const guint wanted = connection->state == CIS_CONNECTION_ANSWERING ? EPOLLOUT : EPOLLIN;
+  struct epoll_event event = { .events = wanted | EPOLLONESHOT, .data.ptr = connection };
 
   /* The next request has come with the last one, and no event will tell: a socket that can be written to
    * fires at once. */
-  if (connection->state == CIS_CONNECTION_IDLE && cis_connection_get_pending (connection) > 0)
+  if (is_idle (connection) && cis_connection_get_pending (connection) > 0)
     event.events |= EPOLLOUT;
   return epoll_ctl (self->epoll, operation, connection->fd, &event) == 0;
 }
@@ -147,6 +148,18 @@ drain (CisSet *self, CisConnection *connection)
     drop (self, connection);
 }
 
+/* The peer makes room: the rest of its answer, and then what was to become of the connection. */
+static void
+go_on_answering (CisSet *self, CisConnection *connection)
+{
+  if (!cis_connection_flush (connection))
+    drop (self, connection);
+  else if (connection->unsent != NULL)
+    rearm (self, connection);
+  else
+    cis_set_give_back (self, connection, connection->after);
+}
+
 static void
 collect (CisSet *self, CisConnection *connection)
 {
@@ -169,16 +182,34 @@ collect (CisSet *self, CisConnection *connection)
         return;
     }
   /* The head's deadline counts from its first byte: one more byte now and then does not move it. */
-  if (connection->state == CIS_CONNECTION_IDLE && cis_connection_get_pending (connection) > 0)
+  if (is_idle (connection) && cis_connection_get_pending (connection) > 0)
     change_state (self, connection, CIS_CONNECTION_HEAD);
   rearm (self, connection);
 }
 
-/* Whether there is room for one more: at the limit, the connection that has been idle for longest goes. */
+/* Who goes where one too many comes: of those that have not shown who they are, or that hold something up,
+ * the one that does so for longest. An honest one is through in milliseconds, so that it takes as many
+ * connections within these to have it thrown out. Only then one that is merely idle. */
+static CisConnection *
+peek_least_deserving (CisSet *self)
+{
+  CisConnection *oldest = NULL;
+
+  for (CisConnectionState state = CIS_CONNECTION_STRANGER; state < CIS_CONNECTION_N_LISTS; state++)
+    {
+      CisConnection *first = peek_first (self, state);
+
+      if (first != NULL && (oldest == NULL || first->since < oldest->since))
+        oldest = first;
+    }
+  return oldest != NULL ? oldest : peek_first (self, CIS_CONNECTION_IDLE);
+}
+
+/* Whether there is room for one more. */
 static gboolean
 make_room (CisSet *self)
 {
-  CisConnection *oldest;
+  CisConnection *goes;
   gboolean full;
 
   g_mutex_lock (&self->mutex);
@@ -186,10 +217,10 @@ make_room (CisSet *self)
   g_mutex_unlock (&self->mutex);
   if (!full)
     return TRUE;
-  oldest = peek_first (self, CIS_CONNECTION_IDLE);
-  if (oldest != NULL)
-    drop (self, oldest);
-  return oldest != NULL;
+  goes = peek_least_deserving (self);
+  if (goes != NULL)
+    drop (self, goes);
+  return goes != NULL;
 }
 
 static void
@@ -199,7 +230,7 @@ add_connection (CisSet *self, int fd)
 
   g_mutex_lock (&self->mutex);
   self->n_connections++;
-  move_to (self, connection, CIS_CONNECTION_IDLE);
+  move_to (self, connection, CIS_CONNECTION_STRANGER);
   g_mutex_unlock (&self->mutex);
   if (!arm (self, connection, EPOLL_CTL_ADD))
     drop (self, connection);
@@ -230,7 +261,7 @@ expire (CisSet *self, gint64 now)
   CisConnection *first;
 
   for (CisConnectionState state = 0; state < CIS_CONNECTION_N_LISTS; state++)
-    while ((first = peek_first (self, state)) != NULL && first->deadline <= now)
+    while ((first = peek_first (self, state)) != NULL && first->since + self->timeouts[state] <= now)
       if (state == CIS_CONNECTION_HEAD)
         hand_over (self, first, CIS_ARRIVAL_TOO_SLOW, 0);
       else
@@ -255,6 +286,8 @@ handle (CisSet *self, const struct epoll_event *events, int n)
         continue; /* cancelled */
       else if (connection->state == CIS_CONNECTION_DRAINING)
         drain (self, connection);
+      else if (connection->state == CIS_CONNECTION_ANSWERING)
+        go_on_answering (self, connection);
       else
         collect (self, connection);
     }
@@ -323,17 +356,14 @@ loop (CisSet *self, GCancellable *cancellable, GError **error)
   return TRUE;
 }
 
-/* Whether somebody has been let in and not heard yet, or is being told off. */
+/* Whether somebody has been let in and has had no answer yet, or is being told off. */
 static gboolean
 has_begun (CisSet *self)
 {
-  gboolean begun;
+  gboolean begun = FALSE;
 
-  g_mutex_lock (&self->mutex);
-  begun = self->lists[CIS_CONNECTION_HEAD].head != NULL || self->lists[CIS_CONNECTION_DRAINING].head != NULL;
-  for (GList *l = self->lists[CIS_CONNECTION_IDLE].head; l != NULL && !begun; l = l->next)
-    begun = !((CisConnection *) l->data)->heard;
-  g_mutex_unlock (&self->mutex);
+  for (CisConnectionState state = CIS_CONNECTION_STRANGER; state < CIS_CONNECTION_N_LISTS; state++)
+    begun = begun || peek_first (self, state) != NULL;
   return begun;
 }
 
@@ -383,29 +413,40 @@ cis_set_wake (CisSet *self)
   (void) !write (self->wake, &one, sizeof one);
 }
 
+static CisConnectionState
+get_next_state (const CisConnection *connection, CisAfter after)
+{
+  if (connection->unsent != NULL)
+    return CIS_CONNECTION_ANSWERING;
+  if (after == CIS_AFTER_DRAIN)
+    return CIS_CONNECTION_DRAINING;
+  return connection->known ? CIS_CONNECTION_IDLE : CIS_CONNECTION_STRANGER;
+}
+
 void
 cis_set_give_back (CisSet *self, CisConnection *connection, CisAfter after)
 {
   gboolean keep;
 
-  if (after == CIS_AFTER_DRAIN)
+  if (after == CIS_AFTER_DRAIN && connection->unsent == NULL)
     {
       while (cis_connection_take (connection, NULL, G_MAXSIZE) > 0)
         continue;
       shutdown (connection->fd, SHUT_WR);
     }
-  connection->heard = TRUE;
+  connection->after = after;
   g_mutex_lock (&self->mutex);
   keep = !self->ended && after != CIS_AFTER_CLOSE;
   if (keep)
     {
-      move_to (self, connection, after == CIS_AFTER_DRAIN ? CIS_CONNECTION_DRAINING : CIS_CONNECTION_IDLE);
+      move_to (self, connection, get_next_state (connection, after));
       keep = arm (self, connection, EPOLL_CTL_MOD);
-      if (!keep)
-        move_to (self, connection, CIS_CONNECTION_AWAY);
     }
   if (!keep)
-    self->n_connections--;
+    {
+      move_to (self, connection, CIS_CONNECTION_AWAY);
+      self->n_connections--;
+    }
   g_mutex_unlock (&self->mutex);
   if (!keep)
     close_connection (self, connection);
@@ -417,6 +458,10 @@ cis_set_new (const CisSetConfig *config, GError **error)
   g_autoptr (CisSet) self = g_atomic_rc_box_new0 (CisSet);
 
   self->config = *config;
+  self->timeouts[CIS_CONNECTION_IDLE] = self->timeouts[CIS_CONNECTION_STRANGER] = config->idle_timeout;
+  self->timeouts[CIS_CONNECTION_HEAD] = config->head_timeout;
+  self->timeouts[CIS_CONNECTION_ANSWERING] = ANSWER_TIMEOUT;
+  self->timeouts[CIS_CONNECTION_DRAINING] = DRAIN_TIMEOUT;
   g_mutex_init (&self->mutex);
   self->scratch = g_malloc (SCRATCH_SIZE);
   self->epoll = epoll_create1 (EPOLL_CLOEXEC);

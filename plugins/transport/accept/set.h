@@ -29,8 +29,8 @@ typedef struct
 
 /**
  * CisSet: all connections that are nobody's at the moment, in one epoll set: those that are idle, that send a
- * head, or that were refused and have not stopped sending. Each costs a descriptor and a small buffer,
- * whatever its peer does.
+ * head, that do not take their answer, or that were refused and have not stopped sending. Each costs a
+ * descriptor and a small buffer, whatever its peer does.
  */
 typedef struct _CisSet CisSet;
 
@@ -42,15 +42,8 @@ gboolean cis_set_run (CisSet *self, int listener, GCancellable *cancellable, GEr
 /* Has turn() called soon. On any thread. */
 void cis_set_wake (CisSet *self);
 
-typedef enum
-{
-  CIS_AFTER_KEEP,  /* wait for the next request */
-  CIS_AFTER_DRAIN, /* half-close, throw away what still comes, then close */
-  CIS_AFTER_CLOSE,
-} CisAfter;
-
-/* Gives @connection (full) back, not to be touched any more. After the end of cis_set_run() it is closed. On
- * any thread. */
+/* Gives @connection (full) back, not to be touched any more; first it sends what is left of its answer. After
+ * the end of cis_set_run() it is closed. On any thread. */
 void cis_set_give_back (CisSet *self, CisConnection *connection, CisAfter after);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisSet, cis_set_unref)
