@@ -8,6 +8,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#define QUESTION                                                                                             \
+  "POST /v1/episodes/h/e HTTP/1.1\r\n" COMMON                                                                \
+  "Content-Length: 0\r\nUpload-Length: 7\r\nX-Cis490-Sha256: " ZERO_SHA256 "\r\n\r\n"
+
 static void
 test_heads (void)
 {
@@ -79,8 +83,7 @@ test_question_beside_body (void)
   g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", "");
 
   client_say (first, held);
-  client_say (question, "POST /v1/episodes/h/e HTTP/1.1\r\n" COMMON
-                        "Content-Length: 0\r\nUpload-Length: 7\r\nX-Cis490-Sha256: " ZERO_SHA256 "\r\n\r\n");
+  client_say (question, QUESTION);
   assert_answer (question, 200, NULL);
   client_say (second, plain);
   assert_answer (second, 503, "busy");
@@ -121,6 +124,11 @@ test_no_room (void)
       client_say (client, put);
       assert_answer (client, 507, "storage-full");
     }
+
+  g_clear_pointer (&client, client_free);
+  client = client_new (site);
+  client_say (client, QUESTION);
+  assert_answer (client, 507, "storage-full");
 
   /* People are told once, not for every request. */
   site_stop (site);

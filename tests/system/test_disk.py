@@ -63,6 +63,22 @@ class ReceiverFull(scratch.TestCase):
         self.assert_nothing_lost(["large"])
         self.assertEqual((shipper.stop(), receiver.stop()), (0, 0))
 
+    def test_room_for_the_rest_is_enough(self):
+        self.site.episode("large", 3_000_000)
+        relay = Relay.between(self, self.site)
+        self.site.receiver()
+        relay.requests.allow(2_000_000)
+        cut = self.site.start("shipper", "--once")
+        wait_until(lambda: relay.requests.left == 0, "most of it is sent")
+        relay.cut()
+        self.assertEqual(cut.wait(), 75)
+        relay.requests.open()
+        wait_until(lambda: any(path.stat().st_size > 1_500_000 for path in self.site.partials()), "it is kept")
+        # ROOMY wants 1 MiB behind it; the whole would not fit a second time.
+        fill(self.site.receiver_state, leave=3_000_000)
+        self.assertEqual(self.site.once().status, 0)
+        self.assert_arrived(self.site, ["large"])
+
     def test_it_fills_up_in_mid_body(self):
         self.site.tune("receiver", "[accept]\nfree-space=0\n")
         self.site.episode("large", 3_000_000)

@@ -36,8 +36,8 @@ typedef struct
   int listener; /* owned */
   CisSet *set;
   CisQueue *queue;
+  CisStorage *storage;
   GCancellable *cancellable; /* none; of run(), on its thread */
-  CisStorage storage;        /* on the same thread */
 } CisAccept;
 
 typedef CisSourceClass CisAcceptClass;
@@ -64,17 +64,22 @@ refuse (CisAccept *self, CisExchange *exchange, const CisHttpHead *head, CisFind
   cis_exchange_answer (exchange, &answer, keep, head != NULL && g_str_equal (head->method, "HEAD"));
 }
 
-/* What an archive of @size, of which @coming bytes would still come, is refused for before anybody looks at
- * whose it is. */
+/* Whether there is room for so much beside what others have on its way. */
+static CisFinding *
+room_problem (CisAccept *self, guint64 coming)
+{
+  return cis_storage_check (self->storage, atomic_load (cis_queue_get_outstanding (self->queue)), coming);
+}
+
+/* What an archive of @size, of which @coming bytes come with the request, is refused for before anybody looks
+ * at whose it is. */
 static CisFinding *
 size_problem (CisAccept *self, guint64 size, guint64 coming)
 {
   CisFinding *finding;
 
   if (size <= self->max_body)
-    return coming > 0 ? cis_storage_check (&self->storage,
-                                           atomic_load (cis_queue_get_outstanding (self->queue)), coming)
-                      : NULL;
+    return coming > 0 ? room_problem (self, coming) : NULL;
   finding = cis_finding_new ("too-large", CIS_SEVERITY_ERROR, "request",
                              "%" G_GUINT64_FORMAT " bytes are more than the %" G_GUINT64_FORMAT
                              " that are taken here",
@@ -117,11 +122,7 @@ read_item (CisAccept *self, const CisHttpHead *head, CisFinding **problem)
   g_autoptr (CisItem) item = route != NULL ? cis_claim_to_item (head, route, problem) : NULL;
 
   if (item != NULL && CIS_IS_EPISODE (item))
-    {
-      guint64 size = cis_episode_get_size (CIS_EPISODE (item));
-
-      *problem = size_problem (self, size, route->kind == CIS_ROUTE_QUESTION ? size : head->length);
-    }
+    *problem = size_problem (self, cis_episode_get_size (CIS_EPISODE (item)), head->length);
   return *problem == NULL ? g_steal_pointer (&item) : NULL;
 }
 
@@ -212,18 +213,33 @@ cis_accept_run (CisSource *source, GCancellable *cancellable, GError **error)
 
 /* ----------------------------------------------------------- answering */
 
+/* Where a question is welcome, whether there is room for what would come: only now it is known how much is
+ * there already, or that all of it is. */
+static CisFinding *
+welcome_problem (CisAccept *self, CisItem *item, const CisAnswer *answer)
+{
+  gboolean good = answer->status == 200 && answer->body != NULL && CIS_IS_EPISODE (item);
+  gint64 offset = good ? cis_json_get_size (answer->body, "offset", -1) : -1;
+  gint64 size = good ? cis_episode_get_size (CIS_EPISODE (item)) : 0;
+
+  return offset >= 0 && offset < size ? room_problem (self, size - offset) : NULL;
+}
+
 static void
-init_answer (CisAnswer *answer, CisItem *item, const CisExchange *exchange, CisOutcome *outcome)
+init_answer (CisAccept *self, CisAnswer *answer, CisItem *item, const CisExchange *exchange,
+             CisOutcome *outcome)
 {
   g_autoptr (CisFinding) finding = NULL;
 
-  if (exchange->body == NULL || cis_body_get_failure (exchange->body) != CIS_BODY_TOO_SLOW)
-    {
-      cis_answer_init_outcome (answer, item, outcome);
-      return;
-    }
-  finding = cis_finding_new ("body-too-slow", CIS_SEVERITY_WARNING, "request",
-                             "The body came too slowly; where that goes on, look at the network");
+  cis_answer_init_outcome (answer, item, outcome);
+  if (exchange->body != NULL && cis_body_get_failure (exchange->body) == CIS_BODY_TOO_SLOW)
+    finding = cis_finding_new ("body-too-slow", CIS_SEVERITY_WARNING, "request",
+                               "The body came too slowly; where that goes on, look at the network");
+  else
+    finding = welcome_problem (self, item, answer);
+  if (finding == NULL)
+    return;
+  cis_answer_clear (answer);
   cis_answer_init_problem (answer, finding);
 }
 
@@ -239,7 +255,7 @@ cis_accept_settled (CisSource *source, CisItem *item, CisOutcome *outcome)
 
   if (exchange == NULL) /* an item that another stage recovered */
     return;
-  init_answer (&answer, item, exchange, outcome);
+  init_answer (self, &answer, item, exchange, outcome);
   cut = exchange->body != NULL && cis_body_get_failure (exchange->body) == CIS_BODY_CUT;
   keep = (exchange->body == NULL || cis_body_skip (exchange->body)) && exchange->keep_alive;
   exchange->connection->known |= cis_request_get_identity (request) != NULL;
@@ -312,7 +328,7 @@ cis_accept_open (CisPart *part, GCancellable *cancellable, GError **error)
   if (self->set == NULL)
     return FALSE;
   self->queue = cis_queue_new (&limits);
-  self->storage = (CisStorage){ .part = part, .directory = self->directory, .free_space = self->free_space };
+  self->storage = cis_storage_new (part, self->directory, self->free_space);
   return TRUE;
 }
 
@@ -321,6 +337,7 @@ cis_accept_close (CisPart *part)
 {
   CisAccept *self = (CisAccept *) part;
 
+  g_clear_pointer (&self->storage, cis_storage_free);
   g_clear_pointer (&self->queue, cis_queue_free);
   g_clear_pointer (&self->set, cis_set_unref);
   if (self->listener >= 0)

@@ -3,10 +3,40 @@
 
 #include <sys/statvfs.h>
 
+struct _CisStorage
+{
+  CisPart *part;
+  const char *directory;
+  guint64 free_space;
+  GMutex lock;
+  gboolean looked; /* under the lock */
+  gboolean full;   /* less than that is left, and people have been told; under the lock */
+};
+
+CisStorage *
+cis_storage_new (CisPart *part, const char *directory, guint64 free_space)
+{
+  CisStorage *self = g_new0 (CisStorage, 1);
+
+  self->part = part;
+  self->directory = directory;
+  self->free_space = free_space;
+  g_mutex_init (&self->lock);
+  return self;
+}
+
+void
+cis_storage_free (CisStorage *self)
+{
+  g_mutex_clear (&self->lock);
+  g_free (self);
+}
+
 /* Tells people that the storage is full, once, and when it is over. */
 static void
 watch_storage (CisStorage *self, guint64 available)
 {
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   CisFinding *finding;
 
   if (self->looked && self->full == (available < self->free_space))

@@ -6,16 +6,13 @@
 G_BEGIN_DECLS
 
 /**
- * CisStorage: the file system that archives go to, looked at before one is let in. On one thread.
+ * CisStorage: the file system that archives go to, looked at before one is let in. Locked.
  */
-typedef struct
-{
-  CisPart *part;         /* none */
-  const char *directory; /* none */
-  guint64 free_space;    /* bytes that must be left */
-  gboolean looked;
-  gboolean full; /* less than that is left, and people have been told */
-} CisStorage;
+typedef struct _CisStorage CisStorage;
+
+/* @free_space: bytes that must be left. @part, @directory: none, must outlive it. */
+CisStorage *cis_storage_new (CisPart *part, const char *directory, guint64 free_space);
+void cis_storage_free (CisStorage *self);
 
 /* What an archive of @size is refused for, while @promised bytes of others are on their way; %NULL where
  * there is room. full. */
