@@ -56,7 +56,7 @@ test_turns (void)
   client_say (other, others);
   assert_answer (other, 201, NULL);
   client_say (third, plain);
-  assert_answer (third, 503, "busy");
+  assert_answer (third, 429, "host-busy");
   client_say (ping, PING);
   assert_answer (ping, 200, NULL);
 
@@ -86,7 +86,7 @@ test_question_beside_body (void)
   client_say (question, QUESTION);
   assert_answer (question, 200, NULL);
   client_say (second, plain);
-  assert_answer (second, 503, "busy");
+  assert_answer (second, 429, "host-busy");
   test_write (site->tree, "go", "");
   assert_answer (first, 201, NULL);
 }
@@ -124,7 +124,6 @@ test_no_room (void)
       client_say (client, put);
       assert_answer (client, 507, "storage-full");
     }
-
   g_clear_pointer (&client, client_free);
   client = client_new (site);
   client_say (client, QUESTION);
@@ -166,6 +165,40 @@ test_in_flight (void)
   assert_answer (first, 403, "not-your-host");
   client_say (second, plain);
   assert_answer (second, 201, NULL);
+}
+
+/* Of one host: so many requests, waiting or not, and so many bytes. Others go on. */
+static void
+test_one_host (void)
+{
+  g_autoptr (Site) site = site_new (16, "host-requests=3\nhost-in-flight=10\nqueue-timeout=1s\n");
+  g_autoptr (Client) first = client_new (site), second = client_new (site), third = client_new (site);
+  g_autoptr (Client) fourth = client_new (site), other = client_new (site);
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", ""), *others = make_put ("h2", "");
+  gint64 began = g_get_monotonic_time ();
+
+  client_say (first, held);
+  client_say (second, plain); /* over the bytes, so that it waits */
+  client_say (third, plain);
+  client_say (fourth, plain);
+  assert_answer (fourth, 429, "host-busy");
+  g_assert_cmpint (g_get_monotonic_time () - began, <, 700 * 1000);
+  client_say (other, others);
+  assert_answer (other, 201, NULL);
+  assert_answer (second, 429, "host-busy");
+  assert_answer (third, 429, "host-busy");
+
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+  for (guint i = 0; i < 5; i++)
+    {
+      client_say (first, plain);
+      assert_answer (first, 201, NULL);
+    }
+  /* One that alone is too long is not refused for ever. */
+  client_say (first, PUT_HEAD ("h", "12", ZERO_SHA256, "") "twelve bytes");
+  assert_answer (first, 400, "digest-mismatch");
 }
 
 /* Asks until the sockets take no more of it; returns how often. */
@@ -364,6 +397,7 @@ main (int argc, char **argv)
   g_test_add_func ("/accept-limits/reserved-worker", test_reserved_worker);
   g_test_add_func ("/accept-limits/no-room", test_no_room);
   g_test_add_func ("/accept-limits/in-flight", test_in_flight);
+  g_test_add_func ("/accept-limits/one-host", test_one_host);
   g_test_add_func ("/accept-limits/not-taken", test_not_taken);
   g_test_add_func ("/accept-limits/many-idle", test_many_idle);
   g_test_add_func ("/accept-limits/strangers", test_strangers);

@@ -120,7 +120,16 @@ def _(site):
 
 @transient("busy")
 def _(site):
+    token = site.add_token("lab-2")
     begin(site, "[pipeline]\nworkers=1\n[accept]\nqueue-timeout=300ms\n")
+    first = stall(site)
+    yield ask(site, path="/v1/episodes/lab-2/two", Authorization=f"Bearer {token}")
+    first.close()
+
+
+@transient("host-busy")
+def _(site):
+    begin(site, "[pipeline]\nworkers=4\n[accept]\nqueue-timeout=300ms\n")
     first = stall(site)
     yield ask(site, path="/v1/episodes/lab-1/two")
     first.close()

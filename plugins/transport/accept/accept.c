@@ -27,6 +27,8 @@ typedef struct
   guint64 max_in_flight;
   guint64 max_head;
   guint max_connections;
+  guint host_requests;
+  guint64 host_in_flight;
   gint64 head_timeout;
   gint64 idle_timeout;
   gint64 queue_timeout;
@@ -113,6 +115,46 @@ arrival_problem (CisAccept *self, CisArrival arrival)
     }
 }
 
+static CisFinding *
+busy_problem (CisAccept *self, CisItem *item, gboolean of_host)
+{
+  CisFinding *finding;
+
+  if (!of_host)
+    return cis_finding_new (
+        "busy", CIS_SEVERITY_WARNING, "request",
+        "No worker became free in time; where that goes on, the receiver's [pipeline] needs more workers=");
+  finding = cis_finding_new (
+      "host-busy", CIS_SEVERITY_WARNING, "request",
+      "%s has as many requests here, or bytes on their way, as one host may: a quarter of the workers, "
+      "%u requests with those that wait, %" G_GUINT64_FORMAT " bytes",
+      cis_episode_get_host (CIS_EPISODE (item)), self->host_requests, self->host_in_flight);
+  cis_finding_set_fix (finding,
+                       "# nothing to do where it is over soon; where it is not, on the receiver, in\n"
+                       "# pipelines/receiver.ini.d/host.ini:\n"
+                       "[pipeline]\n"
+                       "workers=%u\n"
+                       "[%s]\n"
+                       "host-requests=%u\n"
+                       "host-in-flight=%" G_GUINT64_FORMAT "\n"
+                       "# then\n"
+                       "systemctl reload cis490-receiver",
+                       MIN (2 * cis_part_get_workers (CIS_PART (self)), 512),
+                       cis_part_get_name (CIS_PART (self)), 2 * self->host_requests,
+                       2 * self->host_in_flight);
+  return finding;
+}
+
+/* One whose turn does not come, so that its body is not among what is outstanding. @item: full. */
+static void
+turn_away (CisAccept *self, CisItem *item, gboolean of_host)
+{
+  g_autoptr (CisItem) owned = item;
+
+  /* Without the head, the connection is not kept. */
+  refuse (self, cis_exchange_detach (cis_item_get_request (item)), NULL, busy_problem (self, item, of_host));
+}
+
 /* ------------------------------------------------------------ arriving */
 
 static CisItem *
@@ -140,7 +182,8 @@ begin_exchange (CisAccept *self, CisExchange *exchange, const CisHttpHead *head,
       cis_request_set_body (request, G_INPUT_STREAM (exchange->body), head->length);
     }
   cis_exchange_attach (exchange, request);
-  cis_queue_push (self->queue, item);
+  if (!cis_queue_push (self->queue, item))
+    turn_away (self, item, TRUE);
 }
 
 static void
@@ -167,31 +210,18 @@ cis_accept_arrived (CisPart *part, CisConnection *connection, CisArrival arrival
     refuse (self, exchange, head, problem);
 }
 
-static void
-refuse_waiting (CisAccept *self, CisItem *item)
-{
-  g_autoptr (CisItem) owned = item;
-  CisExchange *exchange = cis_exchange_detach (cis_item_get_request (item));
-  CisFinding *problem = cis_finding_new (
-      "busy", CIS_SEVERITY_WARNING, "request",
-      "No worker became free in time; where that goes on, the receiver's [pipeline] needs more workers=");
-
-  /* Its turn never came, so that its body is not among what is outstanding; without the head, the connection
-   * is not kept. */
-  refuse (self, exchange, NULL, problem);
-}
-
 static gint64
 cis_accept_turn (CisPart *part)
 {
   CisAccept *self = (CisAccept *) part;
+  gboolean of_host;
   CisItem *item;
 
   while ((item = cis_queue_pop (self->queue)) != NULL)
     if (!cis_source_emit (CIS_SOURCE (self), item, self->cancellable))
       break;
-  while ((item = cis_queue_expire (self->queue, g_get_monotonic_time ())) != NULL)
-    refuse_waiting (self, item);
+  while ((item = cis_queue_expire (self->queue, g_get_monotonic_time (), &of_host)) != NULL)
+    turn_away (self, item, of_host);
   return cis_queue_get_deadline (self->queue);
 }
 
@@ -200,14 +230,14 @@ cis_accept_run (CisSource *source, GCancellable *cancellable, GError **error)
 {
   CisAccept *self = (CisAccept *) source;
   CisItem *item;
-  gboolean ok;
+  gboolean ok, of_host;
 
   self->cancellable = cancellable;
   cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_INFO, NULL, "listening on %s", self->listen);
   ok = cis_set_run (self->set, self->listener, cancellable, error);
   /* Those whose turn never came are told so, rather than cut off. */
-  while ((item = cis_queue_expire (self->queue, G_MAXINT64)) != NULL)
-    refuse_waiting (self, item);
+  while ((item = cis_queue_expire (self->queue, G_MAXINT64, &of_host)) != NULL)
+    turn_away (self, item, of_host);
   return ok;
 }
 
@@ -319,7 +349,13 @@ cis_accept_open (CisPart *part, GCancellable *cancellable, GError **error)
     .turn = cis_accept_turn,
     .part = part,
   };
-  const CisQueueLimits limits = { cis_part_get_workers (part), self->max_in_flight, self->queue_timeout };
+  const CisQueueLimits limits = {
+    .workers = cis_part_get_workers (part),
+    .max_outstanding = self->max_in_flight,
+    .host_requests = self->host_requests,
+    .host_outstanding = self->host_in_flight,
+    .timeout = self->queue_timeout,
+  };
 
   self->listener = cis_listen (self->listen, error);
   if (self->listener < 0)
@@ -358,6 +394,11 @@ add_listening_options (CisPartClass *klass)
       g_param_spec_uint ("max-connections", NULL,
                          "How many connections may be open; beyond, the one that made least of it goes.", 1,
                          1000000, 1024, CIS_PARAM_OPTION));
+  cis_part_class_add_option (
+      klass, G_STRUCT_OFFSET (CisAccept, host_requests),
+      g_param_spec_uint ("host-requests", NULL,
+                         "How many requests of one host may be there at once; more are answered 429.", 1,
+                         1000000, 64, CIS_PARAM_OPTION));
   cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, max_head),
                              g_param_spec_uint64 ("max-head", NULL, "The longest request head that is read.",
                                                   256, 65536, 16384, CIS_PARAM_OPTION | CIS_PARAM_SIZE));
@@ -390,6 +431,11 @@ add_body_options (CisPartClass *klass)
                                                   "How many bytes of archives may be on their way at once.",
                                                   1, G_MAXINT64, G_GUINT64_CONSTANT (256) << 30,
                                                   CIS_PARAM_OPTION | CIS_PARAM_SIZE));
+  cis_part_class_add_option (
+      klass, G_STRUCT_OFFSET (CisAccept, host_in_flight),
+      g_param_spec_uint64 ("host-in-flight", NULL,
+                           "How many bytes of one host's archives may be on their way at once.", 1,
+                           G_MAXINT64, G_GUINT64_CONSTANT (64) << 30, CIS_PARAM_OPTION | CIS_PARAM_SIZE));
   cis_part_class_add_option (
       klass, G_STRUCT_OFFSET (CisAccept, directory),
       g_param_spec_string ("directory", NULL, "The folder whose file system must have room for an archive.",

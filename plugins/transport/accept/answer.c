@@ -32,6 +32,7 @@ static const struct
   { "too-large", 413 },
   { "media-type-unsupported", 415 },
   { "expectation-unknown", 417 },
+  { "host-busy", 429 },
   { "head-too-large", 431 },
   { "not-identified", 500 },
   { "http-version-unsupported", 505 },

@@ -7,13 +7,21 @@ typedef struct
   gint64 deadline; /* monotonic, µs */
 } CisWaiting;
 
+/* What there is of one host. */
+typedef struct
+{
+  guint n_requests; /* those that wait included */
+  guint n_at_work;
+  guint64 outstanding; /* bytes of the bodies of those at work, come or not */
+} CisLoad;
+
 struct _CisQueue
 {
   CisQueueLimits limits;
   CisOutstanding outstanding;
   GMutex mutex;      /* guards all below */
   GQueue waiting;    /* of CisWaiting, oldest first */
-  GHashTable *hosts; /* host to how many of its requests are at work */
+  GHashTable *loads; /* host to CisLoad, while it has any */
   guint n_at_work;
   guint n_bodies; /* of those at work */
 };
@@ -24,7 +32,7 @@ cis_queue_new (const CisQueueLimits *limits)
   CisQueue *self = g_new0 (CisQueue, 1);
 
   self->limits = *limits;
-  self->hosts = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->loads = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_mutex_init (&self->mutex);
   g_queue_init (&self->waiting);
   return self;
@@ -41,7 +49,7 @@ void
 cis_queue_free (CisQueue *self)
 {
   g_queue_clear_full (&self->waiting, (GDestroyNotify) waiting_free);
-  g_hash_table_unref (self->hosts);
+  g_hash_table_unref (self->loads);
   g_mutex_clear (&self->mutex);
   g_free (self);
 }
@@ -52,72 +60,102 @@ cis_queue_get_outstanding (CisQueue *self)
   return &self->outstanding;
 }
 
-static const char *
-get_host (CisItem *item)
+static guint64
+get_length (CisItem *item)
 {
-  return CIS_IS_EPISODE (item) ? cis_episode_get_host (CIS_EPISODE (item)) : NULL;
+  return cis_request_get_length (cis_item_get_request (item));
 }
 
-static guint
-count_host (CisQueue *self, const char *host)
+/* %NULL for what is nobody's, such as a ping. Made where it is not there. */
+static CisLoad *
+get_load (CisQueue *self, CisItem *item)
 {
-  return GPOINTER_TO_UINT (g_hash_table_lookup (self->hosts, host));
+  const char *host = CIS_IS_EPISODE (item) ? cis_episode_get_host (CIS_EPISODE (item)) : NULL;
+  CisLoad *load = host != NULL ? g_hash_table_lookup (self->loads, host) : NULL;
+
+  if (host != NULL && load == NULL)
+    {
+      load = g_new0 (CisLoad, 1);
+      g_hash_table_insert (self->loads, g_strdup (host), load);
+    }
+  return load;
 }
 
 static void
-set_host_count (CisQueue *self, const char *host, guint n)
+forget (CisQueue *self, CisItem *item)
 {
-  if (n > 0)
-    g_hash_table_replace (self->hosts, g_strdup (host), GUINT_TO_POINTER (n));
-  else
-    g_hash_table_remove (self->hosts, host);
+  CisLoad *load = get_load (self, item);
+
+  if (load != NULL && --load->n_requests == 0)
+    g_hash_table_remove (self->loads, cis_episode_get_host (CIS_EPISODE (item)));
+}
+
+/* One that alone is over the limit still has its turn, when nothing else is on its way. */
+static gboolean
+has_room (guint64 outstanding, guint64 length, guint64 limit)
+{
+  return outstanding == 0 || (outstanding < limit && length <= limit - outstanding);
+}
+
+static gboolean
+host_may_begin (CisQueue *self, CisItem *item)
+{
+  guint64 length = get_length (item);
+  CisLoad *load = get_load (self, item);
+  /* One more where there is no body: a host whose connections are half dead asks where to go on, and so ends
+   * them. */
+  guint most = MAX (1, self->limits.workers / 4) + (length == 0 ? 1 : 0);
+
+  return load == NULL ||
+         (load->n_at_work < most &&
+          (length == 0 || has_room (load->outstanding, length, self->limits.host_outstanding)));
 }
 
 static gboolean
 may_begin (CisQueue *self, CisItem *item)
 {
-  guint64 length = cis_request_get_length (cis_item_get_request (item));
-  guint64 outstanding = atomic_load (&self->outstanding);
-  const char *host = get_host (item);
-  /* One more where there is no body: a host whose connections are half dead asks where to go on, and so ends
-   * them. */
-  guint most = MAX (1, self->limits.workers / 4) + (length == 0 ? 1 : 0);
+  guint64 length = get_length (item);
 
-  if (self->n_at_work >= self->limits.workers)
-    return FALSE;
-  if (host != NULL && count_host (self, host) >= most)
+  if (self->n_at_work >= self->limits.workers || !host_may_begin (self, item))
     return FALSE;
   if (length == 0)
     return TRUE;
-  if (self->n_bodies >= MAX (1, self->limits.workers - 1))
-    return FALSE;
-  /* One that alone is over the limit still has its turn, when nothing else is on its way. */
-  return outstanding == 0 ||
-         (outstanding < self->limits.max_outstanding && length <= self->limits.max_outstanding - outstanding);
+  return self->n_bodies < MAX (1, self->limits.workers - 1) &&
+         has_room (atomic_load (&self->outstanding), length, self->limits.max_outstanding);
 }
 
 static void
 begin (CisQueue *self, CisItem *item)
 {
-  guint64 length = cis_request_get_length (cis_item_get_request (item));
-  const char *host = get_host (item);
+  guint64 length = get_length (item);
+  CisLoad *load = get_load (self, item);
 
   self->n_at_work++;
   self->n_bodies += length > 0 ? 1 : 0;
   atomic_fetch_add (&self->outstanding, length);
-  if (host != NULL)
-    set_host_count (self, host, count_host (self, host) + 1);
+  if (load != NULL)
+    {
+      load->n_at_work++;
+      load->outstanding += length;
+    }
 }
 
-void
+gboolean
 cis_queue_push (CisQueue *self, CisItem *item)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
-  CisWaiting *waiting = g_new (CisWaiting, 1);
+  CisLoad *load = get_load (self, item);
+  CisWaiting *waiting;
 
+  if (load != NULL && load->n_requests >= self->limits.host_requests)
+    return FALSE;
+  if (load != NULL)
+    load->n_requests++;
+  waiting = g_new (CisWaiting, 1);
   waiting->item = item;
   waiting->deadline = g_get_monotonic_time () + self->limits.timeout;
   g_queue_push_tail (&self->waiting, waiting);
+  return TRUE;
 }
 
 static CisItem *
@@ -149,12 +187,16 @@ cis_queue_pop (CisQueue *self)
 }
 
 CisItem *
-cis_queue_expire (CisQueue *self, gint64 now)
+cis_queue_expire (CisQueue *self, gint64 now, gboolean *of_host)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
   CisWaiting *oldest = g_queue_peek_head (&self->waiting);
 
-  return oldest != NULL && oldest->deadline <= now ? take (self, self->waiting.head) : NULL;
+  if (oldest == NULL || oldest->deadline > now)
+    return NULL;
+  *of_host = !host_may_begin (self, oldest->item);
+  forget (self, oldest->item);
+  return take (self, self->waiting.head);
 }
 
 gint64
@@ -170,12 +212,17 @@ gboolean
 cis_queue_release (CisQueue *self, CisItem *item, guint64 remaining)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
-  const char *host = get_host (item);
+  guint64 length = get_length (item);
+  CisLoad *load = get_load (self, item);
 
   self->n_at_work--;
-  self->n_bodies -= cis_request_get_length (cis_item_get_request (item)) > 0 ? 1 : 0;
+  self->n_bodies -= length > 0 ? 1 : 0;
   atomic_fetch_sub (&self->outstanding, remaining);
-  if (host != NULL)
-    set_host_count (self, host, count_host (self, host) - 1);
+  if (load != NULL)
+    {
+      load->n_at_work--;
+      load->outstanding -= length;
+    }
+  forget (self, item);
   return self->waiting.length > 0;
 }

@@ -8,14 +8,19 @@ G_BEGIN_DECLS
 typedef struct
 {
   guint workers;
-  guint64 max_outstanding; /* bytes of bodies that may be on their way */
-  gint64 timeout;          /* how long a request waits for its turn, µs */
+  guint64 max_outstanding;  /* bytes of bodies that may be on their way */
+  guint host_requests;      /* of one host, those that wait included */
+  guint64 host_outstanding; /* bytes of bodies of one host whose turn it may be */
+  gint64 timeout;           /* how long a request waits for its turn, µs */
 } CisQueueLimits;
 
 /**
  * CisQueue: whose turn it is. At most as many requests are at work as there are workers; of one host at most
  * a quarter of them; and one worker never gets a body, so that the short questions are answered while long
  * archives come in.
+ *
+ * Whose a request is says its path. That is a claim only, but who claims another's name is refused by the
+ * first stage that looks, within microseconds: for long a turn is held by whose name it is.
  */
 typedef struct _CisQueue CisQueue;
 
@@ -23,13 +28,14 @@ CisQueue *cis_queue_new (const CisQueueLimits *limits);
 void cis_queue_free (CisQueue *self);
 CisOutstanding *cis_queue_get_outstanding (CisQueue *self);
 
-/* On the set's thread. @item: full. */
-void cis_queue_push (CisQueue *self, CisItem *item);
+/* On the set's thread. @item: full, unless its host has too many there: %FALSE then. */
+gboolean cis_queue_push (CisQueue *self, CisItem *item);
 /* The next one that may begin, counted as at work from now on; %NULL where none may. On the set's thread.
  * full. */
 CisItem *cis_queue_pop (CisQueue *self);
-/* One that has waited for too long; %NULL where none has. On the set's thread. full. */
-CisItem *cis_queue_expire (CisQueue *self, gint64 now);
+/* One that has waited for too long; %NULL where none has. @of_host: whether it is because of what its host
+ * has on its way. On the set's thread. full. */
+CisItem *cis_queue_expire (CisQueue *self, gint64 now, gboolean *of_host);
 /* When the next one will have waited for too long; G_MAXINT64 where none waits. */
 gint64 cis_queue_get_deadline (CisQueue *self);
 /* The item is at work no more; @remaining bytes of its body will not be read. Returns whether another waits.
