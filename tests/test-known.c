@@ -158,6 +158,26 @@ test_conflict (Fixture *f, gconstpointer data)
   g_assert_nonnull (cis_finding_get_fix (cis_outcome_get_finding (outcome)));
 }
 
+/* The digest, but not as many bytes: what is claimed cannot be, whether they are home or not. */
+static void
+test_wrong_length (Fixture *f, gconstpointer data)
+{
+  g_autofree char *sha256 = g_strdup (cis_episode_get_sha256 (f->episode));
+
+  cis_episode_set_archive (f->episode, NULL, sha256, 6);
+  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (CisOutcome) outcome = NULL;
+
+      g_assert_cmpint (test_process (f->known, f->episode, &outcome), ==, CIS_VERDICT_REJECTED);
+      assert_finding (outcome, "digest-mismatch");
+      g_assert_cmpuint (cis_request_get_status (f->request), ==, 0);
+      if (i == 0)
+        add_intent (f, "bytes");
+    }
+}
+
 static void
 test_unfinished_same (Fixture *f, gconstpointer data)
 {
@@ -288,6 +308,7 @@ main (int argc, char **argv)
   g_test_add ("/known/hashed", Fixture, NULL, set_up, test_hashed, tear_down);
   g_test_add ("/known/stale-receipt", Fixture, NULL, set_up, test_stale_receipt, tear_down);
   g_test_add ("/known/conflict", Fixture, NULL, set_up, test_conflict, tear_down);
+  g_test_add ("/known/wrong-length", Fixture, NULL, set_up, test_wrong_length, tear_down);
   g_test_add ("/known/unfinished-same", Fixture, NULL, set_up, test_unfinished_same, tear_down);
   g_test_add ("/known/unfinished-other", Fixture, NULL, set_up, test_unfinished_other, tear_down);
   g_test_add ("/known/backup", Fixture, NULL, set_up, test_backup, tear_down);

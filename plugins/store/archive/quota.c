@@ -70,15 +70,15 @@ look_up (CisQuota *self, const char *host, GError **error)
 }
 
 static CisOutcome *
-used_up (CisQuota *self, CisEpisode *episode, gint64 used)
+used_up (CisQuota *self, CisEpisode *episode, gint64 used, gint64 more)
 {
   const char *host = cis_episode_get_host (episode);
   CisFinding *finding =
       cis_finding_new ("host-quota-used-up", CIS_SEVERITY_ERROR, cis_item_get_id (CIS_ITEM (episode)),
                        "%s has %" G_GINT64_FORMAT " of the %" G_GUINT64_FORMAT
-                       " bytes that a host may have at the receiver, so that %" G_GUINT64_FORMAT
+                       " bytes that a host may have at the receiver, so that %" G_GINT64_FORMAT
                        " more do not fit",
-                       host, used, self->bytes, cis_episode_get_size (episode));
+                       host, used, self->bytes, more);
 
   cis_finding_set_fix (finding,
                        "# on the receiver, in pipelines/receiver.ini.d/quota.ini:\n"
@@ -106,7 +106,7 @@ cis_quota_admit (CisQuota *self, CisEpisode *episode, gint64 more, gboolean take
   if (used == NULL)
     return cis_outcome_failed (g_steal_pointer (&error));
   if (more > 0 && *used + more > (gint64) MIN (self->bytes, G_MAXINT64))
-    return used_up (self, episode, *used);
+    return used_up (self, episode, *used, more);
   if (take)
     *used += more;
   return NULL;

@@ -38,6 +38,37 @@ cis_stored_failed (CisPart *part, CisItem *item, GError *error)
   return cis_outcome_deferred (CIS_SCOPE_ITEM, STORAGE_FULL_RETRY, finding);
 }
 
+CisOutcome *
+cis_stored_mismatch (CisEpisode *episode, const char *key, const char *announced, const char *found)
+{
+  CisFinding *finding =
+      cis_finding_new ("digest-mismatch", CIS_SEVERITY_ERROR, cis_item_get_id (CIS_ITEM (episode)),
+                       "The archive is not the one that was announced: its %s is %s, not %s.", key, found,
+                       announced);
+
+  cis_finding_set_fix (finding, "# pack the episode anew and send it again");
+  cis_finding_set_detail (finding, "announced", announced);
+  cis_finding_set_detail (finding, "received", found);
+  return cis_outcome_rejected (finding);
+}
+
+CisOutcome *
+cis_stored_wrong_length (CisEpisode *episode, guint64 length)
+{
+  g_autofree char *announced = g_strdup_printf ("%" G_GUINT64_FORMAT, cis_episode_get_size (episode));
+  g_autofree char *found = g_strdup_printf ("%" G_GUINT64_FORMAT, length);
+
+  return cis_stored_mismatch (episode, "length", announced, found);
+}
+
+/* The digest is that of what is stored. Announced with another length it is not, and a receipt that repeats
+ * the true one would not be believed. */
+static gboolean
+has_length_of (CisEpisode *episode, const struct stat *st)
+{
+  return cis_episode_get_size (episode) == (guint64) st->st_size;
+}
+
 static CisOutcome *
 duplicate (CisEpisode *episode, JsonObject *stored, const struct stat *st)
 {
@@ -47,6 +78,8 @@ duplicate (CisEpisode *episode, JsonObject *stored, const struct stat *st)
       stored != NULL ? json_object_ref (stored)
                      : cis_receipt_new (episode, cis_episode_get_host (episode), "duplicate", since);
 
+  if (!has_length_of (episode, st))
+    return cis_stored_wrong_length (episode, st->st_size);
   json_object_set_string_member (receipt, "status", "duplicate");
   cis_episode_set_receipt (episode, receipt);
   if (request != NULL)
@@ -75,13 +108,15 @@ conflict (CisEpisode *episode, const char *stored_sha256)
 }
 
 static CisOutcome *
-judge_unfinished (CisEpisode *episode, char *part, char **intent)
+judge_unfinished (CisEpisode *episode, const struct stat *st, char *part, char **intent)
 {
   g_autofree char *name = part;
   g_autoptr (CisPartName) parsed = cis_part_name_parse (name);
 
   if (parsed != NULL && g_strcmp0 (parsed->sha256, cis_episode_get_sha256 (episode)) == 0)
     {
+      if (!has_length_of (episode, st))
+        return cis_stored_wrong_length (episode, st->st_size);
       *intent = g_steal_pointer (&name);
       return cis_outcome_passed ();
     }
@@ -110,7 +145,7 @@ judge_archive (CisLayout *layout, CisEpisode *episode, int fd, char **intent, GC
   if (error != NULL)
     return cis_outcome_failed (g_steal_pointer (&error));
   if (part != NULL)
-    return judge_unfinished (episode, g_steal_pointer (&part), intent);
+    return judge_unfinished (episode, &st, g_steal_pointer (&part), intent);
 
   receipt = cis_layout_read_receipt (fd, NULL);
   sha256 = receipt != NULL ? g_strdup (cis_json_get_string (receipt, "sha256"))

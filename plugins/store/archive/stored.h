@@ -11,6 +11,12 @@
 CisOutcome *cis_stored_judge (CisLayout *layout, CisEpisode *episode, char **intent,
                               GCancellable *cancellable);
 
+/* rejected (digest-mismatch): the archive's @key is not what was announced. */
+CisOutcome *cis_stored_mismatch (CisEpisode *episode, const char *key, const char *announced,
+                                 const char *found);
+/* The same of its length. */
+CisOutcome *cis_stored_wrong_length (CisEpisode *episode, guint64 length);
+
 /* deferred: somebody is at it. */
 CisOutcome *cis_stored_in_flight (CisItem *item, const char *summary);
 

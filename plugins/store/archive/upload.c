@@ -78,21 +78,6 @@ cut (CisUpload *self, GError *error)
   return cis_outcome_deferred (CIS_SCOPE_ITEM, 0, finding);
 }
 
-static CisOutcome *
-mismatch (CisUpload *self, const char *key, const char *promised, const char *came)
-{
-  CisFinding *finding =
-      cis_finding_new ("digest-mismatch", CIS_SEVERITY_ERROR, get_id (self),
-                       "The archive that came is not the one that was announced: its %s is %s, "
-                       "not %s.",
-                       key, came, promised);
-
-  cis_finding_set_fix (finding, "# pack the episode anew and send it again");
-  cis_finding_set_detail (finding, "announced", promised);
-  cis_finding_set_detail (finding, "received", came);
-  return cis_outcome_rejected (finding);
-}
-
 /* The next bytes of the body, onto the disk. Of a body that is cut too, what came is kept. %NULL: go on. */
 static CisOutcome *
 move_chunk (CisUpload *self, int fd, CisChunk *chunk, guint64 *done)
@@ -206,7 +191,7 @@ fill_part (CisUpload *self, int fd)
     return ended;
   sha256 = cis_hashing_finish (hashing);
   if (strcmp (sha256, cis_episode_get_sha256 (self->episode)) != 0)
-    return mismatch (self, "sha256", cis_episode_get_sha256 (self->episode), sha256);
+    return cis_stored_mismatch (self->episode, "sha256", cis_episode_get_sha256 (self->episode), sha256);
   return NULL;
 }
 
@@ -312,13 +297,7 @@ cis_upload_receive (CisUpload *self)
   gulong chain;
 
   if (length != cis_episode_get_size (self->episode))
-    {
-      g_autofree char *promised =
-          g_strdup_printf ("%" G_GUINT64_FORMAT, cis_episode_get_size (self->episode));
-      g_autofree char *came = g_strdup_printf ("%" G_GUINT64_FORMAT, length);
-
-      return mismatch (self, "length", promised, came);
-    }
+    return cis_stored_wrong_length (self->episode, length);
   chain = self->cancellable == NULL
               ? 0
               : g_cancellable_connect (self->cancellable, G_CALLBACK (cancel_hold),
