@@ -267,6 +267,36 @@ test_not_ours (void)
   uploads_close (archive);
 }
 
+static CisOutcome *
+stop_while_looking (CisEpisode *episode, int fd, GCancellable *cancellable, gpointer data)
+{
+  GError *error = NULL;
+
+  g_cancellable_cancel (cancellable);
+  g_assert_true (g_cancellable_set_error_if_cancelled (cancellable, &error));
+  return cis_outcome_failed (error);
+}
+
+/* All of it came, and the receiver is stopped while gate/verify looks into it. */
+static void
+test_stopped_while_looking (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autoptr (CisEpisode) episode = uploads_make_put ("run", ARCHIVE);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (CisOutcome) outcome = NULL;
+
+  cis_episode_add_inspection (episode, stop_while_looking, NULL);
+  outcome = cis_stage_process (archive, CIS_ITEM (episode), cancellable);
+  cis_stage_settled (archive, CIS_ITEM (episode), outcome);
+  g_assert_cmpint (cis_outcome_get_verdict (outcome), ==, CIS_VERDICT_NONE);
+  g_assert_cmpint (ask (archive, "run", ARCHIVE, COMMIT), ==, SIZE);
+  g_assert_cmpint (send_rest (archive, "run", ARCHIVE, SIZE, NULL), ==, CIS_VERDICT_PASSED);
+  assert_stored (tree, "run", ARCHIVE);
+  uploads_close (archive);
+}
+
 static gpointer
 open_with_quota (const char *tree, guint64 quota)
 {
@@ -332,6 +362,7 @@ main (int argc, char **argv)
   g_test_add_func ("/resume/damaged", test_damaged);
   g_test_add_func ("/resume/others", test_others);
   g_test_add_func ("/resume/not-ours", test_not_ours);
+  g_test_add_func ("/resume/stopped-while-looking", test_stopped_while_looking);
   g_test_add_func ("/resume/quota", test_quota);
   return g_test_run ();
 }

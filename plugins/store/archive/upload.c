@@ -249,11 +249,16 @@ store_part (CisUpload *self, int fd)
   g_autoptr (GError) error = NULL;
   g_autoptr (CisOutcome) outcome = fill_part (self, fd);
 
-  /* After the digest: what was damaged on its way is not the archive's fault. */
-  if (outcome == NULL)
-    outcome = cis_episode_inspect (self->episode, fd, self->cancellable);
-  if (cis_outcome_get_verdict (outcome) != CIS_VERDICT_PASSED)
+  if (outcome != NULL)
     return g_steal_pointer (&outcome);
+  /* After the digest: what was damaged on its way is not the archive's fault. */
+  outcome = cis_episode_inspect (self->episode, fd, self->cancellable);
+  if (cis_outcome_get_verdict (outcome) != CIS_VERDICT_PASSED)
+    {
+      /* Where nothing is said against it, as when we are only stopping, it does not have to come again. */
+      self->kept = cis_outcome_get_verdict (outcome) != CIS_VERDICT_REJECTED;
+      return g_steal_pointer (&outcome);
+    }
   receipt = cis_receipt_new (self->episode, cis_episode_get_host (self->episode), "stored", NULL);
   if (!seal_part (self, fd, receipt, &error))
     return failed (self, g_steal_pointer (&error));
