@@ -23,6 +23,13 @@ RECEIVER = [
     ("the intent is removed", r'unlinkat\(.*"{name}\..*\.part", 0\) += 0'),
     ("the answer is sent", r'sendto\(.*"HTTP/1\.1 201 .*{name}'),
 ]
+# Before that, for one that was cut: what the kernel may show although the disk has it not is not hashed.
+RESUMED = [
+    ("what came is flushed", r"fsync\(\d+<.*/incoming/[^/]*/{name}\..*\.part>\) += 0"),
+    ("what is in memory is forgotten", r"fadvise64\(\d+<.*/{name}\..*\.part>, 0, 0, POSIX_FADV_DONTNEED\) += 0"),
+    ("it is read", r"pread64\(\d+<.*/{name}\..*\.part>"),
+    RECEIVER[0],
+]
 FOLDERS = [
     ("a new folder is made", r'mkdirat\(\d+<.*/{folder}>, "lab-1"'),
     ("its parent is flushed", r"fsync\(\d+<.*/{folder}>\) += 0"),
@@ -92,6 +99,8 @@ def attack_receiver(tally):
         for name in job.names:
             tally.attempt(len(RECEIVER))
             tally.violations_of(f"upload of {name}", check_order(lines, RECEIVER, name=name))
+        tally.attempt(len(RESUMED))
+        tally.violations_of("the rest of an upload", check_order(lines, RESUMED, name=job.names[1]))
 
 
 def attack_shipper(tally):

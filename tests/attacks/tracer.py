@@ -13,7 +13,7 @@ import tempfile
 from checker import wait_until
 
 # What may leave something half done: all that touches a file or a socket.
-FILE_CALLS = ("openat", "read", "write", "pread64", "pwrite64", "fsync", "fdatasync", "rename", "renameat",
+FILE_CALLS = ("openat", "read", "write", "pread64", "pwrite64", "fadvise64", "fsync", "fdatasync", "rename", "renameat",
               "renameat2", "link",
               "linkat", "unlink", "unlinkat", "ftruncate", "fcntl", "fsetxattr", "fgetxattr", "mkdirat", "close",
               "newfstatat", "getdents64", "statfs", "fchown")

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import json
 import os
+import re
 import subprocess
 
 import scratch
@@ -27,6 +28,23 @@ def mount_small(test, path, size):
     """A small disk, with what the folder holds."""
     path.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], check=True)
+    test.addCleanup(subprocess.run, ["umount", "--lazy", path], check=True)
+
+
+def mount_thin(test, path, backing):
+    """An ext4 whose blocks for data take their space from the small disk `backing` when they are written."""
+    image, block = backing / "image", 4096
+    with open(image, "wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-b", str(block), "-E", "lazy_itable_init=0", "-J", "size=4", image], check=True)
+    with open(image, "r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, 64 << 20)
+    layout = subprocess.run(["dumpe2fs", image], check=True, capture_output=True, text=True).stdout
+    for line in re.findall("^  Free blocks: (.*)$", layout, re.MULTILINE):
+        for first, last in re.findall(r"(\d+)-(\d+)", line):
+            subprocess.run(["fallocate", "--punch-hole", "--offset", str(int(first) * block), "--length",
+                            str((int(last) - int(first) + 1) * block), image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, path], check=True)
     test.addCleanup(subprocess.run, ["umount", "--lazy", path], check=True)
 
 
@@ -109,6 +127,41 @@ class ReceiverFull(scratch.TestCase):
         if receiver.popen.poll() is not None:
             self.site.receiver()
         self.assert_nothing_lost(names)
+
+
+class WritebackFails(scratch.TestCase):
+    """The kernel shows bytes that the disk did not take, and does not say so twice."""
+
+    def test_of_what_is_there_of_an_upload(self):
+        site = Site(self)
+        backing = site.folder / "backing"
+        mount_small(self, backing, "80M")
+        mount_thin(self, site.receiver_state, backing)
+        relay = Relay.between(self, site)
+        site.episode("large", 5_000_000)
+        receiver = site.receiver()
+        relay.requests.allow(4_000_000)
+        cut = site.start("shipper", "--once")
+        wait_until(lambda: relay.requests.left == 0, "most of it is sent")
+        relay.cut()
+        self.assertEqual(cut.wait(), 75)
+        relay.requests.open()
+        wait_until(lambda: any(path.stat().st_size > 3_000_000 for path in site.partials()), "it is kept")
+        # It flushes, the flush fails, and it is killed before it has removed the file.
+        receiver.kill()
+        filler = fill(backing)
+        [part] = site.partials()
+        with open(part, "rb") as file:
+            self.assertRaises(OSError, os.fsync, file.fileno())
+            os.fsync(file.fileno())
+        filler.unlink()
+        site.receiver()
+        self.assertEqual(site.once().status, 75)
+        self.assertEqual((site.partials(), site.rows()), ([], []))
+        self.assertEqual(site.once().status, 0)
+        with open(site.archive("large"), "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        self.assert_arrived(site, ["large"])
 
 
 class HostFull(scratch.TestCase):

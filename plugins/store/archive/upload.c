@@ -135,13 +135,25 @@ read_back (CisUpload *self, int fd, CisChunk *chunk, guint64 done, GError **erro
   return TRUE;
 }
 
-/* What an earlier request left may be anything by now, and nothing that this program remembers of it counts:
- * the disk is asked. */
+/* After a writeback that failed, the kernel goes on to show the bytes, as clean ones, and says nothing when
+ * it is asked again: whoever saw the failure may have been killed before it could remove the file. So what is
+ * not on the disk goes there, and what is in memory is forgotten. */
+static gboolean
+forget_pages (CisUpload *self, int fd, GError **error)
+{
+  return cis_file_sync (fd, self->hold->part, error) &&
+         ((errno = posix_fadvise (fd, 0, 0, POSIX_FADV_DONTNEED)) == 0 ||
+          cis_error_set_errno (error, errno, "Reading incoming/%s/%s anew", self->shelf->host,
+                               self->hold->part));
+}
+
+/* What an earlier request left may be anything by now, and nothing that anybody remembers of it counts: the
+ * disk is asked. */
 static CisOutcome *
 hash_part (CisUpload *self, int fd, CisHashing *hashing)
 {
   g_autoptr (GError) error = NULL;
-  gboolean ok = TRUE;
+  gboolean ok = forget_pages (self, fd, &error);
   gsize length = 1;
 
   for (guint64 done = 0; ok && length > 0; done += length)
