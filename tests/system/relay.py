@@ -50,6 +50,7 @@ class Relay:
         self.path, self.target = path, target
         self.requests, self.answers = Gate(), Gate()
         self.connections, self.threads = [], []
+        self.abandoned = set()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen(64)
@@ -65,6 +66,7 @@ class Relay:
     def close(self):
         # Wakes accept(2), which close() alone does not.
         self.listener.shutdown(socket.SHUT_RDWR)
+        self.abandoned.clear()
         self.cut()
         for thread in self.threads:
             thread.join()
@@ -78,8 +80,17 @@ class Relay:
     def cut(self):
         """Ends what is connected, as a network does that is gone."""
         for connection in self.connections:
+            self._shut(connection)
+
+    def _shut(self, connection):
+        if connection not in self.abandoned:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def abandon(self):
+        """Ends what is connected at the shipper's end only: the receiver's hears nothing any more, not even that."""
+        self.abandoned.update(self.connections[1::2])
+        self.cut()
 
     def _accept(self):
         with contextlib.suppress(OSError):
@@ -95,8 +106,7 @@ class Relay:
                 self._start(self._pass_on, client, server, self.requests)
                 self._start(self._pass_on, server, client, self.answers)
 
-    @staticmethod
-    def _pass_on(source, sink, gate):
+    def _pass_on(self, source, sink, gate):
         with contextlib.suppress(OSError):
             while block := source.recv(65536):
                 gate.came += len(block)
@@ -107,5 +117,4 @@ class Relay:
                     sink.sendall(block[:taken])
                     block = block[taken:]
         for connection in (source, sink):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+            self._shut(connection)

@@ -7,6 +7,7 @@ import os
 import random
 import socket
 import subprocess
+import time
 
 import scratch
 from relay import Relay
@@ -82,6 +83,21 @@ class Resume(scratch.TestCase):
         self.relay.cut()
         self.relay.requests.open()
         self.wait_shipped(self.site, ["big"])
+        self.assert_sent_less_than(1.2 * BIG)
+        self.assert_all_well()
+
+    def test_the_receiver_does_not_hear_that_the_line_is_dead(self):
+        self.site.episode("big", BIG)
+        self.site.receiver()
+        self.relay.requests.allow(BIG // 2)
+        self.site.shipper()
+        wait_until(lambda: self.relay.requests.left == 0, "half of it is sent")
+        self.relay.abandon()
+        self.relay.requests.open()
+        began = time.monotonic()
+        self.wait_shipped(self.site, ["big"])
+        # stalled-after is a second; rate-period, after which the receiver would have ended it by itself, is thirty.
+        self.assertLess(time.monotonic() - began, 20)
         self.assert_sent_less_than(1.2 * BIG)
         self.assert_all_well()
 

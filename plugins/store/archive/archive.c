@@ -355,7 +355,7 @@ cis_archive_class_init (CisArchiveClass *klass)
       part_class, G_STRUCT_OFFSET (CisArchive, stalled_after),
       g_param_spec_int64 ("stalled-after", NULL,
                           "How long an upload may be silent before a newer one of the same bytes ends it.", 0,
-                          G_TIME_SPAN_HOUR, 5 * G_USEC_PER_SEC, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+                          G_TIME_SPAN_HOUR, 1 * G_USEC_PER_SEC, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisArchive, resume_keep),
                              g_param_spec_int64 ("resume-keep", NULL,
                                                  "How long an upload that was cut stays in incoming/.", 0,
