@@ -402,11 +402,11 @@ add_listening_options (CisPartClass *klass)
   cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, max_head),
                              g_param_spec_uint64 ("max-head", NULL, "The longest request head that is read.",
                                                   256, 65536, 16384, CIS_PARAM_OPTION | CIS_PARAM_SIZE));
-  cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, head_timeout),
-                             g_param_spec_int64 ("head-timeout", NULL,
-                                                 "How long a request head may take to come.", 1000,
-                                                 G_MAXINT64 / 2, 10 * G_USEC_PER_SEC,
-                                                 CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+  cis_part_class_add_option (
+      klass, G_STRUCT_OFFSET (CisAccept, head_timeout),
+      g_param_spec_int64 ("head-timeout", NULL,
+                          "How long a request head may take to come, and an answer to be taken.", 1000,
+                          G_MAXINT64 / 2, 10 * G_USEC_PER_SEC, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
   cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, idle_timeout),
                              g_param_spec_int64 ("idle-timeout", NULL,
                                                  "How long a connection may be without a request.", 1000,

@@ -15,13 +15,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAX_EVENTS     64
-#define MAX_ACCEPTS    64 /* in one go */
-#define SCRATCH_SIZE   (64 * 1024)
-#define TICK           (1 * G_USEC_PER_SEC)  /* how late a deadline may be noticed */
-#define ANSWER_TIMEOUT (10 * G_USEC_PER_SEC) /* for a peer that does not take its answer */
-#define DRAIN_TIMEOUT  (30 * G_USEC_PER_SEC) /* how long a refused sender may go on */
-#define LINGER         (G_USEC_PER_SEC / 4)  /* how long the end waits for those who came before it */
+#define MAX_EVENTS    64
+#define MAX_ACCEPTS   64 /* in one go */
+#define SCRATCH_SIZE  (64 * 1024)
+#define TICK          (1 * G_USEC_PER_SEC)  /* how late a deadline may be noticed */
+#define DRAIN_TIMEOUT (30 * G_USEC_PER_SEC) /* how long a refused sender may go on */
+#define LINGER        (G_USEC_PER_SEC / 4)  /* how long the end waits for those who came before it */
 
 struct _CisSet
 {
@@ -459,8 +458,7 @@ cis_set_new (const CisSetConfig *config, GError **error)
 
   self->config = *config;
   self->timeouts[CIS_CONNECTION_IDLE] = self->timeouts[CIS_CONNECTION_STRANGER] = config->idle_timeout;
-  self->timeouts[CIS_CONNECTION_HEAD] = config->head_timeout;
-  self->timeouts[CIS_CONNECTION_ANSWERING] = ANSWER_TIMEOUT;
+  self->timeouts[CIS_CONNECTION_HEAD] = self->timeouts[CIS_CONNECTION_ANSWERING] = config->head_timeout;
   self->timeouts[CIS_CONNECTION_DRAINING] = DRAIN_TIMEOUT;
   g_mutex_init (&self->mutex);
   self->scratch = g_malloc (SCRATCH_SIZE);

@@ -17,7 +17,7 @@ typedef struct
 {
   guint max_connections;
   gsize max_head;      /* bytes */
-  gint64 head_timeout; /* µs from a head's first byte to its last */
+  gint64 head_timeout; /* µs from a head's first byte to its last, and for an answer to be taken */
   gint64 idle_timeout; /* µs */
   /* On the thread of cis_set_run(): */
   /* @connection is the callee's until it gives it back. @length: of the head, its bytes are not taken yet. */
