@@ -88,6 +88,18 @@ test_bytes (void)
   g_assert_true (g_utf8_validate (cis_finding_get_detail (finding, "name"), -1, NULL));
 }
 
+/* Whoever answers a shipper chooses these words, and an operator reads them in a terminal. */
+static void
+test_terminal (void)
+{
+  g_autoptr (CisFinding) finding = cis_finding_new ("x", CIS_SEVERITY_INFO, "s\x1b[2J", "Zürich\r\x1b]0;title\a is\n\tfar\xc2\x9b" "1A");
+
+  cis_finding_set_fix (finding, "one\n\ttwo\b\x7f");
+  g_assert_cmpstr (cis_finding_get_subject (finding), ==, "s�[2J");
+  g_assert_cmpstr (cis_finding_get_summary (finding), ==, "Zürich��]0;title� is\n\tfar�1A.");
+  g_assert_cmpstr (cis_finding_get_fix (finding), ==, "one\n\ttwo��");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -97,5 +109,6 @@ main (int argc, char **argv)
   g_test_add_func ("/finding/problem", test_problem);
   g_test_add_func ("/finding/not-ours", test_not_ours);
   g_test_add_func ("/finding/bytes", test_bytes);
+  g_test_add_func ("/finding/terminal", test_terminal);
   return g_test_run ();
 }

@@ -33,6 +33,14 @@ is_our_problem (const CisAnswer *answer)
          g_str_has_prefix (type, "urn:cis490:finding:");
 }
 
+/* It may be shown on a terminal. */
+static void
+check_text (const char *text)
+{
+  for (const char *c = text; c != NULL && *c != '\0'; c = g_utf8_next_char (c))
+    g_assert_true (!g_unichar_iscntrl (g_utf8_get_char (c)) || *c == '\n' || *c == '\t');
+}
+
 /* As JSON and as a problem it is read again, and as the problem it is the same finding. */
 static void
 check_finding (CisFinding *finding)
@@ -44,6 +52,8 @@ check_finding (CisFinding *finding)
   g_autoptr (JsonObject) problem_again = cis_json_parse (problem_line, strlen (problem_line), NULL);
   g_autoptr (CisFinding) same = NULL;
 
+  check_text (cis_finding_get_summary (finding));
+  check_text (cis_finding_get_fix (finding));
   g_assert_nonnull (again);
   g_assert_nonnull (problem_again);
   same = cis_finding_from_problem (problem_again, cis_finding_get_subject (finding));
