@@ -38,7 +38,7 @@ enter_namespace (void)
       g_assert_no_errno (unshare (CLONE_NEWUSER | CLONE_NEWNS));
       write_file ("/proc/self/uid_map", uid_map);
     }
-  g_assert_no_errno (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  g_assert_no_errno (mount ("none", "/", "none", MS_REC | MS_PRIVATE, NULL));
   g_assert_no_errno (mount ("tmpfs", "/run", "tmpfs", 0, NULL));
   g_assert_no_errno (g_mkdir_with_parents ("/run/systemd/journal", 0755));
 }

@@ -6,7 +6,6 @@
 #include <glib/gstdio.h>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -415,15 +414,15 @@ test_flat_subprocess (void)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
   CisStage *pack = pack_new (tree, 3);
-  g_autofree char *sha256 = NULL;
-  struct rusage usage;
+  g_autofree char *sha256 = NULL, *status = NULL;
 
   make_sparse (tree, "state/episodes/e1/capture", (off_t) 4 << 30);
   sha256 = pack_expect (pack, tree, "e1", CIS_VERDICT_PASSED, NULL);
   run_command ("tar -I zstd -tvf %s/state/outbox/e1.tar.zst | grep -q '4294967296 .* e1/capture$'", tree);
-  g_assert_no_errno (getrusage (RUSAGE_SELF, &usage));
+  /* In KiB. Not by getrusage(), whose peak is that of whoever forked us, too: valgrind's. */
+  g_assert_true (g_file_get_contents ("/proc/self/status", &status, NULL, NULL));
 #ifndef __SANITIZE_ADDRESS__
-  g_assert_cmpint (usage.ru_maxrss, <, 64 * 1024);
+  g_assert_cmpint (g_ascii_strtoll (strstr (status, "VmHWM:") + strlen ("VmHWM:"), NULL, 10), <, 64 * 1024);
 #endif
   pack_end (pack);
 }
@@ -449,7 +448,7 @@ test_full_subprocess (void)
   CisStage *pack;
 
   g_assert_no_errno (unshare (geteuid () == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS));
-  g_assert_no_errno (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  g_assert_no_errno (mount ("none", "/", "none", MS_REC | MS_PRIVATE, NULL));
   g_assert_no_errno (g_mkdir (state, 0750));
   g_assert_no_errno (mount ("tmpfs", state, "tmpfs", 0, "size=1m"));
   pack = pack_new (tree, 3);
