@@ -5,6 +5,7 @@
  * and a second try works. */
 
 #include "../plugins/store/quarantine/folder.h"
+#include "cis-item.h"
 #include "faults.h"
 
 #include <errno.h>
@@ -72,6 +73,14 @@ prepare_older_reason (const char *tree)
   test_write (tree, "state/episodes/run/quarantine_reason.json",
               "{\"finding\": \"unstamped\", \"quarantined_at\": \"2026-01-02T03:04:05Z\", \"attempts\": 1,"
               " \"first_seen\": \"2026-01-01T00:00:00Z\"}");
+}
+
+/* A power cut tore the last line of the log. */
+static void
+prepare_torn_log (const char *tree)
+{
+  prepare_plain (tree);
+  test_write (tree, "state/audit.jsonl", "{\"ts\":\"2026");
 }
 
 static void
@@ -210,6 +219,63 @@ try_put (gpointer prepare)
   assert_in_one_place (tree);
   if (prepare == prepare_own_reason || prepare == prepare_released)
     assert_own_is_kept (tree);
+}
+
+/* Neither the way in nor the way back: the reason stays, and the next start clears it away. */
+static void
+test_put_nowhere (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (Quarantine) quarantine = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *left = NULL;
+
+  make_folders (tree);
+  prepare_plain (tree);
+  quarantine = open_quarantine (tree);
+  faults_choose ("renameat2", 1, EIO, FALSE);
+  faults_choose_too ("unlinkat", EIO);
+  faults_begin ();
+  g_assert_null (put (quarantine, &error));
+  faults_end ();
+  faults_choose (NULL, 0, 0, FALSE);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_clear_error (&error);
+  assert_in_one_place (tree);
+  g_assert_true (quarantine_recover (quarantine, &error));
+  left = test_list (tree, "state/quarantine");
+  g_assert_cmpstr (left, ==, "");
+}
+
+/* The stage: what is garbage once the episode is quarantined may stay, as scan sweeps it. */
+static void
+try_process (gpointer unused)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *state = get_state (tree);
+  gpointer part = test_part_new ("store/quarantine", "state", state, NULL);
+  g_autoptr (CisEpisode) episode = cis_episode_new (NULL, "run", NULL);
+  g_autoptr (CisOutcome) rejected =
+      cis_outcome_rejected (cis_finding_new ("unstamped", CIS_SEVERITY_ERROR, "run", "No commit"));
+  g_autoptr (GError) error = NULL;
+  CisVerdict verdict;
+
+  g_assert_true (cis_part_open (part, NULL, &error));
+  prepare_plain (tree);
+  test_write (tree, "state/outbox/run.tar.zst", "packed");
+  test_write (tree, "state/outbox/run.json", "{}");
+  cis_item_fix_outcome (CIS_ITEM (episode), rejected, "stamp");
+  faults_begin ();
+  verdict = test_process (part, episode, NULL);
+  if (faults_end () == NULL)
+    g_assert_cmpint (verdict, ==, CIS_VERDICT_PASSED);
+  assert_in_one_place (tree);
+  if (verdict == CIS_VERDICT_PASSED)
+    g_assert_false (test_exists (tree, "state/episodes/run"));
+  if (test_exists (tree, "state/episodes/run"))
+    g_assert_true (test_exists (tree, "state/outbox/run.tar.zst"));
+  cis_part_close (part);
+  g_object_unref (part);
 }
 
 /* ---- out */
@@ -386,8 +452,11 @@ main (int argc, char **argv)
   g_test_add_data_func ("/quarantine-faults/put/older-reason", prepare_older_reason, test_put);
   g_test_add_data_func ("/quarantine-faults/put/taken", prepare_taken, test_put);
   g_test_add_data_func ("/quarantine-faults/put/released", prepare_released, test_put);
+  g_test_add_func ("/quarantine-faults/put/nowhere", test_put_nowhere);
+  g_test_add_data_func ("/quarantine-faults/process", try_process, test_try_each);
   g_test_add_data_func ("/quarantine-faults/release", prepare_plain, test_release);
   g_test_add_data_func ("/quarantine-faults/release/own-reason", prepare_own_reason, test_release);
+  g_test_add_data_func ("/quarantine-faults/release/torn-log", prepare_torn_log, test_release);
   g_test_add_data_func ("/quarantine-faults/remove", try_remove, test_try_each);
   g_test_add_data_func ("/quarantine-faults/sweep", try_sweep, test_try_each);
   g_test_add_data_func ("/quarantine-faults/start", try_open_stage, test_try_each);
