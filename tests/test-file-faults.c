@@ -257,6 +257,28 @@ try_probe (gpointer unused)
   close (dirfd);
 }
 
+/* What passes by itself, or with a larger limit, is no matter of configuration. */
+static void
+test_probe_exhausted (void)
+{
+  static const int errors[] = { ENOSPC, EDQUOT, EIO, EMFILE, ENFILE, ENOMEM };
+  g_autoptr (TestTree) tree = test_tree_new ();
+  int dirfd = open_folder (tree, ".");
+
+  for (guint i = 0; i < G_N_ELEMENTS (errors); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      faults_choose ("openat", 1, errors[i], FALSE);
+      faults_begin ();
+      g_assert_false (cis_folder_probe (dirfd, "the folder", &error));
+      faults_end ();
+      g_assert_true (g_str_has_prefix (error->message, "Cannot try whether the folder can make files: "));
+      g_assert_false (g_error_matches (error, CIS_ERROR, CIS_ERROR_CONFIG));
+    }
+  close (dirfd);
+}
+
 /* A file system that replaces where it was told not to. */
 static void
 test_probe_replaces (void)
@@ -376,6 +398,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/folder-faults/open", try_make_folder, test_try_each);
   g_test_add_data_func ("/folder-faults/remove", try_remove_folder, test_try_each);
   g_test_add_data_func ("/folder-faults/probe", try_probe, test_try_each);
+  g_test_add_func ("/folder-faults/probe/exhausted", test_probe_exhausted);
   g_test_add_func ("/folder-faults/probe/replaces", test_probe_replaces);
   g_test_add_data_func ("/host-state-faults/open", try_host_state, test_try_each);
   g_test_add_data_func ("/host-state-faults/lock", try_host_state_lock, test_try_each);

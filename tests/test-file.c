@@ -63,6 +63,9 @@ test_replace_long_name (void)
   g_assert_true (cis_file_replace (dirfd, name->str, "x", 1, &error));
   g_assert_no_error (error);
   g_assert_cmpstr (names = test_list (tree, "."), ==, name->str);
+  /* No character begins in it, so that nothing of it is kept. */
+  g_assert_true (cis_file_replace (dirfd, "\200\200", "x", 1, &error));
+  g_assert_no_error (error);
   close_fd (dirfd);
 }
 

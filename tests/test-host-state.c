@@ -106,6 +106,8 @@ test_receipts_refuses (void)
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (CisHostState) state = open_state (tree);
   g_autoptr (GError) torn = NULL, outside = NULL;
+  g_autoptr (CisEpisode) odd = cis_episode_new (NULL, "../outside", NULL);
+  g_autoptr (JsonObject) receipt = json_object_new ();
 
   test_write (tree, "a/state/receipts/torn.json", "{\"episode\": ");
   g_assert_null (cis_host_state_load_receipt (state, "torn", &torn));
@@ -114,6 +116,9 @@ test_receipts_refuses (void)
 
   test_write (tree, "a/state/outside.json", "{}");
   g_assert_null (cis_host_state_load_receipt (state, "../outside", &outside));
+  g_assert_error (outside, CIS_ERROR, CIS_ERROR_INVALID);
+  g_clear_error (&outside);
+  g_assert_false (cis_host_state_store_receipt (state, odd, receipt, &outside));
   g_assert_error (outside, CIS_ERROR, CIS_ERROR_INVALID);
 }
 
