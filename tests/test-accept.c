@@ -126,6 +126,8 @@ test_allow (void)
   g_autoptr (Client) client = client_new (site);
   g_auto (Answer) answer = { 0 };
 
+  client_say (client, PING);
+  assert_answer (client, 200, NULL);
   client_say (client, "HEAD /v1/episodes/h/e HTTP/1.1\r\nHost: r\r\nContent-Length: 0\r\n\r\n");
   while (strstr (client->bytes->str, "\r\n\r\n") == NULL)
     g_assert_true (client_receive (client));
@@ -134,6 +136,29 @@ test_allow (void)
   g_string_truncate (client->bytes, 0);
   client_say (client, PING);
   assert_answer (client, 200, NULL);
+}
+
+/* Who has not shown who he is has one answer for each connection. */
+static void
+test_stranger (void)
+{
+  static const char *const texts[] = { "GET /nowhere HTTP/1.1\r\n" COMMON "Content-Length: 0\r\n\r\n",
+                                       "POST /v1/ping HTTP/1.1\r\nHost: r\r\nContent-Length: 0\r\n\r\n" };
+  static const guint statuses[] = { 404, 500 };
+  g_autoptr (Site) site = site_new (2, "");
+
+  for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
+    {
+      g_autoptr (Client) client = client_new (site);
+      g_auto (Answer) answer = { 0 };
+
+      client_say (client, texts[i]);
+      client_say (client, PING);
+      answer = client_read (client);
+      g_assert_cmpuint (answer.status, ==, statuses[i]);
+      g_assert_true (has_header (&answer, "Connection: close"));
+      assert_end (client);
+    }
 }
 
 static void
@@ -304,7 +329,7 @@ static void
 test_not_identified (void)
 {
   g_autoptr (Site) site = site_new (2, "");
-  g_autoptr (Client) client = client_new (site);
+  g_autoptr (Client) client = client_new (site), another = client_new (site);
   g_autofree char *sha256 = body_sha256 ();
   g_autofree char *put = g_strdup_printf (
       "PUT /v1/episodes/h/e HTTP/1.1\r\nHost: r\r\nContent-Length: 7\r\nX-Cis490-Sha256: %s\r\n\r\n" BODY,
@@ -312,8 +337,8 @@ test_not_identified (void)
 
   client_say (client, put);
   assert_answer (client, 500, "not-identified");
-  client_say (client, "POST /v1/ping HTTP/1.1\r\nHost: r\r\nContent-Length: 0\r\n\r\n");
-  assert_answer (client, 500, "not-identified");
+  client_say (another, "POST /v1/ping HTTP/1.1\r\nHost: r\r\nContent-Length: 0\r\n\r\n");
+  assert_answer (another, 500, "not-identified");
 }
 
 int
@@ -324,6 +349,7 @@ main (int argc, char **argv)
   g_test_add_func ("/accept/pipelined", test_pipelined);
   g_test_add_func ("/accept/refused", test_refused);
   g_test_add_func ("/accept/allow", test_allow);
+  g_test_add_func ("/accept/stranger", test_stranger);
   g_test_add_func ("/accept/expect", test_expect);
   g_test_add_func ("/accept/refused-large", test_refused_large);
   g_test_add_func ("/accept/curl", test_curl);

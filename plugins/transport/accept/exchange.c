@@ -28,10 +28,13 @@ cis_exchange_end (CisExchange *self, CisAfter after)
 void
 cis_exchange_answer (CisExchange *self, const CisAnswer *answer, gboolean keep, gboolean without_body)
 {
-  g_autoptr (GString) bytes = cis_answer_to_bytes (answer, !keep, without_body);
+  /* A stranger has one answer for each connection: each leaves a line in the log, and some a row with an
+   * alert. */
+  gboolean goes_on = keep && self->connection->known;
+  g_autoptr (GString) bytes = cis_answer_to_bytes (answer, !goes_on, without_body);
   gboolean sent = cis_connection_send (self->connection, bytes->str, bytes->len);
 
-  cis_exchange_end (self, !sent ? CIS_AFTER_CLOSE : keep ? CIS_AFTER_KEEP : CIS_AFTER_DRAIN);
+  cis_exchange_end (self, !sent ? CIS_AFTER_CLOSE : goes_on ? CIS_AFTER_KEEP : CIS_AFTER_DRAIN);
 }
 
 static void

@@ -23,7 +23,8 @@ typedef struct
 CisExchange *cis_exchange_new (CisSet *set, CisConnection *connection);
 /* Gives the connection back. */
 void cis_exchange_end (CisExchange *self, CisAfter after);
-/* Answers, waiting for nobody, and ends. @keep: the connection stands at the end of the request's body. */
+/* Answers, waiting for nobody, and ends. @keep: the connection stands at the end of the request's body, and
+ * may be kept if its peer is known. */
 void cis_exchange_answer (CisExchange *self, const CisAnswer *answer, gboolean keep, gboolean without_body);
 /* @self: full. */
 void cis_exchange_attach (CisExchange *self, CisRequest *request);
