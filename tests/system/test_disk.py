@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import socket
 import subprocess
 
 import scratch
@@ -96,6 +97,27 @@ class ReceiverFull(scratch.TestCase):
         fill(self.site.receiver_state, leave=3_000_000)
         self.assertEqual(self.site.once().status, 0)
         self.assert_arrived(self.site, ["large"])
+
+    def announce(self, host, token, name, size):
+        """An upload of which nothing comes."""
+        connection = socket.socket(socket.AF_UNIX)
+        self.addCleanup(connection.close)
+        connection.connect(str(self.site.socket))
+        lines = [f"PUT /v1/episodes/{host}/{name} HTTP/1.1", "Host: receiver", f"Content-Length: {size}",
+                 f"Authorization: Bearer {token}", f"X-Cis490-Sha256: {'0' * 64}",
+                 f"X-Cis490-Code-Commit: {self.site.head}", "", ""]
+        connection.sendall("\r\n".join(lines).encode())
+
+    def test_nobody_takes_all_room_by_announcing(self):
+        self.site.episode("large", 3_000_000)
+        token = self.site.add_token("lab-2")
+        receiver = self.site.receiver()
+        for name in ("first", "second"):
+            self.announce("lab-2", token, name, 5_000_000)
+            wait_until(self.site.partials, "the first is let in")
+        self.assertEqual(self.site.once().status, 0)
+        self.assertEqual(self.site.names("shipped"), ["large"])
+        receiver.wait_to_say("host-busy")
 
     def test_it_fills_up_in_mid_body(self):
         self.site.tune("receiver", "[accept]\nfree-space=0\n")

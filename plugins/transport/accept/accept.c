@@ -127,7 +127,7 @@ busy_problem (CisAccept *self, CisItem *item, gboolean of_host)
   finding = cis_finding_new (
       "host-busy", CIS_SEVERITY_WARNING, "request",
       "%s has as many requests here, or bytes on their way, as one host may: a quarter of the workers, "
-      "%u requests with those that wait, %" G_GUINT64_FORMAT " bytes",
+      "half of the room, %u requests with those that wait, %" G_GUINT64_FORMAT " bytes",
       cis_episode_get_host (CIS_EPISODE (item)), self->host_requests, self->host_in_flight);
   cis_finding_set_fix (finding,
                        "# nothing to do where it is over soon; where it is not, on the receiver, in\n"
@@ -177,6 +177,10 @@ begin_exchange (CisAccept *self, CisExchange *exchange, const CisHttpHead *head,
   exchange->keep_alive = head->keep_alive;
   if (head->length > 0)
     {
+      /* What is announced takes up room before it comes. Who announces one archive after the other, and sends
+       * none, leaves the others half of it. */
+      cis_queue_limit_host (self->queue,
+                            MIN (self->host_in_flight, cis_storage_get_room (self->storage) / 2));
       exchange->body = cis_body_new (exchange->connection, head->length, head->expects_continue, &limits,
                                      cis_queue_get_outstanding (self->queue));
       cis_request_set_body (request, G_INPUT_STREAM (exchange->body), head->length);
@@ -434,8 +438,9 @@ add_body_options (CisPartClass *klass)
   cis_part_class_add_option (
       klass, G_STRUCT_OFFSET (CisAccept, host_in_flight),
       g_param_spec_uint64 ("host-in-flight", NULL,
-                           "How many bytes of one host's archives may be on their way at once.", 1,
-                           G_MAXINT64, G_GUINT64_CONSTANT (64) << 30, CIS_PARAM_OPTION | CIS_PARAM_SIZE));
+                           "How many bytes of one host's archives may be on their way at once, up to half of "
+                           "the room; one alone may be longer.",
+                           1, G_MAXINT64, G_GUINT64_CONSTANT (64) << 30, CIS_PARAM_OPTION | CIS_PARAM_SIZE));
   cis_part_class_add_option (
       klass, G_STRUCT_OFFSET (CisAccept, directory),
       g_param_spec_string ("directory", NULL, "The folder whose file system must have room for an archive.",

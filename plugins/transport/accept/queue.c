@@ -17,7 +17,7 @@ typedef struct
 
 struct _CisQueue
 {
-  CisQueueLimits limits;
+  CisQueueLimits limits; /* host_outstanding under the mutex */
   CisOutstanding outstanding;
   GMutex mutex;      /* guards all below */
   GQueue waiting;    /* of CisWaiting, oldest first */
@@ -58,6 +58,14 @@ CisOutstanding *
 cis_queue_get_outstanding (CisQueue *self)
 {
   return &self->outstanding;
+}
+
+void
+cis_queue_limit_host (CisQueue *self, guint64 bytes)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
+
+  self->limits.host_outstanding = bytes;
 }
 
 static guint64

@@ -27,6 +27,8 @@ typedef struct _CisQueue CisQueue;
 CisQueue *cis_queue_new (const CisQueueLimits *limits);
 void cis_queue_free (CisQueue *self);
 CisOutstanding *cis_queue_get_outstanding (CisQueue *self);
+/* Another limit for the bytes of one host, for those that do not have their turn yet. */
+void cis_queue_limit_host (CisQueue *self, guint64 bytes);
 
 /* On the set's thread. @item: full, unless its host has too many there: %FALSE then. */
 gboolean cis_queue_push (CisQueue *self, CisItem *item);

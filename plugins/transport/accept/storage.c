@@ -58,17 +58,29 @@ watch_storage (CisStorage *self, guint64 available)
   cis_part_raise (self->part, finding);
 }
 
+/* A folder that cannot be asked is the store's to complain about, in better words. */
+static guint64
+get_available (CisStorage *self)
+{
+  struct statvfs fs;
+
+  return statvfs (self->directory, &fs) == 0 ? (guint64) fs.f_bavail * fs.f_frsize : G_MAXUINT64;
+}
+
+guint64
+cis_storage_get_room (CisStorage *self)
+{
+  guint64 available = get_available (self);
+
+  return available - MIN (available, self->free_space);
+}
+
 CisFinding *
 cis_storage_check (CisStorage *self, guint64 promised, guint64 size)
 {
-  struct statvfs fs;
-  guint64 available;
+  guint64 available = get_available (self);
   CisFinding *finding;
 
-  /* A folder that cannot be asked is the store's to complain about, in better words. */
-  if (statvfs (self->directory, &fs) != 0)
-    return NULL;
-  available = (guint64) fs.f_bavail * fs.f_frsize;
   watch_storage (self, available);
   if (available >= self->free_space && available - self->free_space >= promised &&
       available - self->free_space - promised >= size)

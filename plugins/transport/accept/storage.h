@@ -13,6 +13,8 @@ typedef struct _CisStorage CisStorage;
 /* @free_space: bytes that must be left. @part, @directory: none, must outlive it. */
 CisStorage *cis_storage_new (CisPart *part, const char *directory, guint64 free_space);
 void cis_storage_free (CisStorage *self);
+/* How many bytes there is room for; as many as there are where nobody can tell. */
+guint64 cis_storage_get_room (CisStorage *self);
 
 /* What an archive of @size is refused for, while @promised bytes of others are on their way; %NULL where
  * there is room. full. */
