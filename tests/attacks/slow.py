@@ -142,9 +142,10 @@ class Crowd:
     is enough; then it waits for the receiver to cut them.
     """
 
-    def __init__(self, tcp, nice):
+    def __init__(self, tcp, nice, deaf):
         self.tcp = tcp
         self.nice = nice
+        self.kinds = [(self.open_idle, IDLE), (self.open_trickling, TRICKLING), (self.open_deaf, deaf)]
         self.enough = multiprocessing.Event()
         self.n_cut = multiprocessing.Value("i", 0)
         self.process = multiprocessing.Process(target=self.run, daemon=True)
@@ -160,10 +161,10 @@ class Crowd:
                  *(f"{key}: {value}" for key, value in self.tcp.headers("insider", b"").items()), "", "x"]
         connection.send("\r\n".join(lines).encode())
 
-    @staticmethod
-    def open_deaf(connection):
+    def open_deaf(self, connection):
         """Asks as often as the buffers take it, and reads no answer."""
-        ping = b"POST /v1/ping HTTP/1.1\r\nHost: receiver\r\nContent-Length: 0\r\n\r\n"
+        ping = (f"POST /v1/ping HTTP/1.1\r\nHost: receiver\r\nContent-Length: 0\r\n"
+                f"Authorization: Bearer {self.tcp.tokens['insider']}\r\n\r\n").encode()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         with contextlib.suppress(BlockingIOError):
             while connection.send(ping * 100) > 0:
@@ -171,12 +172,11 @@ class Crowd:
 
     def run(self):
         os.nice(self.nice)
-        kinds = [(self.open_idle, IDLE), (self.open_trickling, TRICKLING), (self.open_deaf, DEAF)]
         held = {}  # descriptor to (socket, kind)
         poll = select.poll()
         while held or not self.enough.is_set():
             if not self.enough.is_set():
-                self.fill_up(held, poll, kinds)
+                self.fill_up(held, poll)
             time.sleep(0.1)
             for descriptor, _ in poll.poll(0):
                 poll.unregister(descriptor)
@@ -187,8 +187,8 @@ class Crowd:
                     with contextlib.suppress(OSError):
                         connection.send(b"x")
 
-    def fill_up(self, held, poll, kinds):
-        for kind, wanted in kinds:
+    def fill_up(self, held, poll):
+        for kind, wanted in self.kinds:
             for _ in range(wanted - sum(other == kind for _, other in held.values())):
                 connection = socket.socket()
                 with contextlib.suppress(OSError):
@@ -240,11 +240,11 @@ def start_tools(tcp, nice, seconds):
     return tools
 
 
-def besiege(tally, tcp, seconds, cut_within=0, nice=0, **options):
-    """Returns the honest ones. The slow ones have to be cut within some seconds after the last of them came."""
+@contextlib.contextmanager
+def siege(tally, tcp, seconds, nice=0, deaf=DEAF):
+    """For so long; then nobody comes any more, and at the end of the block nobody is left."""
     quiet = tcp.files()
-    hosts = start_honest(tcp, tally.random, **options)
-    crowd = Crowd(tcp, nice)
+    crowd = Crowd(tcp, nice, deaf)
     tools = start_tools(tcp, nice, seconds)
     deadline, most = time.monotonic() + seconds, 0
     while time.monotonic() < deadline:
@@ -253,17 +253,24 @@ def besiege(tally, tcp, seconds, cut_within=0, nice=0, **options):
     if most < IDLE:
         tally.violation("the siege", f"there were never more than {most} connections")
     crowd.enough.set()
-    try:
-        if cut_within > 0:
-            wait_until(lambda: tcp.connections() <= HOSTS, "the slow ones are cut", cut_within)
-    except AssertionError:
-        tally.violation("the siege", f"{tcp.connections() - HOSTS} slow connections are not cut")
+    yield
     for tool in tools:
         tool.end()
     crowd.end()
+    tally.notes.append(f"up to {most} descriptors more, {crowd.n_cut.value} of the crowd cut")
+
+
+def besiege(tally, tcp, seconds, cut_within=0):
+    """Returns the honest ones. The slow ones have to be cut within some seconds after the last of them came."""
+    hosts = start_honest(tcp, tally.random)
+    with siege(tally, tcp, seconds):
+        try:
+            if cut_within > 0:
+                wait_until(lambda: tcp.connections() <= HOSTS, "the slow ones are cut", cut_within)
+        except AssertionError:
+            tally.violation("the siege", f"{tcp.connections() - HOSTS} slow connections are not cut")
     end_honest(hosts)
     wait_until(lambda: tcp.connections() == 0, "the honest ones are gone")
-    tally.notes.append(f"up to {most} descriptors more, {crowd.n_cut.value} of the crowd cut")
     return hosts
 
 
