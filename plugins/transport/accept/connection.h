@@ -8,7 +8,7 @@ G_BEGIN_DECLS
 typedef enum
 {
   CIS_CONNECTION_IDLE,      /* in the set, nothing has come since the last answer */
-  CIS_CONNECTION_STRANGER,  /* the same, and nobody has shown who he is on it */
+  CIS_CONNECTION_STRANGER,  /* in the set, nothing has come at all */
   CIS_CONNECTION_HEAD,      /* in the set, a head is coming */
   CIS_CONNECTION_ANSWERING, /* in the set, its peer has not taken all of its answer */
   CIS_CONNECTION_DRAINING,  /* in the set, answered and half-closed: what still comes is thrown away */

@@ -412,16 +412,6 @@ cis_set_wake (CisSet *self)
   (void) !write (self->wake, &one, sizeof one);
 }
 
-static CisConnectionState
-get_next_state (const CisConnection *connection, CisAfter after)
-{
-  if (connection->unsent != NULL)
-    return CIS_CONNECTION_ANSWERING;
-  if (after == CIS_AFTER_DRAIN)
-    return CIS_CONNECTION_DRAINING;
-  return connection->known ? CIS_CONNECTION_IDLE : CIS_CONNECTION_STRANGER;
-}
-
 void
 cis_set_give_back (CisSet *self, CisConnection *connection, CisAfter after)
 {
@@ -438,7 +428,10 @@ cis_set_give_back (CisSet *self, CisConnection *connection, CisAfter after)
   keep = !self->ended && after != CIS_AFTER_CLOSE;
   if (keep)
     {
-      move_to (self, connection, get_next_state (connection, after));
+      move_to (self, connection,
+               connection->unsent != NULL ? CIS_CONNECTION_ANSWERING
+               : after == CIS_AFTER_DRAIN ? CIS_CONNECTION_DRAINING
+                                          : CIS_CONNECTION_IDLE);
       keep = arm (self, connection, EPOLL_CTL_MOD);
     }
   if (!keep)
