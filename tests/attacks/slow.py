@@ -24,7 +24,8 @@ import time
 
 from checker import Ground, check_index, check_store, rss, show, wait_until
 
-WARM, SHORT, LONG = 2, 4, 300  # s: how long a siege lasts
+# s: how long a siege lasts, the one before that brings all threads and buffers there will be, and the one that counts
+WARM, SIEGE = {False: 2, True: 30}, {False: 4, True: 300}
 DEADLINES = "head-timeout=2s\nidle-timeout=2s\nrate-period=2s\nqueue-timeout=1s\n"
 CUT_WITHIN = {False: 5, True: 65}  # s: after which nobody slow is left, if no others come
 HOSTS = 4
@@ -278,9 +279,9 @@ def attack(tally):
     prepare()
     with Ground() as ground:
         tcp = TcpSite(ground, "" if tally.long else DEADLINES)
-        besiege(tally, tcp, WARM)
+        besiege(tally, tcp, WARM[tally.long])
         before = rss(tcp.process), tcp.files()
-        hosts = besiege(tally, tcp, LONG if tally.long else SHORT, CUT_WITHIN[tally.long])
+        hosts = besiege(tally, tcp, SIEGE[tally.long], CUT_WITHIN[tally.long])
         after = rss(tcp.process), tcp.files()
         tally.attempt(sum(host.asked for host in hosts))
         for host in hosts:
