@@ -92,6 +92,62 @@ try_open (gpointer unused)
   g_object_unref (retire);
 }
 
+/* What was shipped long ago goes, its receipt last: as long as something of it is there, a pass finds it
+ * again. */
+static void
+try_maintain (gpointer unused)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autofree char *sha256 = g_strnfill (64, 'a');
+  g_autofree char *receipt =
+      g_strdup_printf ("{\"episode\":\"run\",\"sha256\":\"%s\",\"received_at\":\"2020-01-02T03:04:05Z\"}",
+                       sha256);
+  gpointer retire =
+      test_part_new ("store/retire", "state", tree, "confirm-after", G_GINT64_CONSTANT (0), NULL);
+  CisPartClass *klass = CIS_PART_GET_CLASS (retire);
+  const char *failed;
+  gboolean done;
+
+  test_write (tree, "receipts/run.json", receipt);
+  test_write (tree, "receipts/odd.json", "{\"episode\":\"odd\"}");
+  test_write (tree, "receipts/notes.txt", "");
+  test_make_episode (tree, "shipped/run", 'c');
+  test_make_episode (tree, "shipped/run-2", 'c');
+  test_make_episode (tree, "shipped/odd", 'c');
+  g_assert_true (cis_part_open (retire, NULL, &error));
+  faults_begin ();
+  /* The first pass gives notice. */
+  done = klass->maintain (retire, NULL, &error) >= 0 && klass->maintain (retire, NULL, &error) >= 0;
+  failed = faults_end ();
+  g_assert_cmpint (done, ==, error == NULL);
+  if (failed == NULL)
+    g_assert_false (test_exists (tree, "shipped/run"));
+  if (!test_exists (tree, "receipts/run.json") && faults_get_error () != ENOENT)
+    g_assert_false (test_exists (tree, "shipped/run") || test_exists (tree, "shipped/run-2"));
+  g_assert_true (test_exists (tree, "shipped/odd/meta.json"));
+  g_assert_true (test_exists (tree, "receipts/odd.json"));
+
+  /* What could not be looked at is, after the next start at the latest. */
+  cis_part_close (retire);
+  g_clear_error (&error);
+  g_assert_true (cis_part_open (retire, NULL, &error));
+  for (guint i = 0; i < 3; i++)
+    klass->maintain (retire, NULL, &error);
+  g_assert_no_error (error);
+  if (faults_get_error () != ENOENT)
+    g_assert_false (test_exists (tree, "receipts/run.json") || test_exists (tree, "shipped/run") ||
+                    test_exists (tree, "shipped/run-2"));
+  cis_part_close (retire);
+  g_object_unref (retire);
+}
+
+static void
+test_maintain (void)
+{
+  faults_try_each (try_maintain, NULL);
+}
+
 static void
 test_retire (gconstpointer taken)
 {
@@ -109,6 +165,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/retire-faults/open", test_open);
+  g_test_add_func ("/retire-faults/maintain", test_maintain);
   g_test_add_data_func ("/retire-faults/retire", NULL, test_retire);
   g_test_add_data_func ("/retire-faults/retire/taken", "taken", test_retire);
   return g_test_run ();

@@ -224,11 +224,11 @@ remove_shipped (CisStoreRetire *self, const char *name, JsonObject *receipt, GCa
 {
   int shipped = cis_host_state_get_fd (self->state, CIS_FOLDER_SHIPPED);
   guint last = 1;
+  struct stat st;
 
   for (;; last++)
     {
       g_autofree char *next = get_suffixed (name, last + 1);
-      struct stat st;
 
       if (fstatat (shipped, next, &st, AT_SYMLINK_NOFOLLOW) == 0)
         continue;
@@ -241,7 +241,12 @@ remove_shipped (CisStoreRetire *self, const char *name, JsonObject *receipt, GCa
       g_autofree char *entry = get_suffixed (name, n);
       g_autofree char *own = g_strconcat (entry, ".json", NULL);
 
-      if (!is_in (self, CIS_FOLDER_SHIPPED, entry) || (n > 1 && is_in (self, CIS_FOLDER_RECEIPTS, own)))
+      if (n > 1 && fstatat (get_receipts_fd (self), own, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        continue;
+      /* Not passed over: once the receipt is gone, nobody would come back for it. */
+      if (n > 1 && errno != ENOENT)
+        return cis_error_set_errno (error, errno, "Cannot look at receipts/%s", own);
+      if (!is_in (self, CIS_FOLDER_SHIPPED, entry))
         continue;
       if (!cis_folder_remove (shipped, entry, cancellable, error))
         return FALSE;
