@@ -366,26 +366,48 @@ try_remove (gpointer unused)
   g_assert_cmpstr (left, ==, "");
 }
 
+/* What is past keep-days goes as a whole, or nobody sees it any more; what an earlier removal left goes, too.
+ */
 static void
-try_sweep (gpointer unused)
+try_maintain (gpointer unused)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
-  g_autoptr (Quarantine) quarantine = NULL;
+  g_autofree char *state = get_state (tree);
+  gpointer part =
+      test_part_new ("store/quarantine", "state", state, "confirm-after", G_GINT64_CONSTANT (0), NULL);
+  CisPartClass *klass = CIS_PART_GET_CLASS (part);
   g_autoptr (GError) error = NULL;
-  g_autofree char *left = NULL;
-  gboolean swept;
+  const char *failed;
+  gboolean done;
 
-  make_folders (tree);
-  test_write (tree, "state/quarantine/.run.purged/folder/file", "");
-  quarantine = open_quarantine (tree);
+  g_assert_true (cis_part_open (part, NULL, &error));
+  test_make_episode (tree, "state/quarantine/run", '\0');
+  test_write (tree, "state/quarantine/run/quarantine_reason.json",
+              "{\"finding\":\"unstamped\",\"quarantined_at\":\"2020-01-02T03:04:05Z\"}");
+  test_write (tree, "state/quarantine/no-reason/data", "");
+  test_write (tree, "state/quarantine/.half.purged/data", "");
   faults_begin ();
-  swept = quarantine_sweep (quarantine, NULL, &error);
-  faults_end ();
-  g_assert_cmpint (swept, ==, error == NULL);
+  /* The first pass gives notice. */
+  done = klass->maintain (part, NULL, &error) >= 0 && klass->maintain (part, NULL, &error) >= 0;
+  failed = faults_end ();
+  g_assert_cmpint (done, ==, error == NULL);
+  if (failed == NULL)
+    g_assert_false (test_exists (tree, "state/quarantine/run"));
+  if (test_exists (tree, "state/quarantine/run"))
+    g_assert_true (test_exists (tree, "state/quarantine/run/quarantine_reason.json") &&
+                   test_exists (tree, "state/quarantine/run/meta.json"));
+  else
+    g_assert_cmpuint (count_lines (tree, "expire"), >=, 1);
+  g_assert_true (test_exists (tree, "state/quarantine/no-reason/data"));
+
   g_clear_error (&error);
-  g_assert_true (quarantine_sweep (quarantine, NULL, &error));
-  left = test_list (tree, "state/quarantine");
-  g_assert_cmpstr (left, ==, "");
+  for (guint i = 0; i < 3; i++)
+    klass->maintain (part, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_false (test_exists (tree, "state/quarantine/run"));
+  g_assert_false (test_exists (tree, "state/quarantine/.half.purged"));
+  cis_part_close (part);
+  g_object_unref (part);
 }
 
 /* ---- the start */
@@ -458,7 +480,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/quarantine-faults/release/own-reason", prepare_own_reason, test_release);
   g_test_add_data_func ("/quarantine-faults/release/torn-log", prepare_torn_log, test_release);
   g_test_add_data_func ("/quarantine-faults/remove", try_remove, test_try_each);
-  g_test_add_data_func ("/quarantine-faults/sweep", try_sweep, test_try_each);
+  g_test_add_data_func ("/quarantine-faults/maintain", try_maintain, test_try_each);
   g_test_add_data_func ("/quarantine-faults/start", try_open_stage, test_try_each);
   return g_test_run ();
 }
