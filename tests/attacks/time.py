@@ -46,7 +46,8 @@ class Scene:
     """A host and a receiver with a clock each, and a line between them that can be held up."""
 
     def __init__(self, ground, more=""):
-        self.site = ground.site(workers=4, shipper=SHIPPER + KEEP + more)
+        self.site = ground.site(workers=4, shipper=SHIPPER + KEEP)
+        self.site.tune("shipper", more, "tuned")
         grants = self.site.folder / "grants"
         grants.write_text(f"thesis {self.site.stale} * 2090-01-01\n")
         self.site.write_site(grants_file=grants)
