@@ -178,6 +178,7 @@ class Gate(scratch.TestCase):
         server = authority.sign("/CN=forge", "subjectAltName=IP:127.0.0.1")
         forge = Forge(self, self.site, f"--certificate={server.pem}", f"--key={server.key}")
         self.site.write_site(forgejo_url=forge.url, forgejo_repository="lab/code")
+        self.site.tune("receiver", "[gate]\ntimeout=30s\n", "patient")
         receiver = self.receive()
         receiver.wait_to_say("window-fallback")
         self.assertIn("certificate", receiver.said)
