@@ -304,6 +304,29 @@ test_strangers (void)
   assert_end (strangers->pdata[0]);
 }
 
+/* Those that have shown who they are, but ask for nothing, make room for whoever comes. */
+static void
+test_full (void)
+{
+  g_autoptr (GPtrArray) known = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
+  g_autoptr (Site) site = site_new (1, "max-connections=8\n");
+  g_autoptr (Client) newcomer = NULL;
+
+  for (guint i = 0; i < 8; i++)
+    {
+      g_ptr_array_add (known, client_new (site));
+      client_say (known->pdata[i], PING);
+      assert_answer (known->pdata[i], 200, NULL);
+    }
+  newcomer = client_new (site);
+  client_say (newcomer, PING);
+  assert_answer (newcomer, 200, NULL);
+  /* One for one. */
+  assert_end (known->pdata[0]);
+  client_say (known->pdata[1], PING);
+  assert_answer (known->pdata[1], 200, NULL);
+}
+
 /* The soft limit that a program starts with is raised, so that as many connections as are allowed can be
  * open. */
 static void
@@ -401,6 +424,7 @@ main (int argc, char **argv)
   g_test_add_func ("/accept-limits/not-taken", test_not_taken);
   g_test_add_func ("/accept-limits/many-idle", test_many_idle);
   g_test_add_func ("/accept-limits/strangers", test_strangers);
+  g_test_add_func ("/accept-limits/full", test_full);
   g_test_add_func ("/accept-limits/descriptor-limit", test_descriptor_limit);
   g_test_add_func ("/accept-limits/out-of-descriptors", test_out_of_descriptors);
   g_test_add_func ("/accept-limits/reopen", test_reopen);

@@ -204,22 +204,12 @@ peek_least_deserving (CisSet *self)
   return oldest != NULL ? oldest : peek_first (self, CIS_CONNECTION_IDLE);
 }
 
-/* Whether there is room for one more. */
 static gboolean
-make_room (CisSet *self)
+is_full (CisSet *self)
 {
-  CisConnection *goes;
-  gboolean full;
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
 
-  g_mutex_lock (&self->mutex);
-  full = self->n_connections >= self->config.max_connections;
-  g_mutex_unlock (&self->mutex);
-  if (!full)
-    return TRUE;
-  goes = peek_least_deserving (self);
-  if (goes != NULL)
-    drop (self, goes);
-  return goes != NULL;
+  return self->n_connections >= self->config.max_connections;
 }
 
 static void
@@ -240,9 +230,11 @@ accept_connections (CisSet *self)
 {
   for (guint i = 0; i < MAX_ACCEPTS; i++)
     {
+      gboolean full = is_full (self);
+      CisConnection *goes = full ? peek_least_deserving (self) : NULL;
       int fd;
 
-      if (!make_room (self))
+      if (full && goes == NULL)
         {
           cis_listener_pause (&self->listener);
           return;
@@ -250,6 +242,9 @@ accept_connections (CisSet *self)
       fd = cis_listener_accept (&self->listener);
       if (fd < 0)
         return;
+      /* Only now: where nobody else knocks, it would be the one just let in that goes. */
+      if (goes != NULL)
+        drop (self, goes);
       add_connection (self, fd);
     }
 }
