@@ -327,6 +327,30 @@ test_full (void)
   assert_answer (known->pdata[1], 200, NULL);
 }
 
+/* Those that have shown who they are, but ask for nothing, make room for those that come at once, too. */
+static void
+test_newcomers (void)
+{
+  g_autoptr (GPtrArray) known = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
+  g_autoptr (GPtrArray) newcomers = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
+  g_autoptr (Site) site = site_new (1, "max-connections=8\n");
+
+  for (guint i = 0; i < 8; i++)
+    {
+      g_ptr_array_add (known, client_new (site));
+      client_say (known->pdata[i], PING);
+      assert_answer (known->pdata[i], 200, NULL);
+    }
+  for (guint i = 0; i < 3; i++)
+    g_ptr_array_add (newcomers, client_new (site));
+  for (guint i = 3; i-- > 0;)
+    {
+      client_say (newcomers->pdata[i], PING);
+      assert_answer (newcomers->pdata[i], 200, NULL);
+    }
+  assert_end (known->pdata[0]);
+}
+
 /* The soft limit that a program starts with is raised, so that as many connections as are allowed can be
  * open. */
 static void
@@ -425,6 +449,7 @@ main (int argc, char **argv)
   g_test_add_func ("/accept-limits/many-idle", test_many_idle);
   g_test_add_func ("/accept-limits/strangers", test_strangers);
   g_test_add_func ("/accept-limits/full", test_full);
+  g_test_add_func ("/accept-limits/newcomers", test_newcomers);
   g_test_add_func ("/accept-limits/descriptor-limit", test_descriptor_limit);
   g_test_add_func ("/accept-limits/out-of-descriptors", test_out_of_descriptors);
   g_test_add_func ("/accept-limits/reopen", test_reopen);

@@ -186,9 +186,19 @@ collect (CisSet *self, CisConnection *connection)
   rearm (self, connection);
 }
 
+/* Those that are idle hold more than half of what there is. */
+static gboolean
+idle_are_many (CisSet *self)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
+
+  return self->lists[CIS_CONNECTION_IDLE].length > self->config.max_connections / 2;
+}
+
 /* Who goes where one too many comes: of those that have not shown who they are, or that hold something up,
  * the one that does so for longest. An honest one is through in milliseconds, so that it takes as many
- * connections within these to have it thrown out. Only then one that is merely idle. */
+ * connections within these to have it thrown out. Only then one that is merely idle, unless these are so many
+ * that the others would not be left those milliseconds. */
 static CisConnection *
 peek_least_deserving (CisSet *self)
 {
@@ -201,7 +211,7 @@ peek_least_deserving (CisSet *self)
       if (first != NULL && (oldest == NULL || first->since < oldest->since))
         oldest = first;
     }
-  return oldest != NULL ? oldest : peek_first (self, CIS_CONNECTION_IDLE);
+  return oldest != NULL && !idle_are_many (self) ? oldest : peek_first (self, CIS_CONNECTION_IDLE);
 }
 
 static gboolean
