@@ -109,14 +109,13 @@ cis_pipeline_clear_orphans (CisPipeline *self)
   clear_all (self, NULL, is_orphan, owners->pdata);
 }
 
-/* Where the stage that held the old one is there again, its first item is a probe, and tells whether that is over. */
+/* Where the stage that held the old one is there again, its first item is a probe, and tells whether that is over. One that
+ * takes over again, as its successor did not open, may have a hold of its own, that the successor had no stage for. */
 static void
 inherit_hold (CisPipeline *self, CisPipeline *from)
 {
   g_autofree char *holder = NULL;
 
-  g_clear_object (&self->hold.finding);
-  self->hold = (CisHold){ 0 };
   if (!from->hold.held)
     return;
   holder = get_owner (CIS_PART (cis_pipeline_get_step (from, from->hold.step)->stage));
@@ -126,7 +125,10 @@ inherit_hold (CisPipeline *self, CisPipeline *from)
 
       if (!g_str_equal (owner, holder))
         continue;
-      self->hold = (CisHold){ .held = TRUE, .step = i, .delay = from->hold.delay };
+      self->hold.held = TRUE;
+      self->hold.step = i;
+      self->hold.delay = from->hold.delay;
+      self->hold.until = 0;
       g_set_object (&self->hold.finding, from->hold.finding);
     }
 }

@@ -101,6 +101,21 @@ class Reload(scratch.TestCase):
         site.episode("one")
         self.wait_shipped(site, ["one"])
 
+    def test_the_hold_survives_a_configuration_without_its_stage_that_did_not_open(self):
+        site = Site(self)
+        site.episode("one")
+        shipper = site.shipper()
+        shipper.wait_to_say("receiver-unreachable")
+        (site.folder / "a-file").touch()
+        stages = ("scan", "pack", "send", "retire", "quarantine")
+        texts = [f"[pipeline]\nstages={';'.join(stages)}\n", *(f"[{name}]\nstate={site.folder}/a-file\n" for name in stages)]
+        site.tune("shipper", "".join(texts).replace("[send]\n", "[send]\nplugin=transport/http\n"), "broken")
+        shipper.reload()
+        shipper.wait_to_say("goes on with its old configuration")
+        site.receiver()
+        self.wait_shipped(site, ["one"])
+        shipper.wait_to_say("receiver-unreachable: over")
+
     def test_what_is_new_takes_effect(self):
         site = Site(self)
         site.receiver()
