@@ -4,11 +4,19 @@
 #define FIRST_DELAY (2 * G_TIME_SPAN_SECOND)
 #define LAST_DELAY (5 * G_TIME_SPAN_MINUTE)
 
+/* One that takes the other's place among those that stand. */
+static gboolean
+is_same (CisFinding *a, CisFinding *b)
+{
+  return g_str_equal (cis_finding_get_id (a), cis_finding_get_id (b))
+         && g_str_equal (cis_finding_get_subject (a), cis_finding_get_subject (b));
+}
+
 gboolean
 cis_hold_begin (CisHold *self, guint step, gint64 now, gint64 retry_after, CisFinding *finding)
 {
   gboolean news = !self->held || self->step != step || (self->finding == NULL) != (finding == NULL)
-                  || (finding != NULL && !g_str_equal (cis_finding_get_id (finding), cis_finding_get_id (self->finding)));
+                  || (finding != NULL && !is_same (finding, self->finding));
 
   if (!self->held || self->step != step)
     self->delay = FIRST_DELAY;

@@ -128,6 +128,16 @@ class Reload(scratch.TestCase):
         self.wait_shipped(site, ["one"])
         self.assert_arrived(site, ["one"])
 
+    def test_another_receiver_that_does_not_answer_either_is_told_of(self):
+        site = Site(self)
+        site.episode("one")
+        shipper = site.shipper()
+        shipper.wait_to_say(f"No answer from unix:{site.socket}")
+        site.write_site(receiver_url=f"unix:{site.folder}/run/nowhere.sock")
+        shipper.reload()
+        shipper.wait_to_say(f"over: No answer from unix:{site.socket}")
+        shipper.wait_to_say(f"error: receiver-unreachable: No answer from unix:{site.folder}/run/nowhere.sock")
+
     def test_what_no_stage_can_tell_any_more_is_over(self):
         site = OperatorSite(self)
         site.tune("receiver", "[gate]\nenabled=false\n", "gate")
