@@ -201,6 +201,32 @@ test_one_host (void)
   assert_answer (first, 400, "digest-mismatch");
 }
 
+/* Nobody's requests, which may wait at the gate as any other, have a share of the workers as a host has. */
+static void
+test_pings (void)
+{
+  g_autoptr (GPtrArray) pings = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
+  g_autoptr (Site) site = site_new (8, "host-requests=10\nqueue-timeout=1s\n");
+  g_autoptr (Client) client = client_new (site), late = client_new (site);
+  g_autofree char *held =
+      g_strdup_printf ("POST /v1/ping HTTP/1.1\r\n" COMMON "Content-Length: 0\r\nX-Test: hold %s/go\r\n\r\n",
+                       site->tree);
+  g_autofree char *put = make_put ("h", "");
+
+  for (guint i = 0; i < 10; i++)
+    {
+      g_ptr_array_add (pings, client_new (site));
+      client_say (pings->pdata[i], held);
+    }
+  client_say (client, put);
+  assert_answer (client, 201, NULL);
+  client_say (late, held);
+  assert_answer (late, 503, "busy");
+  assert_answer (pings->pdata[9], 503, "busy");
+  test_write (site->tree, "go", "");
+  assert_answer (pings->pdata[0], 200, NULL);
+}
+
 /* Asks until the sockets take no more of it; returns how often. */
 static guint
 ask_without_listening (Client *client)
@@ -445,6 +471,7 @@ main (int argc, char **argv)
   g_test_add_func ("/accept-limits/no-room", test_no_room);
   g_test_add_func ("/accept-limits/in-flight", test_in_flight);
   g_test_add_func ("/accept-limits/one-host", test_one_host);
+  g_test_add_func ("/accept-limits/pings", test_pings);
   g_test_add_func ("/accept-limits/not-taken", test_not_taken);
   g_test_add_func ("/accept-limits/many-idle", test_many_idle);
   g_test_add_func ("/accept-limits/strangers", test_strangers);

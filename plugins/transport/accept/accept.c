@@ -120,7 +120,7 @@ busy_problem (CisAccept *self, CisItem *item, gboolean of_host)
 {
   CisFinding *finding;
 
-  if (!of_host)
+  if (!of_host || !CIS_IS_EPISODE (item))
     return cis_finding_new (
         "busy", CIS_SEVERITY_WARNING, "request",
         "No worker became free in time; where that goes on, the receiver's [pipeline] needs more workers=");

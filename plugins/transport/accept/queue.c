@@ -74,14 +74,22 @@ get_length (CisItem *item)
   return cis_request_get_length (cis_item_get_request (item));
 }
 
-/* %NULL for what is nobody's, such as a ping. Made where it is not there. */
+/* What is nobody's, such as a ping, is all of one: nobody has asked yet who sends it, and what it waits for
+ * at the gate would be every worker's. */
+static const char *
+get_host (CisItem *item)
+{
+  return CIS_IS_EPISODE (item) ? cis_episode_get_host (CIS_EPISODE (item)) : "";
+}
+
+/* Made where it is not there. */
 static CisLoad *
 get_load (CisQueue *self, CisItem *item)
 {
-  const char *host = CIS_IS_EPISODE (item) ? cis_episode_get_host (CIS_EPISODE (item)) : NULL;
-  CisLoad *load = host != NULL ? g_hash_table_lookup (self->loads, host) : NULL;
+  const char *host = get_host (item);
+  CisLoad *load = g_hash_table_lookup (self->loads, host);
 
-  if (host != NULL && load == NULL)
+  if (load == NULL)
     {
       load = g_new0 (CisLoad, 1);
       g_hash_table_insert (self->loads, g_strdup (host), load);
@@ -92,10 +100,8 @@ get_load (CisQueue *self, CisItem *item)
 static void
 forget (CisQueue *self, CisItem *item)
 {
-  CisLoad *load = get_load (self, item);
-
-  if (load != NULL && --load->n_requests == 0)
-    g_hash_table_remove (self->loads, cis_episode_get_host (CIS_EPISODE (item)));
+  if (--get_load (self, item)->n_requests == 0)
+    g_hash_table_remove (self->loads, get_host (item));
 }
 
 /* One that alone is over the limit still has its turn, when nothing else is on its way. */
@@ -114,9 +120,8 @@ host_may_begin (CisQueue *self, CisItem *item)
    * them. */
   guint most = MAX (1, self->limits.workers / 4) + (length == 0 ? 1 : 0);
 
-  return load == NULL ||
-         (load->n_at_work < most &&
-          (length == 0 || has_room (load->outstanding, length, self->limits.host_outstanding)));
+  return load->n_at_work < most &&
+         (length == 0 || has_room (load->outstanding, length, self->limits.host_outstanding));
 }
 
 static gboolean
@@ -141,11 +146,8 @@ begin (CisQueue *self, CisItem *item)
   self->n_at_work++;
   self->n_bodies += length > 0 ? 1 : 0;
   atomic_fetch_add (&self->outstanding, length);
-  if (load != NULL)
-    {
-      load->n_at_work++;
-      load->outstanding += length;
-    }
+  load->n_at_work++;
+  load->outstanding += length;
 }
 
 gboolean
@@ -155,10 +157,9 @@ cis_queue_push (CisQueue *self, CisItem *item)
   CisLoad *load = get_load (self, item);
   CisWaiting *waiting;
 
-  if (load != NULL && load->n_requests >= self->limits.host_requests)
+  if (load->n_requests >= self->limits.host_requests)
     return FALSE;
-  if (load != NULL)
-    load->n_requests++;
+  load->n_requests++;
   waiting = g_new (CisWaiting, 1);
   waiting->item = item;
   waiting->deadline = g_get_monotonic_time () + self->limits.timeout;
@@ -226,11 +227,8 @@ cis_queue_release (CisQueue *self, CisItem *item, guint64 remaining)
   self->n_at_work--;
   self->n_bodies -= length > 0 ? 1 : 0;
   atomic_fetch_sub (&self->outstanding, remaining);
-  if (load != NULL)
-    {
-      load->n_at_work--;
-      load->outstanding -= length;
-    }
+  load->n_at_work--;
+  load->outstanding -= length;
   forget (self, item);
   return self->waiting.length > 0;
 }

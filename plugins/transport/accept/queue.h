@@ -20,7 +20,8 @@ typedef struct
  * archives come in.
  *
  * Whose a request is says its path. That is a claim only, but who claims another's name is refused by the
- * first stage that looks, within microseconds: for long a turn is held by whose name it is.
+ * first stage that looks, within microseconds: for long a turn is held by whose name it is. What names none,
+ * such as a ping, has the share of one host.
  */
 typedef struct _CisQueue CisQueue;
 
