@@ -49,7 +49,7 @@ cis_pipeline_class_init (CisPipelineClass *klass)
   cis_option_install (object_class, G_STRUCT_OFFSET (CisPipeline, reload_timeout),
                       g_param_spec_int64 ("reload-timeout", NULL,
                                           "How long a reload lets items in flight finish before it cancels them.", 0,
-                                          G_MAXINT64, 30 * G_USEC_PER_SEC, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+                                          G_TIME_SPAN_DAY, 30 * G_USEC_PER_SEC, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
   cis_option_install (object_class, G_STRUCT_OFFSET (CisPipeline, attempts),
                       g_param_spec_uint ("attempts", NULL, "After how many failures in a row an item becomes a finding.", 1,
                                          G_MAXINT, 5, CIS_PARAM_OPTION));
