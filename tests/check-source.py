@@ -92,7 +92,23 @@ def check_whitespace(path, text):
         yield text.count("\n") + 1, "does not end with a newline"
 
 
-CHECKS = [check_length, check_licence, check_markers, check_calls, check_header, check_executable, check_whitespace]
+def check_translations(path, text):
+    """That it has each message of the program. Not by POTFILES, which may lack a file."""
+    if path.suffix != ".po":
+        return
+    missing = b""
+    for command in (["xgettext", "--from-code=UTF-8", "--keyword=_", "--keyword=N_", "--keyword=ngettext:1,2",
+                     "--output=-", *sorted((TREE / "cli").glob("*.[ch]"))],
+                    ["msgmerge", "--quiet", "--no-fuzzy-matching", path, "-"],
+                    ["msgattrib", "--untranslated", "--no-obsolete", "--no-location", "-"]):
+        missing = subprocess.run(command, input=missing, capture_output=True, check=True).stdout
+    for message in re.findall(r'^msgid (.+(?:\n".+)*)', missing.decode(), re.MULTILINE):
+        if message != '""':  # the header
+            yield 1, "does not translate " + message.replace("\n", "")
+
+
+CHECKS = [check_length, check_licence, check_markers, check_calls, check_header, check_executable, check_whitespace,
+          check_translations]
 
 
 def main():
