@@ -157,15 +157,15 @@ quarantine_verb_list (Quarantine *quarantine, const char *reason, gboolean all, 
     }
   if (json)
     print_json (selected, groups);
-  else if (selected->len == 0)
+  else if (selected->len == 0 && reason == NULL && n_missing == 0)
     g_printerr (_ ("Nothing is in quarantine.\n"));
-  else
+  else if (selected->len > 0)
     {
       print_text (groups, all || selected->len <= SHORT_LIST);
       if (!all && selected->len > SHORT_LIST)
         g_printerr (_ ("`cis490 quarantine list --long` names each of them.\n"));
     }
-  return 0;
+  return n_missing > 0 ? 1 : 0;
 }
 
 /* ---- show ---- */

@@ -63,7 +63,9 @@ say_reasons (const char *reason, GHashTable *reasons)
   const char *nearest = cis_nearest_name (reason, (const char *const *) names);
   g_autofree char *all = g_strjoinv (", ", names);
 
-  if (nearest != NULL)
+  if (*names == NULL)
+    g_printerr (_ ("Nothing is in quarantine.\n"));
+  else if (nearest != NULL)
     g_printerr (_ ("cis490 quarantine: --reason: nothing is there because of “%s”; did you mean “%s”?\n"), reason, nearest);
   else
     g_printerr (_ ("cis490 quarantine: --reason: nothing is there because of “%s”; there are: %s\n"), reason, all);
@@ -110,7 +112,8 @@ quarantine_select (Quarantine *quarantine, char **ids, const char *reason, gint6
     }
   if (!named)
     g_ptr_array_sort (found, compare_times);
-  if (reason != NULL && !g_hash_table_contains (reasons, reason) && g_hash_table_size (reasons) > 0)
+  if (reason != NULL && !g_hash_table_contains (reasons, reason) &&
+      (g_hash_table_size (reasons) > 0 || *n_missing == 0))
     say_reasons (reason, reasons);
   return g_steal_pointer (&found);
 }

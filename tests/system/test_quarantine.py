@@ -105,6 +105,19 @@ class Operator(scratch.TestCase):
         self.assertIn("--long", run.stderr)
         self.assertIn("old-00001", self.site.quarantine("list", "--long").stdout)
 
+    def test_what_is_there_is_not_denied(self):
+        site = self.site
+        self.assertIn("Nothing is in quarantine", site.quarantine("list", "--reason", "unstamped").stderr)
+        site.put_aside(1)
+        run = site.quarantine("list", "--reason", "unstampd")
+        self.assertIn("“unstamped”", run.stderr)
+        self.assertNotIn("Nothing is in quarantine", run.stderr)
+        # A reason beside it would have too long a name to be looked for.
+        (site.host / "quarantine" / "old-00000").rename(site.host / "quarantine" / ("x" * 250))
+        run = site.quarantine("list", status=1)
+        self.assertIn("File name too long", run.stderr)
+        self.assertNotIn("Nothing is in quarantine", run.stderr)
+
     def test_wrong_usage(self):
         site = self.site
         for arguments in ([], ["lits"], ["release"], ["release", "x", "--all"], ["purge", "--yes"], ["show"], ["list", "x"],
