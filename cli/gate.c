@@ -3,6 +3,7 @@
 #include "gate.h"
 
 #include "options.h"
+#include "terminal.h"
 #include "verbs.h"
 
 #include "../plugins/gate/window/forecast.h"
@@ -260,8 +261,11 @@ print_text (Explanation *self, const char *reason)
   else if (self->window != NULL)
     g_print (_ ("  behind  not known: %s does not have it below the head\n"), self->gate->repository);
   if (self->leaves_in >= 0)
-    g_print (_ ("  leaves  in about %.1f h, as %s goes at present\n"), (double) self->leaves_in / 3600,
-             self->gate->branch);
+    {
+      g_autofree char *duration = terminal_format_duration (self->leaves_in);
+
+      g_print (_ ("  leaves  in about %s, as %s goes at present\n"), duration, self->gate->branch);
+    }
   if (self->trouble != NULL)
     g_print (_ ("  trouble %s\n"), self->trouble);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "quarantine.h"
+#include "terminal.h"
 
 #include "cis-option.h"
 
@@ -123,15 +124,7 @@ quarantine_format_age (gint64 time)
 {
   gint64 seconds = MAX (g_get_real_time () - time, 0) / G_USEC_PER_SEC;
 
-  if (time < 0)
-    return g_strdup ("–");
-  if (seconds < 2 * 60)
-    return g_strdup_printf (_ ("%d s"), (int) seconds);
-  if (seconds < 2 * 60 * 60)
-    return g_strdup_printf (_ ("%d min"), (int) (seconds / 60));
-  if (seconds < 2 * 24 * 60 * 60)
-    return g_strdup_printf (_ ("%d h"), (int) (seconds / (60 * 60)));
-  return g_strdup_printf (_ ("%d days"), (int) MIN (seconds / (24 * 60 * 60), G_MAXINT));
+  return time < 0 ? g_strdup ("–") : terminal_format_duration (seconds);
 }
 
 char *

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "terminal.h"
 
+#include <glib/gi18n.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -131,6 +132,18 @@ write_log (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpoint
   g_string_prepend (line, time);
   print_above_status (line->str);
   return G_LOG_WRITER_HANDLED;
+}
+
+char *
+terminal_format_duration (gint64 seconds)
+{
+  if (seconds < 2 * 60)
+    return g_strdup_printf (_ ("%d s"), (int) seconds);
+  if (seconds < 2 * 60 * 60)
+    return g_strdup_printf (_ ("%d min"), (int) (seconds / 60));
+  if (seconds < 2 * 24 * 60 * 60)
+    return g_strdup_printf (_ ("%d h"), (int) (seconds / (60 * 60)));
+  return g_strdup_printf (_ ("%d days"), (int) MIN (seconds / (24 * 60 * 60), G_MAXINT));
 }
 
 static void

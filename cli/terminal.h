@@ -24,5 +24,7 @@ char *terminal_style (TerminalStyle style, const char *text);
 /* Lines that stay below all other output of stderr until they are set anew; %NULL takes them away. On any thread. */
 void terminal_set_status (const char *lines);
 guint terminal_get_width (void);
+/* In one unit, of which there are at least two but for the smallest; full. */
+char *terminal_format_duration (gint64 seconds);
 
 G_END_DECLS
