@@ -393,11 +393,11 @@ add_listening_options (CisPartClass *klass)
       g_param_spec_string ("listen", NULL,
                            "Where to listen: unix:/path, or a loopback address such as 127.0.0.1:8490.",
                            "${listen:-unix:${RUNTIME_DIRECTORY}/receiver.sock}", CIS_PARAM_OPTION));
-  cis_part_class_add_option (
-      klass, G_STRUCT_OFFSET (CisAccept, max_connections),
-      g_param_spec_uint ("max-connections", NULL,
-                         "How many connections may be open; beyond, the one that made least of it goes.", 1,
-                         1000000, 1024, CIS_PARAM_OPTION));
+  cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, max_connections),
+                             g_param_spec_uint ("max-connections", NULL,
+                                                "How many connections may be open; one more ends the one "
+                                                "that has been unknown or slow for longest.",
+                                                1, 1000000, 1024, CIS_PARAM_OPTION));
   cis_part_class_add_option (
       klass, G_STRUCT_OFFSET (CisAccept, host_requests),
       g_param_spec_uint ("host-requests", NULL,
@@ -416,11 +416,12 @@ add_listening_options (CisPartClass *klass)
                                                  "How long a connection may be without a request.", 1000,
                                                  G_MAXINT64 / 2, 60 * G_USEC_PER_SEC,
                                                  CIS_PARAM_OPTION | CIS_PARAM_DURATION));
-  cis_part_class_add_option (
-      klass, G_STRUCT_OFFSET (CisAccept, queue_timeout),
-      g_param_spec_int64 ("queue-timeout", NULL,
-                          "How long a request waits for a free worker before it is answered 503.", 1000,
-                          G_MAXINT64 / 2, 5 * G_USEC_PER_SEC, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+  cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, queue_timeout),
+                             g_param_spec_int64 ("queue-timeout", NULL,
+                                                 "How long a request waits for its turn before it is "
+                                                 "answered 503, or 429 where its host has its share.",
+                                                 1000, G_MAXINT64 / 2, 5 * G_USEC_PER_SEC,
+                                                 CIS_PARAM_OPTION | CIS_PARAM_DURATION));
 }
 
 static void
