@@ -15,7 +15,7 @@ _cis490_options() {
 }
 
 _cis490_verbs() {
-  cis490 --help 2>/dev/null | sed -n 's/^  \([a-z]\+\)\( .*\|$\)/\1/p'
+  cis490 --help 2>/dev/null | sed -n 's/^  \([a-z]\+\) \+[A-Z].*/\1/p'
 }
 
 _cis490_quarantined() {

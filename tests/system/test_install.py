@@ -55,6 +55,19 @@ class Install(unittest.TestCase):
     def test_manual(self):
         self.assertTrue((self.prefix / "share" / "man" / "man1" / "cis490.1").exists())
 
+    def test_completion(self):
+        completion = self.prefix / "share" / "bash-completion" / "completions" / "cis490"
+
+        def complete(*words):
+            script = f'. {completion}; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _cis490; echo "${{COMPREPLY[@]}}"'
+            path = f"{self.program.parent}:{os.environ['PATH']}"
+            return run("bash", "-euc", script, "bash", *words, env={**self.environment, "PATH": path}).split()
+
+        self.assertEqual(complete("cis490", ""), ["run", "check", "inspect", "graph", "ping", "index", "quarantine", "gate",
+                                                  "stamp", "token", "--help", "--version"])
+        self.assertEqual(complete("cis490", "run", "s"), ["shipper"])
+        self.assertEqual(complete("cis490", "run", "--o"), ["--once"])
+
     def test_third_party_plugin(self):
         text = (SOURCE / "docs" / "writing-a-plugin.md").read_text()
         for file in EXAMPLE.iterdir():
