@@ -93,7 +93,7 @@ load_pipeline (const char *name, const char *site_file, Make make, GPtrArray *fi
   if (config != NULL)
     return make (config, findings);
   finding = cis_finding_new ("config-unreadable", CIS_SEVERITY_ERROR, NULL, "%s", error->message);
-  cis_finding_set_fix (finding, "# once that is put right; says it of all pipelines that there are:\ncis490 check");
+  cis_finding_set_fix (finding, "# once that is put right, this looks at all pipelines that there are:\ncis490 check");
   /* "FILE:LINE: what is wrong" */
   where = g_strndup (error->message, strcspn (error->message, " "));
   if (g_str_has_suffix (where, ":"))

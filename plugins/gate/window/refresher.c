@@ -41,7 +41,7 @@ cis_refresher_describe_error (CisWindowSource *source, const char *branch, const
 {
   g_autofree char *fix = cis_window_source_suggest (source, branch, error);
   CisFinding *finding = cis_finding_new ("window-unavailable", CIS_SEVERITY_ERROR, subject,
-                                         "The window of recent commits is not to be had from %s: %s.",
+                                         "The window of recent commits cannot be had from %s: %s.",
                                          cis_window_source_get_name (source), error->message);
 
   cis_finding_set_fix (finding, "%s", fix);
