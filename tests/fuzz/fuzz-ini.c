@@ -14,6 +14,8 @@ get_line (const FuzzPart *text, guint number)
 {
   const char *at = text->data, *end = at + text->size, *newline;
 
+  if (number == 1 && text->size >= 3 && memcmp (at, "\357\273\277", 3) == 0)
+    at += 3;
   for (; --number > 0; at = newline + 1)
     g_assert_nonnull (newline = memchr (at, '\n', end - at));
   newline = memchr (at, '\n', end - at);
