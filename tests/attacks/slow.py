@@ -143,9 +143,9 @@ class Crowd:
     is enough; then it waits for the receiver to cut them.
     """
 
-    def __init__(self, tcp, nice, deaf):
+    def __init__(self, tcp, cpus, deaf):
         self.tcp = tcp
-        self.nice = nice
+        self.cpus = cpus
         self.kinds = [(self.open_idle, IDLE), (self.open_trickling, TRICKLING), (self.open_deaf, deaf)]
         self.enough = multiprocessing.Event()
         self.n_cut = multiprocessing.Value("i", 0)
@@ -172,7 +172,7 @@ class Crowd:
                 pass
 
     def run(self):
-        os.nice(self.nice)
+        os.sched_setaffinity(0, self.cpus)
         held = {}  # descriptor to (socket, kind)
         poll = select.poll()
         while held or not self.enough.is_set():
@@ -208,10 +208,10 @@ class Crowd:
 class Tool(threading.Thread):
     """slowhttptest, in one mode, again and again for so long: it ends once all its connections are closed."""
 
-    def __init__(self, tcp, nice, seconds, *options):
+    def __init__(self, tcp, cpus, seconds, *options):
         super().__init__(daemon=True)
         self.deadline = time.monotonic() + seconds
-        self.command = ["nice", f"--adjustment={nice}", "slowhttptest", "-c", str(TOOL_CONNECTIONS),
+        self.command = ["taskset", "--cpu-list", ",".join(map(str, cpus)), "slowhttptest", "-c", str(TOOL_CONNECTIONS),
                         "-r", str(TOOL_CONNECTIONS), "-l", str(seconds + CUT_WITHIN[True]), "-i", "1",
                         "-u", "http://{}:{}/v1/ping".format(*tcp.address), *options]
         self.running = None
@@ -228,25 +228,26 @@ class Tool(threading.Thread):
         self.join()
 
 
-def start_tools(tcp, nice, seconds):
+def start_tools(tcp, cpus, seconds):
     # What follows the type in its header makes the body that of a host that may send one.
     good = "".join(f"\r\n{name}: {value}" for name, value in tcp.headers("insider", b"").items())
     upload = "http://{}:{}/v1/episodes/insider/slow".format(*tcp.address)
-    tools = [Tool(tcp, nice, seconds, "-H"),
-             Tool(tcp, nice, seconds, "-B", "-t", "PUT", "-s", "1000000", "-f", "application/zstd" + good,
+    tools = [Tool(tcp, cpus, seconds, "-H"),
+             Tool(tcp, cpus, seconds, "-B", "-t", "PUT", "-s", "1000000", "-f", "application/zstd" + good,
                   "-u", upload),
-             Tool(tcp, nice, seconds, "-X", "-k", "10", "-n", "1", "-w", "8", "-y", "16", "-z", "1")]
+             Tool(tcp, cpus, seconds, "-X", "-k", "10", "-n", "1", "-w", "8", "-y", "16", "-z", "1")]
     for tool in tools:
         tool.start()
     return tools
 
 
 @contextlib.contextmanager
-def siege(tally, tcp, seconds, nice=0, deaf=DEAF):
-    """For so long; then nobody comes any more, and at the end of the block nobody is left."""
+def siege(tally, tcp, seconds, cpus=None, deaf=DEAF):
+    """For so long; then nobody comes any more, and at the end of the block nobody is left. `cpus`: the besiegers'."""
     quiet = tcp.files()
-    crowd = Crowd(tcp, nice, deaf)
-    tools = start_tools(tcp, nice, seconds)
+    cpus = cpus or os.sched_getaffinity(0)
+    crowd = Crowd(tcp, cpus, deaf)
+    tools = start_tools(tcp, cpus, seconds)
     deadline, most = time.monotonic() + seconds, 0
     while time.monotonic() < deadline:
         time.sleep(0.25)
