@@ -294,8 +294,8 @@ may_last (int error)
          error == EMFILE;
 }
 
-void
-faults_try_each (FaultsFunc attempt, gpointer user_data)
+static void
+try_each (FaultsFunc attempt, gpointer user_data)
 {
   faults_choose (NULL, 0, 0, FALSE);
   attempt (user_data);
@@ -310,4 +310,28 @@ faults_try_each (FaultsFunc attempt, gpointer user_data)
               break;
           }
   faults_choose (NULL, 0, 0, FALSE);
+}
+
+typedef struct
+{
+  FaultsFunc attempt;
+  gpointer user_data; /* none */
+} Test;
+
+static void
+run_test (gconstpointer data)
+{
+  const Test *test = data;
+
+  try_each (test->attempt, test->user_data);
+}
+
+void
+faults_add_test (const char *path, FaultsFunc attempt, gconstpointer user_data)
+{
+  Test *test = g_new (Test, 1);
+
+  test->attempt = attempt;
+  test->user_data = (gpointer) user_data;
+  g_test_add_data_func_full (path, test, run_test, g_free);
 }

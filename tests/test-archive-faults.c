@@ -312,34 +312,22 @@ test_taken_meanwhile (void)
   uploads_close (archive);
 }
 
-static void
-test_upload (gconstpointer upload)
-{
-  faults_try_each (try_upload, (gpointer) upload);
-}
-
-static void
-test_try_each (gconstpointer attempt)
-{
-  faults_try_each ((FaultsFunc) attempt, NULL);
-}
-
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_data_func ("/archive-faults/put", &put, test_upload);
-  g_test_add_data_func ("/archive-faults/put/again", &put_again, test_upload);
-  g_test_add_data_func ("/archive-faults/put/again-hashed", &put_hashed, test_upload);
-  g_test_add_data_func ("/archive-faults/put/other-bytes", &put_other, test_upload);
-  g_test_add_data_func ("/archive-faults/put/unfinished", &put_unfinished, test_upload);
-  g_test_add_data_func ("/archive-faults/put/after-cut", &put_after_cut, test_upload);
-  g_test_add_data_func ("/archive-faults/question", &question, test_upload);
-  g_test_add_data_func ("/archive-faults/patch", &patch, test_upload);
-  g_test_add_data_func ("/archive-faults/patch/damaged", &patch_damaged, test_upload);
-  g_test_add_data_func ("/archive-faults/open", try_open, test_try_each);
-  g_test_add_data_func ("/archive-faults/known", try_open_known, test_try_each);
-  g_test_add_data_func ("/archive-faults/maintain", try_maintain, test_try_each);
+  faults_add_test ("/archive-faults/put", try_upload, &put);
+  faults_add_test ("/archive-faults/put/again", try_upload, &put_again);
+  faults_add_test ("/archive-faults/put/again-hashed", try_upload, &put_hashed);
+  faults_add_test ("/archive-faults/put/other-bytes", try_upload, &put_other);
+  faults_add_test ("/archive-faults/put/unfinished", try_upload, &put_unfinished);
+  faults_add_test ("/archive-faults/put/after-cut", try_upload, &put_after_cut);
+  faults_add_test ("/archive-faults/question", try_upload, &question);
+  faults_add_test ("/archive-faults/patch", try_upload, &patch);
+  faults_add_test ("/archive-faults/patch/damaged", try_upload, &patch_damaged);
+  faults_add_test ("/archive-faults/open", try_open, NULL);
+  faults_add_test ("/archive-faults/known", try_open_known, NULL);
+  faults_add_test ("/archive-faults/maintain", try_maintain, NULL);
   g_test_add_func ("/archive-faults/taken-meanwhile", test_taken_meanwhile);
   return g_test_run ();
 }

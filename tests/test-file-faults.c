@@ -378,31 +378,25 @@ try_drop_archive (gpointer unused)
   g_assert_true (cis_host_state_drop_archive (state, "run", &error));
 }
 
-static void
-test_try_each (gconstpointer attempt)
-{
-  faults_try_each ((FaultsFunc) attempt, NULL);
-}
-
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_data_func ("/file-faults/replace", try_replace, test_try_each);
-  g_test_add_data_func ("/file-faults/read", try_read, test_try_each);
-  g_test_add_data_func ("/file-faults/publish", try_publish, test_try_each);
-  g_test_add_data_func ("/file-faults/remove", try_remove, test_try_each);
-  g_test_add_data_func ("/file-faults/lock", try_lock, test_try_each);
+  faults_add_test ("/file-faults/replace", try_replace, NULL);
+  faults_add_test ("/file-faults/read", try_read, NULL);
+  faults_add_test ("/file-faults/publish", try_publish, NULL);
+  faults_add_test ("/file-faults/remove", try_remove, NULL);
+  faults_add_test ("/file-faults/lock", try_lock, NULL);
   g_test_add_func ("/file-faults/unlock", test_unlock);
   g_test_add_func ("/file-faults/write-nothing", test_write_nothing);
-  g_test_add_data_func ("/folder-faults/open", try_make_folder, test_try_each);
-  g_test_add_data_func ("/folder-faults/remove", try_remove_folder, test_try_each);
-  g_test_add_data_func ("/folder-faults/probe", try_probe, test_try_each);
+  faults_add_test ("/folder-faults/open", try_make_folder, NULL);
+  faults_add_test ("/folder-faults/remove", try_remove_folder, NULL);
+  faults_add_test ("/folder-faults/probe", try_probe, NULL);
   g_test_add_func ("/folder-faults/probe/exhausted", test_probe_exhausted);
   g_test_add_func ("/folder-faults/probe/replaces", test_probe_replaces);
-  g_test_add_data_func ("/host-state-faults/open", try_host_state, test_try_each);
-  g_test_add_data_func ("/host-state-faults/lock", try_host_state_lock, test_try_each);
-  g_test_add_data_func ("/host-state-faults/store-receipt", try_receipt, test_try_each);
-  g_test_add_data_func ("/host-state-faults/drop-archive", try_drop_archive, test_try_each);
+  faults_add_test ("/host-state-faults/open", try_host_state, NULL);
+  faults_add_test ("/host-state-faults/lock", try_host_state_lock, NULL);
+  faults_add_test ("/host-state-faults/store-receipt", try_receipt, NULL);
+  faults_add_test ("/host-state-faults/drop-archive", try_drop_archive, NULL);
   return g_test_run ();
 }

@@ -196,43 +196,19 @@ test_stays_torn (void)
   recover (tree);
 }
 
-static void
-test_open (gconstpointer text)
-{
-  faults_try_each (try_open, (gpointer) text);
-}
-
-static void
-test_process_each (gconstpointer mark)
-{
-  faults_try_each (try_process, (gpointer) mark);
-}
-
-static void
-test_create (gconstpointer owner)
-{
-  faults_try_each (try_create, (gpointer) owner);
-}
-
-static void
-test_try_each (gconstpointer attempt)
-{
-  faults_try_each ((FaultsFunc) attempt, NULL);
-}
-
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_data_func ("/index-faults/open", ROW ("earlier"), test_open);
-  g_test_add_data_func ("/index-faults/open/torn", ROW ("earlier") "{\"ts\":\"2026", test_open);
-  g_test_add_data_func ("/index-faults/open/damaged", ROW ("earlier") "no JSON\n", test_open);
-  g_test_add_data_func ("/index-faults/create", NULL, test_create);
-  g_test_add_data_func ("/index-faults/create/others", GUINT_TO_POINTER (12345), test_create);
-  g_test_add_data_func ("/index-faults/append", NULL, test_process_each);
-  g_test_add_data_func ("/index-faults/append/recovered", "recovered", test_process_each);
-  g_test_add_data_func ("/index-faults/append/backfilled", "backfilled", test_process_each);
-  g_test_add_data_func ("/index-faults/append/after-torn", try_after_torn, test_try_each);
+  faults_add_test ("/index-faults/open", try_open, ROW ("earlier"));
+  faults_add_test ("/index-faults/open/torn", try_open, ROW ("earlier") "{\"ts\":\"2026");
+  faults_add_test ("/index-faults/open/damaged", try_open, ROW ("earlier") "no JSON\n");
+  faults_add_test ("/index-faults/create", try_create, NULL);
+  faults_add_test ("/index-faults/create/others", try_create, GUINT_TO_POINTER (12345));
+  faults_add_test ("/index-faults/append", try_process, NULL);
+  faults_add_test ("/index-faults/append/recovered", try_process, "recovered");
+  faults_add_test ("/index-faults/append/backfilled", try_process, "backfilled");
+  faults_add_test ("/index-faults/append/after-torn", try_after_torn, NULL);
   g_test_add_func ("/index-faults/stays-torn", test_stays_torn);
   return g_test_run ();
 }

@@ -447,40 +447,22 @@ try_open_stage (gpointer unused)
   g_object_unref (part);
 }
 
-static void
-test_put (gconstpointer prepare)
-{
-  faults_try_each (try_put, (gpointer) prepare);
-}
-
-static void
-test_release (gconstpointer prepare)
-{
-  faults_try_each (try_release, (gpointer) prepare);
-}
-
-static void
-test_try_each (gconstpointer attempt)
-{
-  faults_try_each ((FaultsFunc) attempt, NULL);
-}
-
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_data_func ("/quarantine-faults/put", prepare_plain, test_put);
-  g_test_add_data_func ("/quarantine-faults/put/own-reason", prepare_own_reason, test_put);
-  g_test_add_data_func ("/quarantine-faults/put/older-reason", prepare_older_reason, test_put);
-  g_test_add_data_func ("/quarantine-faults/put/taken", prepare_taken, test_put);
-  g_test_add_data_func ("/quarantine-faults/put/released", prepare_released, test_put);
+  faults_add_test ("/quarantine-faults/put", try_put, prepare_plain);
+  faults_add_test ("/quarantine-faults/put/own-reason", try_put, prepare_own_reason);
+  faults_add_test ("/quarantine-faults/put/older-reason", try_put, prepare_older_reason);
+  faults_add_test ("/quarantine-faults/put/taken", try_put, prepare_taken);
+  faults_add_test ("/quarantine-faults/put/released", try_put, prepare_released);
   g_test_add_func ("/quarantine-faults/put/nowhere", test_put_nowhere);
-  g_test_add_data_func ("/quarantine-faults/process", try_process, test_try_each);
-  g_test_add_data_func ("/quarantine-faults/release", prepare_plain, test_release);
-  g_test_add_data_func ("/quarantine-faults/release/own-reason", prepare_own_reason, test_release);
-  g_test_add_data_func ("/quarantine-faults/release/torn-log", prepare_torn_log, test_release);
-  g_test_add_data_func ("/quarantine-faults/remove", try_remove, test_try_each);
-  g_test_add_data_func ("/quarantine-faults/maintain", try_maintain, test_try_each);
-  g_test_add_data_func ("/quarantine-faults/start", try_open_stage, test_try_each);
+  faults_add_test ("/quarantine-faults/process", try_process, NULL);
+  faults_add_test ("/quarantine-faults/release", try_release, prepare_plain);
+  faults_add_test ("/quarantine-faults/release/own-reason", try_release, prepare_own_reason);
+  faults_add_test ("/quarantine-faults/release/torn-log", try_release, prepare_torn_log);
+  faults_add_test ("/quarantine-faults/remove", try_remove, NULL);
+  faults_add_test ("/quarantine-faults/maintain", try_maintain, NULL);
+  faults_add_test ("/quarantine-faults/start", try_open_stage, NULL);
   return g_test_run ();
 }

@@ -142,31 +142,13 @@ try_maintain (gpointer unused)
   g_object_unref (retire);
 }
 
-static void
-test_maintain (void)
-{
-  faults_try_each (try_maintain, NULL);
-}
-
-static void
-test_retire (gconstpointer taken)
-{
-  faults_try_each (try_retire, (gpointer) taken);
-}
-
-static void
-test_open (void)
-{
-  faults_try_each (try_open, NULL);
-}
-
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/retire-faults/open", test_open);
-  g_test_add_func ("/retire-faults/maintain", test_maintain);
-  g_test_add_data_func ("/retire-faults/retire", NULL, test_retire);
-  g_test_add_data_func ("/retire-faults/retire/taken", "taken", test_retire);
+  faults_add_test ("/retire-faults/open", try_open, NULL);
+  faults_add_test ("/retire-faults/maintain", try_maintain, NULL);
+  faults_add_test ("/retire-faults/retire", try_retire, NULL);
+  faults_add_test ("/retire-faults/retire/taken", try_retire, "taken");
   return g_test_run ();
 }
