@@ -69,12 +69,14 @@ ini_read_lines (Ini *ini, const char *text, GError **error)
       if (line[0] == '\0' || line[0] == '#')
         continue;
       line[strcspn (line, is_group ? "]" : "=")] = '\0';
-      g_strchomp (line);
+      /* GKeyFile takes the name of a group with all that is between the brackets. */
       if (is_group)
         {
           g_free (group);
           group = g_strdup (line + 1);
         }
+      else
+        g_strchomp (line);
       name = is_group ? g_strdup (group) : g_strconcat (group, "]", line, NULL);
       first = GPOINTER_TO_UINT (g_hash_table_lookup (ini->lines, name));
       if (first > 0)
