@@ -47,29 +47,28 @@ make_key (const char *id, const char *subject)
   return g_strconcat (id, "\n", subject, NULL);
 }
 
-/* Under the lock. */
-static void
-put (CisFindings *self, CisFinding *finding, const char *owner)
+static Entry *
+entry_new (CisFinding *finding, const char *owner)
 {
   Entry *entry = g_new0 (Entry, 1);
 
   entry->finding = g_object_ref (finding);
   entry->owner = g_strdup (owner);
-  g_hash_table_replace (self->table, make_key (cis_finding_get_id (finding), cis_finding_get_subject (finding)), entry);
+  return entry;
 }
 
 gboolean
 cis_findings_raise (CisFindings *self, CisFinding *finding, const char *owner, CisFindingChange *change)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
-  g_autofree char *key = make_key (cis_finding_get_id (finding), cis_finding_get_subject (finding));
+  char *key = make_key (cis_finding_get_id (finding), cis_finding_get_subject (finding));
   Entry *entry = g_hash_table_lookup (self->table, key);
   CisFinding *before = entry != NULL ? entry->finding : NULL;
   gboolean is_same = before != NULL && g_str_equal (cis_finding_get_summary (before), cis_finding_get_summary (finding))
                      && g_strcmp0 (cis_finding_get_fix (before), cis_finding_get_fix (finding)) == 0;
 
   *change = before == NULL ? CIS_FINDING_RAISED : CIS_FINDING_REPLACED;
-  put (self, finding, owner);
+  g_hash_table_replace (self->table, key, entry_new (finding, owner));
   return !is_same;
 }
 
@@ -110,10 +109,14 @@ void
 cis_findings_inherit (CisFindings *self, CisFindings *from)
 {
   GHashTableIter iter;
-  gpointer value;
+  gpointer key, value;
 
   g_hash_table_remove_all (self->table);
   g_hash_table_iter_init (&iter, from->table);
-  while (g_hash_table_iter_next (&iter, NULL, &value))
-    put (self, ((Entry *) value)->finding, ((Entry *) value)->owner);
+  while (g_hash_table_iter_next (&iter, &key, &value))
+    {
+      Entry *entry = value;
+
+      g_hash_table_insert (self->table, g_strdup (key), entry_new (entry->finding, entry->owner));
+    }
 }
