@@ -75,17 +75,20 @@ make_request (CisFinding *finding)
 static void
 complete_fix (CisFinding *finding, guint status)
 {
-  const char *fix = cis_finding_get_fix (finding);
-  g_autofree char *own = g_strdup (fix != NULL ? fix : "");
-  g_autofree char *request = make_request (finding);
+  g_autofree char *own = NULL;
+  g_autofree char *request = NULL;
 
-  if (fix != NULL && status != 400)
+  if (cis_finding_get_fix (finding) != NULL && status != 400)
     return;
   if (is_temporary (status) && status != 505)
-    cis_finding_set_fix (finding, "# nothing to do: send it again in a second, as the shipper does");
-  else
-    cis_finding_set_fix (finding, "%s%s# a whole request, for a program of one's own:\n%s", own,
-                         own[0] != '\0' ? "\n" : "", request);
+    {
+      cis_finding_set_fix (finding, "# nothing to do: send it again in a second, as the shipper does");
+      return;
+    }
+  own = g_strdup (cis_finding_get_fix (finding));
+  request = make_request (finding);
+  cis_finding_set_fix (finding, "%s%s# a whole request, for a program of one's own:\n%s", own != NULL ? own : "",
+                       own != NULL ? "\n" : "", request);
 }
 
 static void
