@@ -163,11 +163,9 @@ run_backfill (CisPipeline *pipeline, const Options *options)
 {
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   Backfill backfill = { loop, pipeline };
-  Counts counts;
-  int status;
+  int status = run_to_end (&backfill);
+  Counts counts = count (pipeline);
 
-  status = run_to_end (&backfill);
-  counts = count (pipeline);
   if (status == 0 || status == EX_TEMPFAIL || status == EX_DATAERR)
     print_counts (&counts, options->json);
   return status;

@@ -141,10 +141,13 @@ read_back (CisUpload *self, int fd, CisChunk *chunk, guint64 done, GError **erro
 static gboolean
 forget_pages (CisUpload *self, int fd, GError **error)
 {
-  return cis_file_sync (fd, self->hold->part, error) &&
-         ((errno = posix_fadvise (fd, 0, 0, POSIX_FADV_DONTNEED)) == 0 ||
-          cis_error_set_errno (error, errno, "Reading incoming/%s/%s anew", self->shelf->host,
-                               self->hold->part));
+  int failure;
+
+  if (!cis_file_sync (fd, self->hold->part, error))
+    return FALSE;
+  failure = posix_fadvise (fd, 0, 0, POSIX_FADV_DONTNEED);
+  return failure == 0 || cis_error_set_errno (error, failure, "Reading incoming/%s/%s anew", self->shelf->host,
+                                              self->hold->part);
 }
 
 /* What an earlier request left may be anything by now, and nothing that anybody remembers of it counts: the

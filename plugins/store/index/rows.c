@@ -305,7 +305,10 @@ cis_rows_have (CisRows *self, const char *host, const char *episode, GCancellabl
   struct stat st;
 
   if (fstat (self->fd, &st) < 0)
-    return cis_error_set_errno (error, errno, "Looking at %s", self->path), -1;
+    {
+      cis_error_set_errno (error, errno, "Looking at %s", self->path);
+      return -1;
+    }
   data = g_malloc (CLAMP (st.st_size, 1, BLOCK + CIS_ROW_MAX));
   while (offset < st.st_size &&
          (length = TEMP_FAILURE_RETRY (pread (self->fd, data + held, MIN (BLOCK, st.st_size - offset), offset))) > 0)
