@@ -203,5 +203,29 @@ class Receiver(scratch.TestCase):
         self.assertEqual(self.put()[0], 201)
 
 
+class Loopback(scratch.TestCase):
+
+    def test_who_reads_no_answer_is_left_some_hundreds(self):
+        """The kernel would keep megabytes of them, for each connection."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = free.getsockname()
+        site = Site(self)
+        site.write_site(listen="{}:{}".format(*address))
+        site.tune("receiver", "[accept]\nhead-timeout=2s\n")
+        site.receiver()
+        question = (f"POST /v1/ping HTTP/1.1\r\nHost: receiver\r\nContent-Length: 0\r\n"
+                    f"Authorization: Bearer {site.token}\r\n\r\n").encode()
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+            deaf.connect(address)
+            asked = 0
+            with self.assertRaises(ConnectionResetError):
+                while True:
+                    asked += deaf.send(question)
+        self.assertLess(asked, 1 << 20)
+
+
 if __name__ == "__main__":
     scratch.main()

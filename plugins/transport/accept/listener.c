@@ -7,7 +7,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define PAUSE (100 * 1000) /* µs */
+#define PAUSE       (100 * 1000) /* µs */
+#define SEND_BUFFER (64 * 1024)
 
 gboolean
 cis_listener_start (CisListener *self, GError **error)
@@ -37,17 +38,28 @@ cis_listener_resume (CisListener *self, gint64 now)
   return self->again != 0 ? self->again : G_MAXINT64;
 }
 
+/* Without a care for what a kind of socket does not know. */
+static void
+adjust (int fd)
+{
+  const int one = 1, send_buffer = SEND_BUFFER;
+
+  /* Answers are small and written whole. */
+  setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  /* By itself it grows to megabytes of answers, for each peer that asks and does not read: tcp(7). */
+  setsockopt (fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
+}
+
 int
 cis_listener_accept (CisListener *self)
 {
   int fd = accept4 (self->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  int errsv = errno, one = 1;
+  int errsv = errno;
 
   if (fd >= 0)
     {
       self->complained = FALSE;
-      /* Answers are small and written whole. A Unix socket knows no such option. */
-      setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+      adjust (fd);
       return fd;
     }
   if (errsv == EAGAIN || errsv == EWOULDBLOCK || errsv == EINTR || errsv == ECONNABORTED)
