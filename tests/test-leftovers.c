@@ -23,8 +23,8 @@ test_unfinished (void)
 
   uploads_store_without_home (archive);
   g_assert_cmpuint (uploads_count_links (tree, "store/lab-1/run.tar.zst"), ==, 2);
-  g_assert_cmpint (uploads_put (archive, other, &outcome), ==, CIS_VERDICT_DEFERRED);
-  uploads_assert_finding (outcome, "in-flight");
+  g_assert_cmpint (uploads_put (archive, other, &outcome), ==, CIS_VERDICT_REJECTED);
+  uploads_assert_finding (outcome, "episode-conflict");
   g_assert_cmpuint (uploads_count_links (tree, "store/lab-1/run.tar.zst"), ==, 2);
 
   /* The same bytes, though stamped otherwise: what was stored goes home, under the commit that it came with.

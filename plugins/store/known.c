@@ -44,8 +44,8 @@ cis_known_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
       !cis_name_is_valid (cis_episode_get_name (episode), CIS_EPISODE_NAME_MAX))
     return cis_outcome_failed (
         g_error_new (CIS_ERROR, CIS_ERROR_INVALID, "%s is not host/episode", cis_item_get_id (item)));
-  /* These bytes, in the store but not yet home (@intent), pass: store/archive knows whether somebody is still
-   * at them, and finishes them if not. */
+  /* What is in the store but not yet home (@intent) passes: store/archive knows whether somebody is still at
+   * it, and finishes it if not. */
   return cis_stored_judge (&self->layout, episode, &intent, cancellable);
 }
 

@@ -87,8 +87,8 @@ duplicate (CisEpisode *episode, JsonObject *stored, const struct stat *st)
   return cis_outcome_done ();
 }
 
-static CisOutcome *
-conflict (CisEpisode *episode, const char *stored_sha256)
+CisOutcome *
+cis_stored_conflict (CisEpisode *episode, const char *stored_sha256)
 {
   const char *host = cis_episode_get_host (episode);
   const char *name = cis_episode_get_name (episode);
@@ -110,17 +110,12 @@ conflict (CisEpisode *episode, const char *stored_sha256)
 static CisOutcome *
 judge_unfinished (CisEpisode *episode, const struct stat *st, char *part, char **intent)
 {
-  g_autofree char *name = part;
-  g_autoptr (CisPartName) parsed = cis_part_name_parse (name);
+  g_autoptr (CisPartName) parsed = cis_part_name_parse (part);
 
-  if (parsed != NULL && g_strcmp0 (parsed->sha256, cis_episode_get_sha256 (episode)) == 0)
-    {
-      if (!has_length_of (episode, st))
-        return cis_stored_wrong_length (episode, st->st_size);
-      *intent = g_steal_pointer (&name);
-      return cis_outcome_passed ();
-    }
-  return cis_stored_in_flight (CIS_ITEM (episode), "Another archive is just being stored under this name.");
+  *intent = part;
+  if (g_str_equal (parsed->sha256, cis_episode_get_sha256 (episode)) && !has_length_of (episode, st))
+    return cis_stored_wrong_length (episode, st->st_size);
+  return cis_outcome_passed ();
 }
 
 static CisOutcome *
@@ -154,7 +149,7 @@ judge_archive (CisLayout *layout, CisEpisode *episode, int fd, char **intent, GC
     return cis_outcome_failed (g_steal_pointer (&error));
   if (g_strcmp0 (sha256, cis_episode_get_sha256 (episode)) == 0)
     return duplicate (episode, receipt, &st);
-  return conflict (episode, sha256);
+  return cis_stored_conflict (episode, sha256);
 }
 
 CisOutcome *

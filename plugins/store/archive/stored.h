@@ -5,12 +5,14 @@
 
 #include "layout.h"
 
-/* passed: nothing is there, or (@intent set, full) these bytes are, but not yet home: whoever asks may finish
- * them. done, with the reply 200 and the receipt as duplicate: these bytes are there. rejected
- * (episode-conflict): other bytes are. deferred (in-flight): other bytes are about to be. */
+/* passed: nothing is there, or (@intent set, full) an archive that is not yet home: whoever holds the episode
+ * finishes it with cis_upload_finish(). done, with the reply 200 and the receipt as duplicate: these bytes
+ * are there. rejected (episode-conflict): other bytes are. */
 CisOutcome *cis_stored_judge (CisLayout *layout, CisEpisode *episode, char **intent,
                               GCancellable *cancellable);
 
+/* rejected (episode-conflict): the store has other bytes, those of @stored_sha256. */
+CisOutcome *cis_stored_conflict (CisEpisode *episode, const char *stored_sha256);
 /* rejected (digest-mismatch): the archive's @key is not what was announced. */
 CisOutcome *cis_stored_mismatch (CisEpisode *episode, const char *key, const char *announced,
                                  const char *found);

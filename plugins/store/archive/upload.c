@@ -146,8 +146,8 @@ forget_pages (CisUpload *self, int fd, GError **error)
   if (!cis_file_sync (fd, self->hold->part, error))
     return FALSE;
   failure = posix_fadvise (fd, 0, 0, POSIX_FADV_DONTNEED);
-  return failure == 0 || cis_error_set_errno (error, failure, "Reading incoming/%s/%s anew", self->shelf->host,
-                                              self->hold->part);
+  return failure == 0 || cis_error_set_errno (error, failure, "Reading incoming/%s/%s anew",
+                                              self->shelf->host, self->hold->part);
 }
 
 /* What an earlier request left may be anything by now, and nothing that anybody remembers of it counts: the
@@ -347,14 +347,21 @@ cis_upload_adopt (CisEpisode *episode, int fd, const struct stat *st, const CisP
 CisOutcome *
 cis_upload_finish (CisUpload *self, char *intent)
 {
+  g_autofree char *owned = intent;
   g_autoptr (CisPartName) part = cis_part_name_parse (intent);
   g_autofree char *name = cis_layout_archive_name (part->episode);
   g_autoptr (GError) error = NULL;
-  int fd = openat (self->shelf->store, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
   struct stat st;
+  int fd;
 
-  self->hold->part = intent;
+  if (!cis_group_commit_flush (self->shelf->store_commit, &error))
+    return failed (self, g_steal_pointer (&error));
+  /* Its own bytes, or the next start, bring it home. */
+  if (strcmp (part->sha256, cis_episode_get_sha256 (self->episode)) != 0)
+    return cis_stored_conflict (self->episode, part->sha256);
+  self->hold->part = g_steal_pointer (&owned);
   self->hold->linked = TRUE;
+  fd = openat (self->shelf->store, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0)
     cis_error_set_errno (&error, errno, "Opening store/%s/%s", self->shelf->host, name);
   else if (fstat (fd, &st) < 0)
@@ -362,9 +369,5 @@ cis_upload_finish (CisUpload *self, char *intent)
   else
     cis_upload_adopt (self->episode, fd, &st, part);
   cis_file_close (&fd, name, NULL);
-  if (error != NULL)
-    return failed (self, g_steal_pointer (&error));
-  if (!cis_group_commit_flush (self->shelf->store_commit, &error))
-    return failed (self, g_steal_pointer (&error));
-  return cis_outcome_passed ();
+  return error == NULL ? cis_outcome_passed () : failed (self, g_steal_pointer (&error));
 }

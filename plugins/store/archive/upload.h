@@ -25,9 +25,10 @@ typedef struct
  * .part is left where the body did not come whole, and where hold->linked says that the commit point was
  * passed. */
 CisOutcome *cis_upload_receive (CisUpload *self);
-/* Goes on with what is in the store under the same bytes, but has not come home; @intent (full) is its .part.
- */
+/* Goes on with what is in the store, but has not come home; @intent (full) is its .part. rejected
+ * (episode-conflict) where these are other bytes. */
 CisOutcome *cis_upload_finish (CisUpload *self, char *intent);
 
-/* Gives @episode what its archive @fd (@st) and its intent @part say: digest, size, commit, receipt, marks. */
+/* Gives @episode what its archive @fd (@st) and its intent @part say: digest, size, commit, receipt, marks.
+ */
 void cis_upload_adopt (CisEpisode *episode, int fd, const struct stat *st, const CisPartName *part);
