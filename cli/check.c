@@ -22,10 +22,12 @@ check (const char *name, const char *site_file, GHashTable *said)
       CisFinding *finding = findings->pdata[i];
 
       /* A mistake in cis490.ini is one of all pipelines. */
-      if (g_hash_table_add (said, g_strconcat (cis_finding_get_subject (finding), cis_finding_get_summary (finding), NULL)))
+      if (g_hash_table_add (said, g_strconcat (cis_finding_get_subject (finding),
+                                               cis_finding_get_summary (finding), NULL)))
         options_print_finding (finding);
     }
-  verdict = pipeline != NULL ? terminal_style (TERMINAL_GREEN, _("ok")) : terminal_style (TERMINAL_RED, _("has mistakes"));
+  verdict = pipeline != NULL ? terminal_style (TERMINAL_GREEN, _ ("ok"))
+                             : terminal_style (TERMINAL_RED, _ ("has mistakes"));
   g_print ("%s: %s\n", name, verdict);
   return pipeline != NULL;
 }
@@ -43,8 +45,10 @@ warn_of_unused (const char *site_file, const char *const *names)
       const char *nearest = cis_nearest_name (name, names);
       g_autoptr (CisFinding) finding = NULL;
 
-      finding = cis_finding_new ("drop-ins-unused", CIS_SEVERITY_WARNING, *folder, "there is no pipeline “%s”, so what is in here does nothing%s%s%s",
-                                 name, nearest != NULL ? "; did you mean “" : "", nearest != NULL ? nearest : "", nearest != NULL ? "”?" : "");
+      finding = cis_finding_new ("drop-ins-unused", CIS_SEVERITY_WARNING, *folder,
+                                 "there is no pipeline “%s”, so what is in here does nothing%s%s%s", name,
+                                 nearest != NULL ? "; did you mean “" : "", nearest != NULL ? nearest : "",
+                                 nearest != NULL ? "”?" : "");
       if (nearest != NULL)
         {
           g_autofree char *parent = g_path_get_dirname (*folder);
@@ -63,18 +67,22 @@ cis_verb_check (int argc, char **argv)
 {
   g_autofree char *site_file = NULL;
   g_auto (GStrv) overrides = NULL;
-  const GOptionEntry entries[] = { OPTIONS_CONFIG_ENTRY (&site_file), OPTIONS_SET_ENTRY (&overrides), { NULL } };
+  const GOptionEntry entries[] = { OPTIONS_CONFIG_ENTRY (&site_file),
+                                   OPTIONS_SET_ENTRY (&overrides),
+                                   { NULL } };
   g_autoptr (GHashTable) said = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_auto (GStrv) all = NULL;
   char **names;
   gboolean ok = TRUE;
 
-  if (!options_parse (&argc, &argv, _("[NAME…]"),
-                      _("Reads pipelines as `cis490 run` does, opens nothing and writes nothing. Without NAME: all that are there."), entries))
+  if (!options_parse (&argc, &argv, _ ("[NAME…]"),
+                      _ ("Reads pipelines as `cis490 run` does, opens nothing and writes nothing. Without "
+                         "NAME: all that are there."),
+                      entries))
     return EX_USAGE;
   if (site_file != NULL && access (site_file, R_OK) != 0)
     {
-      g_printerr (_("cis490 check: %s cannot be read: %s\n"), site_file, g_strerror (errno));
+      g_printerr (_ ("cis490 check: %s cannot be read: %s\n"), site_file, g_strerror (errno));
       return EX_CONFIG;
     }
   if (!options_set_overrides (overrides))
@@ -84,7 +92,7 @@ cis_verb_check (int argc, char **argv)
   warn_of_unused (site_file, (const char *const *) all);
   if (names[0] == NULL)
     {
-      g_printerr (_("cis490 check: there is no pipeline\n"));
+      g_printerr (_ ("cis490 check: there is no pipeline\n"));
       return EX_CONFIG;
     }
   for (char **name = names; *name != NULL; name++)

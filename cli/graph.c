@@ -30,12 +30,12 @@ source_items (CisSource *source)
 static char *
 describe (GType type, const char *const *needs, const char *const *provides)
 {
-  GString *text = g_string_new (type != CIS_TYPE_ITEM ? item_name (type) : _("any item"));
+  GString *text = g_string_new (type != CIS_TYPE_ITEM ? item_name (type) : _ ("any item"));
 
   for (; needs != NULL && *needs != NULL; needs++)
-    g_string_append_printf (text, _("; needs %s"), *needs);
+    g_string_append_printf (text, _ ("; needs %s"), *needs);
   for (; provides != NULL && *provides != NULL; provides++)
-    g_string_append_printf (text, _("; gives %s"), *provides);
+    g_string_append_printf (text, _ ("; gives %s"), *provides);
   return g_string_free (text, FALSE);
 }
 
@@ -56,7 +56,8 @@ draw_part (const char *sign, CisPart *part, int width, const char *remark)
   g_autofree char *bold = terminal_style (TERMINAL_BOLD, name);
   g_autofree char *dim = terminal_style (TERMINAL_DIM, remark);
 
-  g_print ("  %s %s%*s  %-20s  %s\n", sign, bold, width - (int) strlen (name), "", cis_part_get_plugin (part), dim);
+  g_print ("  %s %s%*s  %-20s  %s\n", sign, bold, width - (int) strlen (name), "", cis_part_get_plugin (part),
+           dim);
 }
 
 /* The stages of one `when`, each below a heading or a piece of the line that items go along. */
@@ -88,14 +89,16 @@ draw (CisPipeline *pipeline)
   g_autoptr (GArray) steps = cis_pipeline_list_steps (pipeline);
   CisSource *source = cis_pipeline_get_source (pipeline);
   g_autofree char *items = source_items (source);
-  g_autofree char *remark = g_strdup_printf (_("emits %s"), items);
+  g_autofree char *remark = g_strdup_printf (_ ("emits %s"), items);
   guint workers = cis_pipeline_get_workers (pipeline);
   int width = name_width (steps, source);
 
-  g_print (ngettext ("%s, %u worker\n\n", "%s, %u workers\n\n", workers), cis_pipeline_get_name (pipeline), workers);
+  g_print (ngettext ("%s, %u worker\n\n", "%s, %u workers\n\n", workers), cis_pipeline_get_name (pipeline),
+           workers);
   draw_part ("●", CIS_PART (source), width, remark);
   draw_stages (steps, CIS_WHEN_PASSED, width);
-  g_print ("  │\n  ◆ %-*s  %s\n", width, _("home"), _("settled on every stage that saw it, last first, then on the source"));
+  g_print ("  │\n  ◆ %-*s  %s\n", width, _ ("home"),
+           _ ("settled on every stage that saw it, last first, then on the source"));
   for (CisWhen when = CIS_WHEN_REJECTED; when <= CIS_WHEN_AFTERWARDS; when++)
     draw_stages (steps, when, width);
 }
@@ -107,13 +110,15 @@ draw_dot (CisPipeline *pipeline)
   CisSource *source = cis_pipeline_get_source (pipeline);
   const char *before = cis_part_get_name (CIS_PART (source));
 
-  g_print ("digraph \"%s\" {\n  rankdir=TB;\n  node [shape=box];\n  \"%s\" [shape=cds];\n", cis_pipeline_get_name (pipeline), before);
+  g_print ("digraph \"%s\" {\n  rankdir=TB;\n  node [shape=box];\n  \"%s\" [shape=cds];\n",
+           cis_pipeline_get_name (pipeline), before);
   for (guint i = 0; i < steps->len; i++)
     {
       const CisStep *step = &g_array_index (steps, CisStep, i);
       const char *name = cis_part_get_name (CIS_PART (step->stage));
 
-      g_print ("  \"%s\" [label=\"%s\\n%s\"];\n", name, name, item_name (CIS_STAGE_GET_CLASS (step->stage)->item_type));
+      g_print ("  \"%s\" [label=\"%s\\n%s\"];\n", name, name,
+               item_name (CIS_STAGE_GET_CLASS (step->stage)->item_type));
       g_print ("  \"%s\" -> \"%s\" [label=\"%s\"%s];\n", before, name, when_names[step->when],
                step->when != CIS_WHEN_PASSED ? ", style=dashed" : "");
       if (step->when == CIS_WHEN_PASSED)
@@ -129,16 +134,20 @@ cis_verb_graph (int argc, char **argv)
   gboolean dot = FALSE;
   const GOptionEntry entries[] = {
     OPTIONS_CONFIG_ENTRY (&site_file),
-    { "dot", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &dot, N_("For Graphviz: cis490 graph NAME --dot | dot -Tsvg"), NULL },
+    { "dot", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &dot,
+      N_ ("For Graphviz: cis490 graph NAME --dot | dot -Tsvg"), NULL },
     { NULL },
   };
   g_autoptr (CisPipeline) pipeline = NULL;
 
-  if (!options_parse (&argc, &argv, _("NAME"), _("Draws a pipeline: its stages in order, the items that they are made for, and when they run."), entries))
+  if (!options_parse (
+          &argc, &argv, _ ("NAME"),
+          _ ("Draws a pipeline: its stages in order, the items that they are made for, and when they run."),
+          entries))
     return EX_USAGE;
   if (argc != 2)
     {
-      g_printerr (_("cis490 graph: give the name of one pipeline\n"));
+      g_printerr (_ ("cis490 graph: give the name of one pipeline\n"));
       return EX_USAGE;
     }
   pipeline = options_load_draft (argv[1], site_file);

@@ -148,13 +148,15 @@ has_store (CisPipeline *pipeline)
   g_autofree char *directory = NULL;
   g_autofree char *store = NULL;
 
-  if (g_object_class_find_property (G_OBJECT_GET_CLASS (cis_pipeline_get_source (pipeline)), "directory") == NULL)
+  if (g_object_class_find_property (G_OBJECT_GET_CLASS (cis_pipeline_get_source (pipeline)), "directory") ==
+      NULL)
     return TRUE; /* a source of somebody else's */
   g_object_get (cis_pipeline_get_source (pipeline), "directory", &directory, NULL);
   store = g_build_filename (directory, "store", NULL);
   if (g_file_test (store, G_FILE_TEST_IS_DIR))
     return TRUE;
-  g_printerr (_ ("cis490 index: there is no %s; set STATE_DIRECTORY to the receiver's state folder\n"), store);
+  g_printerr (_ ("cis490 index: there is no %s; set STATE_DIRECTORY to the receiver's state folder\n"),
+              store);
   return FALSE;
 }
 

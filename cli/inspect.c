@@ -14,10 +14,10 @@ static const char *const when_names[] = { "passed", "rejected", "deferred", "aft
 typedef struct
 {
   const CisPlugin *plugin;
-  GTypeClass *klass;       /* owned */
-  GPtrArray *options;      /* of GParamSpec */
-  char *item;              /* "Episode" */
-  const char *when;        /* NULL for a source */
+  GTypeClass *klass;                          /* owned */
+  GPtrArray *options;                         /* of GParamSpec */
+  char *item;                                 /* "Episode" */
+  const char *when;                           /* NULL for a source */
   const char *const *needs, *const *provides; /* nullable */
 } About;
 
@@ -43,7 +43,8 @@ about_init (About *about, const CisPlugin *plugin)
       GString *items = g_string_new (NULL);
 
       for (const GType *type = klass->item_types; *type != 0; type++)
-        g_string_append_printf (items, "%s%s", items->len > 0 ? ", " : "", g_type_name (*type) + strlen ("Cis"));
+        g_string_append_printf (items, "%s%s", items->len > 0 ? ", " : "",
+                                g_type_name (*type) + strlen ("Cis"));
       about->item = g_string_free (items, FALSE);
       about->provides = klass->provides;
     }
@@ -62,7 +63,7 @@ static const char *
 required_or_default (GParamSpec *pspec, char **text)
 {
   if (cis_option_has (pspec, CIS_PARAM_REQUIRED))
-    return _("required");
+    return _ ("required");
   *text = cis_option_describe_default (pspec);
   return *text;
 }
@@ -74,22 +75,22 @@ print_text (const About *about)
   g_autofree char *title = terminal_style (TERMINAL_BOLD, descriptor->name);
 
   g_print ("%s: %s\n\n", title, descriptor->summary);
-  g_print ("  %-10s %s\n", about->when != NULL ? _("items") : _("emits"), about->item);
+  g_print ("  %-10s %s\n", about->when != NULL ? _ ("items") : _ ("emits"), about->item);
   if (about->when != NULL)
     g_print ("  %-10s %s\n", "when", about->when);
   if (about->needs != NULL)
     {
       g_autofree char *needs = g_strjoinv (", ", (char **) about->needs);
 
-      g_print ("  %-10s %s\n", _("needs"), needs);
+      g_print ("  %-10s %s\n", _ ("needs"), needs);
     }
   if (about->provides != NULL)
     {
       g_autofree char *provides = g_strjoinv (", ", (char **) about->provides);
 
-      g_print ("  %-10s %s\n", _("provides"), provides);
+      g_print ("  %-10s %s\n", _ ("provides"), provides);
     }
-  g_print ("  %-10s %s\n", _("file"), about->plugin->path);
+  g_print ("  %-10s %s\n", _ ("file"), about->plugin->path);
 
   for (guint i = 0; i < about->options->len; i++)
     {
@@ -100,8 +101,9 @@ print_text (const About *about)
       const char *value = required_or_default (pspec, &text);
       g_autofree char *name = terminal_style (TERMINAL_BOLD, pspec->name);
 
-      g_print ("\n  %s=%s\n      %s\n      %s%s%s\n", name, value != NULL ? value : "", _(g_param_spec_get_blurb (pspec)), type,
-               range != NULL ? ", " : "", range != NULL ? range : "");
+      g_print ("\n  %s=%s\n      %s\n      %s%s%s\n", name, value != NULL ? value : "",
+               _ (g_param_spec_get_blurb (pspec)), type, range != NULL ? ", " : "",
+               range != NULL ? range : "");
     }
 }
 
@@ -144,8 +146,8 @@ print_markdown (const About *about)
 
       text = cis_option_describe_default (pspec);
       cell = cis_option_has (pspec, CIS_PARAM_REQUIRED) ? g_strdup ("required") : quote_cell (text);
-      g_print ("| `%s` | %s%s%s | %s | %s |\n", pspec->name, type, range != NULL ? ", " : "", range != NULL ? range : "", cell,
-               g_param_spec_get_blurb (pspec));
+      g_print ("| `%s` | %s%s%s | %s | %s |\n", pspec->name, type, range != NULL ? ", " : "",
+               range != NULL ? range : "", cell, g_param_spec_get_blurb (pspec));
     }
   g_print ("\n");
 }
@@ -278,16 +280,18 @@ cis_verb_inspect (int argc, char **argv)
 {
   gboolean json = FALSE, markdown = FALSE;
   const GOptionEntry entries[] = {
-    { "json", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &json, N_("As JSON"), NULL },
-    { "markdown", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &markdown, N_("As the tables of the README files"), NULL },
+    { "json", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &json, N_ ("As JSON"), NULL },
+    { "markdown", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &markdown,
+      N_ ("As the tables of the README files"), NULL },
     { NULL },
   };
 
-  if (!options_parse (&argc, &argv, _("[PLUGIN]"), _("Lists every plugin, or tells what one does and which options it has."), entries))
+  if (!options_parse (&argc, &argv, _ ("[PLUGIN]"),
+                      _ ("Lists every plugin, or tells what one does and which options it has."), entries))
     return EX_USAGE;
   if (argc > 2 || (json && markdown))
     {
-      g_printerr (_("cis490 inspect: give one plugin, and one of --json and --markdown\n"));
+      g_printerr (_ ("cis490 inspect: give one plugin, and one of --json and --markdown\n"));
       return EX_USAGE;
     }
   return argc == 2 ? inspect_one (argv[1], json, markdown) : inspect_all (json, markdown);

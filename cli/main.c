@@ -17,25 +17,25 @@ typedef struct
 } Verb;
 
 static const Verb verbs[] = {
-  { "run", N_("Run pipelines"), cis_verb_run },
-  { "check", N_("Look for mistakes in pipelines, without running them"), cis_verb_check },
-  { "inspect", N_("List the plugins, or tell about one"), cis_verb_inspect },
-  { "graph", N_("Draw a pipeline"), cis_verb_graph },
-  { "ping", N_("Ask the receiver whether it would take an episode"), cis_verb_ping },
-  { "index", N_("Compare a receiver's index with its store, or add what it lacks"), cis_verb_index },
-  { "quarantine", N_("See what was rejected, give it back or remove it"), cis_verb_quarantine },
-  { "gate", N_("Explain whether the receiver takes a commit, or replay another window"), cis_verb_gate },
-  { "stamp", N_("Write the code's commit into an episode's meta.json"), cis_verb_stamp },
-  { "token", N_("Make a bearer token for a host"), cis_verb_token },
+  { "run", N_ ("Run pipelines"), cis_verb_run },
+  { "check", N_ ("Look for mistakes in pipelines, without running them"), cis_verb_check },
+  { "inspect", N_ ("List the plugins, or tell about one"), cis_verb_inspect },
+  { "graph", N_ ("Draw a pipeline"), cis_verb_graph },
+  { "ping", N_ ("Ask the receiver whether it would take an episode"), cis_verb_ping },
+  { "index", N_ ("Compare a receiver's index with its store, or add what it lacks"), cis_verb_index },
+  { "quarantine", N_ ("See what was rejected, give it back or remove it"), cis_verb_quarantine },
+  { "gate", N_ ("Explain whether the receiver takes a commit, or replay another window"), cis_verb_gate },
+  { "stamp", N_ ("Write the code's commit into an episode's meta.json"), cis_verb_stamp },
+  { "token", N_ ("Make a bearer token for a host"), cis_verb_token },
 };
 
 static void
 print_help (void)
 {
-  g_print ("%s\n  cis490 %s\n\n%s\n", _("Usage:"), _("VERB [OPTION…]"), _("Verbs:"));
+  g_print ("%s\n  cis490 %s\n\n%s\n", _ ("Usage:"), _ ("VERB [OPTION…]"), _ ("Verbs:"));
   for (guint i = 0; i < G_N_ELEMENTS (verbs); i++)
-    g_print ("  %-10s %s\n", verbs[i].name, _(verbs[i].summary));
-  g_print ("\n%s\n  cis490 VERB --help\n  man cis490\n", _("More:"));
+    g_print ("  %-10s %s\n", verbs[i].name, _ (verbs[i].summary));
+  g_print ("\n%s\n  cis490 VERB --help\n  man cis490\n", _ ("More:"));
 }
 
 static int
@@ -49,9 +49,9 @@ refuse (const char *name)
   g_ptr_array_add (names, NULL);
   nearest = cis_nearest_name (name, (const char *const *) names->pdata);
   if (nearest != NULL)
-    g_printerr (_("cis490: there is no verb “%s”; did you mean “%s”?\n"), name, nearest);
+    g_printerr (_ ("cis490: there is no verb “%s”; did you mean “%s”?\n"), name, nearest);
   else
-    g_printerr (_("cis490: there is no verb “%s”; `cis490 --help` lists them\n"), name);
+    g_printerr (_ ("cis490: there is no verb “%s”; `cis490 --help` lists them\n"), name);
   return EX_USAGE;
 }
 

@@ -8,7 +8,8 @@
 #include <glib/gi18n.h>
 
 gboolean
-options_parse (int *argc, char ***argv, const char *arguments, const char *description, const GOptionEntry *entries)
+options_parse (int *argc, char ***argv, const char *arguments, const char *description,
+               const GOptionEntry *entries)
 {
   g_autofree char *name = g_strconcat ("cis490 ", (*argv)[0], NULL);
   g_autoptr (GOptionContext) context = g_option_context_new (arguments);
@@ -19,7 +20,7 @@ options_parse (int *argc, char ***argv, const char *arguments, const char *descr
   g_option_context_add_main_entries (context, entries, GETTEXT_PACKAGE);
   if (!g_option_context_parse (context, argc, argv, &error))
     {
-      g_printerr (_("%s: %s; see `%s --help`\n"), name, error->message, name);
+      g_printerr (_ ("%s: %s; see `%s --help`\n"), name, error->message, name);
       return FALSE;
     }
   /* Gone since GOption skips it only where it stands between options. */
@@ -34,15 +35,16 @@ options_parse (int *argc, char ***argv, const char *arguments, const char *descr
 void
 options_print_finding (CisFinding *finding)
 {
-  static const char *const labels[] = { N_("note"), N_("warning"), N_("error") };
+  static const char *const labels[] = { N_ ("note"), N_ ("warning"), N_ ("error") };
   static const TerminalStyle styles[] = { TERMINAL_BOLD, TERMINAL_YELLOW, TERMINAL_RED };
   CisSeverity severity = cis_finding_get_severity (finding);
   const char *fix = cis_finding_get_fix (finding);
-  g_autofree char *label = terminal_style (styles[severity], _(labels[severity]));
+  g_autofree char *label = terminal_style (styles[severity], _ (labels[severity]));
 
   /* The id is what docs/findings.md is looked up by. */
-  g_printerr ("%s%s%s: %s [%s]\n", cis_finding_get_subject (finding), cis_finding_get_subject (finding)[0] != '\0' ? ": " : "",
-              label, cis_finding_get_summary (finding), cis_finding_get_id (finding));
+  g_printerr ("%s%s%s: %s [%s]\n", cis_finding_get_subject (finding),
+              cis_finding_get_subject (finding)[0] != '\0' ? ": " : "", label,
+              cis_finding_get_summary (finding), cis_finding_get_id (finding));
   if (fix != NULL)
     {
       g_auto (GStrv) lines = g_strsplit (fix, "\n", -1);
@@ -62,7 +64,7 @@ options_set_overrides (char **assignments)
   for (char **assignment = assignments; assignment != NULL && *assignment != NULL; assignment++)
     if (!cis_config_check_override (*assignment, &error))
       {
-        g_printerr (_("%s: %s; see `%s --help`\n"), g_get_prgname (), error->message, g_get_prgname ());
+        g_printerr (_ ("%s: %s; see `%s --help`\n"), g_get_prgname (), error->message, g_get_prgname ());
         return FALSE;
       }
   g_strfreev (overrides);
@@ -75,7 +77,8 @@ load_config (const char *name, const char *site_file, GError **error)
 {
   g_autoptr (CisConfig) config = cis_config_load (name, site_file, error);
 
-  for (char **assignment = overrides; config != NULL && assignment != NULL && *assignment != NULL; assignment++)
+  for (char **assignment = overrides; config != NULL && assignment != NULL && *assignment != NULL;
+       assignment++)
     cis_config_override (config, *assignment);
   return g_steal_pointer (&config);
 }
@@ -93,7 +96,8 @@ load_pipeline (const char *name, const char *site_file, Make make, GPtrArray *fi
   if (config != NULL)
     return make (config, findings);
   finding = cis_finding_new ("config-unreadable", CIS_SEVERITY_ERROR, NULL, "%s", error->message);
-  cis_finding_set_fix (finding, "# once that is put right, this looks at all pipelines that there are:\ncis490 check");
+  cis_finding_set_fix (finding,
+                       "# once that is put right, this looks at all pipelines that there are:\ncis490 check");
   /* "FILE:LINE: what is wrong" */
   where = g_strndup (error->message, strcspn (error->message, " "));
   if (g_str_has_suffix (where, ":"))

@@ -6,14 +6,17 @@
 
 G_BEGIN_DECLS
 
-/* Parses a verb's options; what is left of the arguments stays in @argv, argv[0] included. @arguments: for the usage line, such as
+/* Parses a verb's options; what is left of the arguments stays in @argv, argv[0] included. @arguments: for
+ * the usage line, such as
  * "[NAME…]". On a mistake it is said and FALSE returned: exit with EX_USAGE. --help prints and exits 0. */
-gboolean options_parse (int *argc, char ***argv, const char *arguments, const char *description, const GOptionEntry *entries);
+gboolean options_parse (int *argc, char ***argv, const char *arguments, const char *description,
+                        const GOptionEntry *entries);
 
-/* What OPTIONS_SET_ENTRY() got: holds for every pipeline that is loaded from then on, in a reload too. FALSE where one is no
- * STAGE.KEY=VALUE, which is said. */
+/* What OPTIONS_SET_ENTRY() got: holds for every pipeline that is loaded from then on, in a reload too. FALSE
+ * where one is no STAGE.KEY=VALUE, which is said. */
 gboolean options_set_overrides (char **assignments);
-/* The pipelines of these names, every mistake printed on stderr; %NULL where one is an error. full, of CisPipeline. */
+/* The pipelines of these names, every mistake printed on stderr; %NULL where one is an error. full, of
+ * CisPipeline. */
 GPtrArray *options_load_pipelines (const char *const *names, const char *site_file);
 /* One for looking at only: its options are left alone. The same; full. */
 CisPipeline *options_load_draft (const char *name, const char *site_file);
@@ -22,16 +25,16 @@ CisPipeline *options_load_pipeline (const char *name, const char *site_file, GPt
 /* "file:line: summary" and the fix. */
 void options_print_finding (CisFinding *finding);
 
-#define OPTIONS_CONFIG_ENTRY(variable)                                                                                \
-  {                                                                                                                   \
-    "config", 'c', G_OPTION_FLAG_NONE, G_OPTION_ARG_FILENAME, (variable),                                             \
-        N_("Another cis490.ini; pipelines/ beside it is searched first"), N_("FILE")                                  \
+#define OPTIONS_CONFIG_ENTRY(variable)                                                                       \
+  {                                                                                                          \
+    "config", 'c', G_OPTION_FLAG_NONE, G_OPTION_ARG_FILENAME, (variable),                                    \
+        N_ ("Another cis490.ini; pipelines/ beside it is searched first"), N_ ("FILE")                       \
   }
 
-#define OPTIONS_SET_ENTRY(variable)                                                                                   \
-  {                                                                                                                   \
-    "set", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_STRING_ARRAY, (variable), N_("Use VALUE instead of what the ini says"), \
-        N_("STAGE.KEY=VALUE")                                                                                         \
+#define OPTIONS_SET_ENTRY(variable)                                                                          \
+  {                                                                                                          \
+    "set", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_STRING_ARRAY, (variable),                                     \
+        N_ ("Use VALUE instead of what the ini says"), N_ ("STAGE.KEY=VALUE")                                \
   }
 
 G_END_DECLS

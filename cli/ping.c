@@ -41,12 +41,14 @@ cis_verb_ping (int argc, char **argv)
   gboolean found = FALSE;
   int status = 0;
 
-  if (!options_parse (&argc, &argv, _("[NAME]"),
-                      _("Does what the transport of pipeline NAME (shipper) does before it ships: same connection, same credentials."), entries))
+  if (!options_parse (&argc, &argv, _ ("[NAME]"),
+                      _ ("Does what the transport of pipeline NAME (shipper) does before it ships: same "
+                         "connection, same credentials."),
+                      entries))
     return EX_USAGE;
   if (argc > 2)
     {
-      g_printerr (_("cis490 ping: give one pipeline at the most\n"));
+      g_printerr (_ ("cis490 ping: give one pipeline at the most\n"));
       return EX_USAGE;
     }
   if (argc > 1)
@@ -61,7 +63,8 @@ cis_verb_ping (int argc, char **argv)
       const char *const *provides = CIS_STAGE_GET_CLASS (stage)->provides;
 
       /* Whoever gets receipts is the transport. */
-      if (provides == NULL || !g_strv_contains (provides, "receipt") || !cis_part_can_check (CIS_PART (stage)))
+      if (provides == NULL || !g_strv_contains (provides, "receipt") ||
+          !cis_part_can_check (CIS_PART (stage)))
         continue;
       found = TRUE;
       if (ping (CIS_PART (stage)) != 0)
@@ -69,7 +72,7 @@ cis_verb_ping (int argc, char **argv)
     }
   if (!found)
     {
-      g_printerr (_("cis490 ping: no stage of %s has a receiver to ask\n"), names[0]);
+      g_printerr (_ ("cis490 ping: no stage of %s has a receiver to ask\n"), names[0]);
       return EX_UNAVAILABLE;
     }
   return status;

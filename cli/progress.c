@@ -6,7 +6,7 @@
 #include <glib/gi18n.h>
 
 /* Before a bar is shown. */
-#define QUICK (400 * G_TIME_SPAN_MILLISECOND)
+#define QUICK    (400 * G_TIME_SPAN_MILLISECOND)
 #define BARS_MAX 8
 
 static char *
@@ -40,7 +40,8 @@ progress_draw (GPtrArray *pipelines)
           CisActivity *activity = activities->pdata[j];
           g_autofree char *bar = NULL;
 
-          if (activity->stage == NULL || activity->total == 0 || g_get_monotonic_time () - activity->since < QUICK)
+          if (activity->stage == NULL || activity->total == 0 ||
+              g_get_monotonic_time () - activity->since < QUICK)
             continue;
           bar = format_bar (activity, terminal_get_width ());
           g_string_append (lines, bar);
@@ -63,8 +64,8 @@ progress_print_summary (CisPipeline *pipeline)
 {
   g_autoptr (GArray) steps = cis_pipeline_list_steps (pipeline);
 
-  g_print ("%-14s %9s %9s %9s %9s %9s %10s\n", cis_pipeline_get_name (pipeline), _("seen"), _("passed"), _("rejected"), _("deferred"),
-           _("failed"), _("time"));
+  g_print ("%-14s %9s %9s %9s %9s %9s %10s\n", cis_pipeline_get_name (pipeline), _ ("seen"), _ ("passed"),
+           _ ("rejected"), _ ("deferred"), _ ("failed"), _ ("time"));
   for (guint i = 0; i < steps->len; i++)
     {
       const CisStep *step = &g_array_index (steps, CisStep, i);
@@ -72,10 +73,10 @@ progress_print_summary (CisPipeline *pipeline)
 
       if (step->when == CIS_WHEN_AFTERWARDS)
         continue;
-      g_print ("  %-12s %9" G_GUINT64_FORMAT " %9" G_GUINT64_FORMAT " %9" G_GUINT64_FORMAT " %9" G_GUINT64_FORMAT
-               " %9" G_GUINT64_FORMAT " %10s\n",
-               cis_part_get_name (CIS_PART (step->stage)), step->n_seen, step->n_passed, step->n_rejected, step->n_deferred,
-               step->n_failed, time);
+      g_print ("  %-12s %9" G_GUINT64_FORMAT " %9" G_GUINT64_FORMAT " %9" G_GUINT64_FORMAT
+               " %9" G_GUINT64_FORMAT " %9" G_GUINT64_FORMAT " %10s\n",
+               cis_part_get_name (CIS_PART (step->stage)), step->n_seen, step->n_passed, step->n_rejected,
+               step->n_deferred, step->n_failed, time);
     }
 }
 
@@ -94,7 +95,7 @@ progress_log (CisPipeline *pipeline)
       cis_part_log (CIS_PART (step->stage), NULL, G_LOG_LEVEL_MESSAGE, NULL,
                     "%s: %s: %" G_GUINT64_FORMAT " seen, %" G_GUINT64_FORMAT " passed, %" G_GUINT64_FORMAT
                     " rejected, %" G_GUINT64_FORMAT " deferred, %" G_GUINT64_FORMAT " failed, %s",
-                    cis_pipeline_get_name (pipeline), cis_part_get_name (CIS_PART (step->stage)), step->n_seen, step->n_passed,
-                    step->n_rejected, step->n_deferred, step->n_failed, time);
+                    cis_pipeline_get_name (pipeline), cis_part_get_name (CIS_PART (step->stage)),
+                    step->n_seen, step->n_passed, step->n_rejected, step->n_deferred, step->n_failed, time);
     }
 }

@@ -67,9 +67,11 @@ say_reasons (const char *reason, GHashTable *reasons)
   if (*names == NULL)
     g_printerr (_ ("Nothing is in quarantine.\n"));
   else if (nearest != NULL)
-    g_printerr (_ ("cis490 quarantine: --reason: nothing is there because of “%s”; did you mean “%s”?\n"), reason, nearest);
+    g_printerr (_ ("cis490 quarantine: --reason: nothing is there because of “%s”; did you mean “%s”?\n"),
+                reason, nearest);
   else
-    g_printerr (_ ("cis490 quarantine: --reason: nothing is there because of “%s”; there are: %s\n"), reason, all);
+    g_printerr (_ ("cis490 quarantine: --reason: nothing is there because of “%s”; there are: %s\n"), reason,
+                all);
 }
 
 GPtrArray *

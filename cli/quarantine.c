@@ -140,8 +140,9 @@ run_release (int argc, char **argv)
   if (options.as != NULL && argc != 2)
     return refuse (_ ("--as is a name for one episode"));
   if (options.as != NULL && !cis_name_is_valid (options.as, CIS_EPISODE_NAME_MAX))
-    return refuse (_ ("--as: a name is a letter or digit, then letters, digits, “.”, “_” and “-”, at most 128 bytes, "
-                      "without “..”"));
+    return refuse (
+        _ ("--as: a name is a letter or digit, then letters, digits, “.”, “_” and “-”, at most 128 bytes, "
+           "without “..”"));
   request = (QuarantineRequest){
     .ids = argv + 1, .reason = options.reason, .as = options.as, .force = options.force
   };

@@ -91,13 +91,15 @@ switch_over (Runner *runner)
     say (G_LOG_LEVEL_MESSAGE, "%s runs with its new configuration", runner->name);
   else
     {
-      say (G_LOG_LEVEL_WARNING, "%s goes on with its old configuration, as the new one does not open: %s", runner->name, error->message);
+      say (G_LOG_LEVEL_WARNING, "%s goes on with its old configuration, as the new one does not open: %s",
+           runner->name, error->message);
       g_clear_error (&error);
       cis_pipeline_inherit (old, runner->pipeline);
       g_set_object (&runner->pipeline, old);
       if (!cis_pipeline_open (runner->pipeline, &error))
         {
-          say (G_LOG_LEVEL_CRITICAL, "%s does not open with its old configuration either: %s", runner->name, error->message);
+          say (G_LOG_LEVEL_CRITICAL, "%s does not open with its old configuration either: %s", runner->name,
+               error->message);
           return FALSE;
         }
     }
@@ -105,8 +107,8 @@ switch_over (Runner *runner)
   return TRUE;
 }
 
-/* Nobody serves signals while a pipeline opens, which may wait for another process: one that ends us does so at once, as it
- * does at the start. */
+/* Nobody serves signals while a pipeline opens, which may wait for another process: one that ends us does so
+ * at once, as it does at the start. */
 static gboolean
 switch_over_mortally (Runner *runner)
 {
@@ -195,7 +197,8 @@ on_drain_timeout (gpointer user_data)
   Runner *runner = user_data;
 
   runner->timeout = 0;
-  say (G_LOG_LEVEL_WARNING, "%s: items in flight are cancelled: they did not finish within reload-timeout", runner->name);
+  say (G_LOG_LEVEL_WARNING, "%s: items in flight are cancelled: they did not finish within reload-timeout",
+       runner->name);
   cis_pipeline_cancel (runner->pipeline);
   return G_SOURCE_REMOVE;
 }
@@ -203,13 +206,15 @@ on_drain_timeout (gpointer user_data)
 static void
 begin_reload (Run *run)
 {
-  g_autofree char *message = g_strdup_printf ("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time ());
+  g_autofree char *message =
+      g_strdup_printf ("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time ());
   g_auto (GStrv) replaced = cis_plugin_list_replaced ();
   gboolean ok = TRUE;
 
   sd_notify (0, message);
   for (char **name = replaced; *name != NULL; name++)
-    say (G_LOG_LEVEL_WARNING, "plugin %s was replaced on disk; the old one stays in use until a restart", *name);
+    say (G_LOG_LEVEL_WARNING, "plugin %s was replaced on disk; the old one stays in use until a restart",
+         *name);
   for (guint i = 0; i < run->runners->len; i++)
     {
       Runner *runner = run->runners->pdata[i];
@@ -229,7 +234,9 @@ begin_reload (Run *run)
         g_clear_object (&runner->replacement);
       else
         {
-          runner->timeout = g_timeout_add ((guint) (cis_pipeline_get_reload_timeout (runner->pipeline) / 1000), on_drain_timeout, runner);
+          runner->timeout =
+              g_timeout_add ((guint) (cis_pipeline_get_reload_timeout (runner->pipeline) / 1000),
+                             on_drain_timeout, runner);
           cis_pipeline_drain (runner->pipeline);
         }
     }
@@ -246,7 +253,10 @@ on_hangup (gpointer user_data)
   Run *run = user_data;
 
   if (run->ending || run->once || is_reloading (run))
-    say (G_LOG_LEVEL_MESSAGE, "no reload: %s", run->once ? "--once" : run->ending ? "stopping" : "the last one goes on");
+    say (G_LOG_LEVEL_MESSAGE, "no reload: %s",
+         run->once     ? "--once"
+         : run->ending ? "stopping"
+                       : "the last one goes on");
   else
     begin_reload (run);
   return G_SOURCE_CONTINUE;
@@ -272,7 +282,8 @@ on_watchdog (gpointer user_data)
 
   for (guint i = 0; i < run->runners->len; i++)
     {
-      g_autoptr (GPtrArray) activities = cis_pipeline_list_activities (((Runner *) run->runners->pdata[i])->pipeline);
+      g_autoptr (GPtrArray) activities =
+          cis_pipeline_list_activities (((Runner *) run->runners->pdata[i])->pipeline);
 
       for (guint j = 0; j < activities->len; j++)
         {
@@ -361,7 +372,7 @@ add_runners (Run *run, char **names)
   for (char **name = names; *name != NULL; name++)
     if (g_strv_contains ((const char *const *) name + 1, *name))
       {
-        g_printerr (_("cis490 run: %s is named twice\n"), *name);
+        g_printerr (_ ("cis490 run: %s is named twice\n"), *name);
         return EX_USAGE;
       }
   pipelines = options_load_pipelines ((const char *const *) names, run->site_file);
@@ -377,7 +388,7 @@ add_runners (Run *run, char **names)
       g_ptr_array_add (run->runners, runner);
       if (run->once && CIS_SOURCE_GET_CLASS (cis_pipeline_get_source (runner->pipeline))->endless)
         {
-          g_printerr (_("cis490: --once: the source of %s never ends; run it without --once\n"), names[i]);
+          g_printerr (_ ("cis490: --once: the source of %s never ends; run it without --once\n"), names[i]);
           return EX_USAGE;
         }
     }
@@ -393,7 +404,8 @@ cis_verb_run (int argc, char **argv)
   const GOptionEntry entries[] = {
     OPTIONS_CONFIG_ENTRY (&site_file),
     OPTIONS_SET_ENTRY (&overrides),
-    { "once", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &once, N_("Stop when the source has nothing more; exits 65 or 75 where items stay"), NULL },
+    { "once", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &once,
+      N_ ("Stop when the source has nothing more; exits 65 or 75 where items stay"), NULL },
     { NULL },
   };
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
@@ -401,11 +413,14 @@ cis_verb_run (int argc, char **argv)
   Run run = { .loop = loop, .runners = runners };
   int status;
 
-  if (!options_parse (&argc, &argv, _("NAME…"), _("Runs the pipelines NAME.ini in one process. SIGHUP reloads them, SIGUSR1 logs what each stage did."), entries))
+  if (!options_parse (&argc, &argv, _ ("NAME…"),
+                      _ ("Runs the pipelines NAME.ini in one process. SIGHUP reloads them, SIGUSR1 logs what "
+                         "each stage did."),
+                      entries))
     return EX_USAGE;
   if (argc < 2)
     {
-      g_printerr (_("cis490 run: which pipeline? `cis490 check` lists those that are there\n"));
+      g_printerr (_ ("cis490 run: which pipeline? `cis490 check` lists those that are there\n"));
       return EX_USAGE;
     }
   if (!options_set_overrides (overrides))

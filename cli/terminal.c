@@ -21,7 +21,8 @@ terminal_style (TerminalStyle style, const char *text)
   static const char *const codes[] = { "", "1", "2", "31", "32", "33" };
   const char *no_color = g_getenv ("NO_COLOR");
 
-  if (style == TERMINAL_PLAIN || !terminal_is_interactive () || !isatty (STDOUT_FILENO) || (no_color != NULL && no_color[0] != '\0'))
+  if (style == TERMINAL_PLAIN || !terminal_is_interactive () || !isatty (STDOUT_FILENO) ||
+      (no_color != NULL && no_color[0] != '\0'))
     return g_strdup (text);
   return g_strdup_printf ("\033[%sm%s\033[0m", codes[style], text);
 }
@@ -112,7 +113,8 @@ write_log (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpoint
   g_autofree char *label = NULL;
   g_autoptr (GString) line = NULL;
 
-  if (g_log_writer_default_would_drop (level, domain) && !((level & G_LOG_LEVEL_INFO) && g_strcmp0 (domain, G_LOG_DOMAIN) == 0))
+  if (g_log_writer_default_would_drop (level, domain) &&
+      !((level & G_LOG_LEVEL_INFO) && g_strcmp0 (domain, G_LOG_DOMAIN) == 0))
     return G_LOG_WRITER_HANDLED;
   if (g_log_writer_is_journald (STDERR_FILENO))
     return g_log_writer_journald (level, fields, n_fields, user_data);

@@ -15,13 +15,15 @@ typedef enum
   TERMINAL_YELLOW,
 } TerminalStyle;
 
-/* Sends the log to the journal where stderr is connected to it (sd_journal_stream_fd(3)), else to stderr as lines. */
+/* Sends the log to the journal where stderr is connected to it (sd_journal_stream_fd(3)), else to stderr as
+ * lines. */
 void terminal_init (void);
 /* Whether stderr is a terminal that draws; NO_COLOR (https://no-color.org) is about colours only. */
 gboolean terminal_is_interactive (void);
 /* @text in a style, where stdout and stderr are both terminals that show it; full. */
 char *terminal_style (TerminalStyle style, const char *text);
-/* Lines that stay below all other output of stderr until they are set anew; %NULL takes them away. On any thread. */
+/* Lines that stay below all other output of stderr until they are set anew; %NULL takes them away. On any
+ * thread. */
 void terminal_set_status (const char *lines);
 guint terminal_get_width (void);
 /* In one unit, of which there are at least two but for the smallest; full. */

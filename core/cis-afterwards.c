@@ -148,7 +148,8 @@ push (CisAfterwards *self, CisItem *item, CisFinding *finding, CisFindingChange 
   /* Told at 1, 2, 4, 8, …: a queue that stays full fills no log. */
   if (n_dropped != 0 && (n_dropped & (n_dropped - 1)) == 0)
     cis_part_log (NULL, item, G_LOG_LEVEL_WARNING, NULL,
-                  "alerts are too slow: %" G_GUINT64_FORMAT " dropped so far, the queue of %u is full", n_dropped, self->length);
+                  "alerts are too slow: %" G_GUINT64_FORMAT " dropped so far, the queue of %u is full",
+                  n_dropped, self->length);
 }
 
 void

@@ -25,8 +25,8 @@ cis_severity_get_type (void)
 }
 
 static gboolean
-tell_finding (CisAlert *self, CisFinding *finding, CisFindingChange change, CisItem *item, GCancellable *cancellable,
-              GError **error)
+tell_finding (CisAlert *self, CisFinding *finding, CisFindingChange change, CisItem *item,
+              GCancellable *cancellable, GError **error)
 {
   CisAlertPrivate *priv = cis_alert_get_instance_private (self);
 
@@ -42,13 +42,15 @@ cis_alert_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
   CisFinding *finding = outcome != NULL ? cis_outcome_get_finding (outcome) : NULL;
   GError *error = NULL;
 
-  if (finding != NULL && !tell_finding (CIS_ALERT (stage), finding, CIS_FINDING_EVENT, item, cancellable, &error))
+  if (finding != NULL &&
+      !tell_finding (CIS_ALERT (stage), finding, CIS_FINDING_EVENT, item, cancellable, &error))
     return cis_outcome_failed (error);
   return cis_outcome_passed ();
 }
 
 static gboolean
-cis_alert_tell (CisStage *stage, CisFinding *finding, CisFindingChange change, GCancellable *cancellable, GError **error)
+cis_alert_tell (CisStage *stage, CisFinding *finding, CisFindingChange change, GCancellable *cancellable,
+                GError **error)
 {
   return tell_finding (CIS_ALERT (stage), finding, change, NULL, cancellable, error);
 }
@@ -62,11 +64,12 @@ cis_alert_class_init (CisAlertClass *klass)
   stage_class->process = cis_alert_process;
   stage_class->tell = cis_alert_tell;
   /* The private data's offset is negative: it lies before the instance. */
-  cis_part_class_add_option (
-      CIS_PART_CLASS (klass),
-      (gsize) (g_type_class_get_instance_private_offset (klass) + (gssize) G_STRUCT_OFFSET (CisAlertPrivate, severity)),
-      g_param_spec_enum ("severity", NULL, "The lowest severity that is told.", cis_severity_get_type (),
-                         CIS_SEVERITY_WARNING, CIS_PARAM_OPTION));
+  cis_part_class_add_option (CIS_PART_CLASS (klass),
+                             (gsize) (g_type_class_get_instance_private_offset (klass) +
+                                      (gssize) G_STRUCT_OFFSET (CisAlertPrivate, severity)),
+                             g_param_spec_enum ("severity", NULL, "The lowest severity that is told.",
+                                                cis_severity_get_type (), CIS_SEVERITY_WARNING,
+                                                CIS_PARAM_OPTION));
 }
 
 static void

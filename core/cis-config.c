@@ -45,7 +45,8 @@ find_bad_line (const char *text)
       gboolean is_group = g_strchug (lines[i])[0] == '[';
       g_autofree char *alone = g_strconcat (has_group && !is_group ? "[group]\n" : "", lines[i], NULL);
 
-      if (alone[0] != '\0' && alone[0] != '#' && !g_key_file_load_from_data (keys, alone, -1, G_KEY_FILE_NONE, NULL))
+      if (alone[0] != '\0' && alone[0] != '#' &&
+          !g_key_file_load_from_data (keys, alone, -1, G_KEY_FILE_NONE, NULL))
         return i + 1;
       has_group = has_group || is_group;
     }
@@ -82,8 +83,9 @@ ini_read_lines (Ini *ini, const char *text, GError **error)
       if (first > 0)
         {
           g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
-                       is_group ? "%s:%u: [%s] is there already, in line %u; put all its keys below one of them"
-                                : "%s:%u: “%s” is there already, in line %u; which is meant? Remove the other",
+                       is_group
+                           ? "%s:%u: [%s] is there already, in line %u; put all its keys below one of them"
+                           : "%s:%u: “%s” is there already, in line %u; which is meant? Remove the other",
                        ini->path, i + 1, is_group ? group : line, first);
           return FALSE;
         }
@@ -140,7 +142,8 @@ ini_load (const char *path, GError **error)
   text = g_str_has_prefix (all, "\357\273\277") ? all + 3 : all;
   if (text[0] != '\0' && !g_key_file_load_from_data (ini->keys, text, -1, G_KEY_FILE_NONE, &problem))
     {
-      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s:%u: %s", path, find_bad_line (text), problem->message);
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s:%u: %s", path, find_bad_line (text),
+                   problem->message);
       return NULL;
     }
   return ini_read_lines (ini, text, error) ? g_steal_pointer (&ini) : NULL;
@@ -190,8 +193,9 @@ find_pipeline (const char *name, const char *site_file, GError **error)
     }
   known = cis_config_list (site_file);
   nearest = cis_nearest_name (stem, (const char *const *) known);
-  g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "no pipeline “%s”: there is no %s in %s%s%s%s", name, base, is_file ? "this folder" : searched,
-               nearest != NULL ? "; did you mean “" : "", nearest != NULL ? nearest : "", nearest != NULL ? "”?" : "");
+  g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "no pipeline “%s”: there is no %s in %s%s%s%s", name, base,
+               is_file ? "this folder" : searched, nearest != NULL ? "; did you mean “" : "",
+               nearest != NULL ? nearest : "", nearest != NULL ? "”?" : "");
   return NULL;
 }
 
@@ -216,8 +220,8 @@ list_folder (const char *folder, const char *suffix)
   return paths;
 }
 
-/* The drop-ins, those that win last: of a pipeline that is found by name, from all folders that are searched, the first folder's
- * last; else those beside the file. */
+/* The drop-ins, those that win last: of a pipeline that is found by name, from all folders that are searched,
+ * the first folder's last; else those beside the file. */
 static GPtrArray *
 list_drop_ins (const char *name, const char *path, const char *site_file)
 {
@@ -296,8 +300,9 @@ check_site_groups (Ini *site, GError **error)
   for (char **group = groups; *group != NULL; group++)
     if (!g_str_equal (*group, "site"))
       {
-        g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s:%u: there is no group [%s]; this file has [site] only",
-                     site->path, ini_get_line (site, *group, NULL), *group);
+        g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                     "%s:%u: there is no group [%s]; this file has [site] only", site->path,
+                     ini_get_line (site, *group, NULL), *group);
         return FALSE;
       }
   return TRUE;
@@ -345,7 +350,8 @@ cis_config_check_override (const char *assignment, GError **error)
   if (dot != NULL && dot > assignment && dot + 1 < equals &&
       strspn (assignment, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-_.") == (gsize) (equals - assignment))
     return TRUE;
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--set: “%s” is no STAGE.KEY=VALUE, such as pack.level=3", assignment);
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+               "--set: “%s” is no STAGE.KEY=VALUE, such as pack.level=3", assignment);
   return FALSE;
 }
 
@@ -416,7 +422,8 @@ find_ini (CisConfig *self, const char *group, const char *key)
     {
       Ini *ini = self->inis->pdata[i];
 
-      if (key != NULL ? g_key_file_has_key (ini->keys, group, key, NULL) : g_key_file_has_group (ini->keys, group))
+      if (key != NULL ? g_key_file_has_key (ini->keys, group, key, NULL)
+                      : g_key_file_has_group (ini->keys, group))
         return ini;
     }
   return NULL;
@@ -481,5 +488,6 @@ cis_config_expand (CisConfig *self, const char *text, GError **error)
 {
   const Ini *site = self != NULL ? self->site : NULL;
 
-  return cis_variables_expand (site != NULL ? site->keys : NULL, site != NULL ? site->path : NULL, text, error);
+  return cis_variables_expand (site != NULL ? site->keys : NULL, site != NULL ? site->path : NULL, text,
+                               error);
 }

@@ -4,12 +4,13 @@
 #include <errno.h>
 #include <sysexits.h>
 
-G_DEFINE_QUARK (cis-error-quark, cis_error)
+G_DEFINE_QUARK (cis - error - quark, cis_error)
 
 int
 cis_error_exit_status (const GError *error)
 {
-  if (g_error_matches (error, CIS_ERROR, CIS_ERROR_CONFIG) || g_error_matches (error, CIS_ERROR, CIS_ERROR_PLUGIN))
+  if (g_error_matches (error, CIS_ERROR, CIS_ERROR_CONFIG) ||
+      g_error_matches (error, CIS_ERROR, CIS_ERROR_PLUGIN))
     return EX_CONFIG;
   if (g_error_matches (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE))
     return EX_UNAVAILABLE;

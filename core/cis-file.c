@@ -201,7 +201,8 @@ is_text (const char *data, gsize length, const char *path, GError **error)
     return TRUE;
   for (const char *at = data; at < stop; at++)
     line += *at == '\n';
-  g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "%s:%u: this is not UTF-8 text; save the file as UTF-8", path, line);
+  g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "%s:%u: this is not UTF-8 text; save the file as UTF-8",
+               path, line);
   return FALSE;
 }
 

@@ -10,8 +10,8 @@ struct _CisFinding
   CisSeverity severity;
   char *subject;
   char *summary;
-  char *fix;           /* nullable */
-  GPtrArray *details;  /* key, value, key, value, … */
+  char *fix;          /* nullable */
+  GPtrArray *details; /* key, value, key, value, … */
 };
 
 G_DEFINE_FINAL_TYPE (CisFinding, cis_finding, G_TYPE_OBJECT)
@@ -41,8 +41,8 @@ cis_finding_init (CisFinding *self)
   self->details = g_ptr_array_new_with_free_func (g_free);
 }
 
-/* A finding may quote a server's words, and ends on a terminal, where a control character would act: move the cursor, change the
- * title, hide a line. Only those of text stay. full */
+/* A finding may quote a server's words, and ends on a terminal, where a control character would act: move the
+ * cursor, change the title, hide a line. Only those of text stay. full */
 static char *
 make_plain (const char *text)
 {

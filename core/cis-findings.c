@@ -64,8 +64,9 @@ cis_findings_raise (CisFindings *self, CisFinding *finding, const char *owner, C
   char *key = make_key (cis_finding_get_id (finding), cis_finding_get_subject (finding));
   Entry *entry = g_hash_table_lookup (self->table, key);
   CisFinding *before = entry != NULL ? entry->finding : NULL;
-  gboolean is_same = before != NULL && g_str_equal (cis_finding_get_summary (before), cis_finding_get_summary (finding))
-                     && g_strcmp0 (cis_finding_get_fix (before), cis_finding_get_fix (finding)) == 0;
+  gboolean is_same = before != NULL &&
+                     g_str_equal (cis_finding_get_summary (before), cis_finding_get_summary (finding)) &&
+                     g_strcmp0 (cis_finding_get_fix (before), cis_finding_get_fix (finding)) == 0;
 
   *change = before == NULL ? CIS_FINDING_RAISED : CIS_FINDING_REPLACED;
   g_hash_table_replace (self->table, key, entry_new (finding, owner));

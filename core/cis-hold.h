@@ -6,8 +6,8 @@
 G_BEGIN_DECLS
 
 /**
- * CisHold: a pipeline whose stage cannot take anything at present. Nothing is emitted but one probe at a time; when a probe
- * gets through that stage, it is over. Not locked; times are monotonic µs.
+ * CisHold: a pipeline whose stage cannot take anything at present. Nothing is emitted but one probe at a
+ * time; when a probe gets through that stage, it is over. Not locked; times are monotonic µs.
  */
 typedef struct
 {
@@ -18,7 +18,8 @@ typedef struct
   CisFinding *finding; /* owned, nullable: what was raised */
 } CisHold;
 
-/* A stage-scope deferral at @step; returns FALSE where it only confirms what is known. @retry_after: µs or 0. */
+/* A stage-scope deferral at @step; returns FALSE where it only confirms what is known. @retry_after: µs or 0.
+ */
 gboolean cis_hold_begin (CisHold *self, guint step, gint64 now, gint64 retry_after, CisFinding *finding);
 /* A probe got through: returns the finding to clear (full, nullable). */
 CisFinding *cis_hold_end (CisHold *self);

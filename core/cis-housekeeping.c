@@ -13,8 +13,8 @@ run (gpointer data)
 {
   CisHousekeeping *self = data;
 
-  /* Not pushed as the thread's default: libsoup's synchronous calls ask for a client certificate in that context, and would wait
-   * for ever for the thread that waits for them. */
+  /* Not pushed as the thread's default: libsoup's synchronous calls ask for a client certificate in that
+   * context, and would wait for ever for the thread that waits for them. */
   g_main_loop_run (self->loop);
   return NULL;
 }

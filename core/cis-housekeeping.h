@@ -6,7 +6,8 @@
 G_BEGIN_DECLS
 
 /**
- * CisHousekeeping: one thread with a main context of its own, for what is due later: maintain(), second tries.
+ * CisHousekeeping: one thread with a main context of its own, for what is due later: maintain(), second
+ * tries.
  */
 typedef struct _CisHousekeeping CisHousekeeping;
 

@@ -2,7 +2,7 @@
 #include "cis-journey.h"
 
 #define FIRST_RETRY G_TIME_SPAN_SECOND
-#define LAST_RETRY (5 * G_TIME_SPAN_MINUTE)
+#define LAST_RETRY  (5 * G_TIME_SPAN_MINUTE)
 
 struct _CisJourney
 {
@@ -12,13 +12,13 @@ struct _CisJourney
   gboolean probe;
   gboolean untried; /* turned away by the hold: nothing to count or tell */
   gboolean last_try;
-  CisOutcome *outcome; /* owned; NULL while at work */
-  guint decided;       /* the step that gave it */
-  guint next;          /* the step of the outcome's own stages to go on with */
-  guint n_tries;       /* of that step */
-  gint64 retry_at;     /* monotonic µs, while parked */
+  CisOutcome *outcome;     /* owned; NULL while at work */
+  guint decided;           /* the step that gave it */
+  guint next;              /* the step of the outcome's own stages to go on with */
+  guint n_tries;           /* of that step */
+  gint64 retry_at;         /* monotonic µs, while parked */
   gboolean settled_before; /* it came with its receipt: the stages that get one let it pass unasked */
-  gboolean *saw;       /* by step: process() was called, so settled() is owed */
+  gboolean *saw;           /* by step: process() was called, so settled() is owed */
 
   /* Under the pipeline's lock. */
   const char *stage; /* none, nullable */
@@ -26,10 +26,9 @@ struct _CisJourney
   gint64 since, progress; /* monotonic µs */
 };
 
-static G_DEFINE_QUARK (cis-journey, cis_journey)
+static G_DEFINE_QUARK (cis - journey, cis_journey)
 
-CisJourney *
-cis_journey_new (CisPipeline *pipeline, CisItem *item, guint first, gboolean probe)
+    CisJourney *cis_journey_new (CisPipeline *pipeline, CisItem *item, guint first, gboolean probe)
 {
   CisJourney *self = g_new0 (CisJourney, 1);
 
@@ -134,11 +133,12 @@ concerns (CisJourney *self, guint i, CisWhen when)
 {
   CisStep *step = cis_pipeline_get_step (self->pipeline, i);
 
-  return step->when == when && g_type_is_a (G_OBJECT_TYPE (self->item), CIS_STAGE_GET_CLASS (step->stage)->item_type);
+  return step->when == when &&
+         g_type_is_a (G_OBJECT_TYPE (self->item), CIS_STAGE_GET_CLASS (step->stage)->item_type);
 }
 
-/* While the pipeline is held nothing goes on but the probe: the rest would be packed for nothing. Who asked for an answer
- * gets one. */
+/* While the pipeline is held nothing goes on but the probe: the rest would be packed for nothing. Who asked
+ * for an answer gets one. */
 static gboolean
 is_turned_away (CisJourney *self)
 {
@@ -181,7 +181,8 @@ work (CisJourney *self)
 static gboolean
 is_of_stage_scope (CisOutcome *outcome)
 {
-  return cis_outcome_get_verdict (outcome) == CIS_VERDICT_DEFERRED && cis_outcome_get_scope (outcome) == CIS_SCOPE_STAGE;
+  return cis_outcome_get_verdict (outcome) == CIS_VERDICT_DEFERRED &&
+         cis_outcome_get_scope (outcome) == CIS_SCOPE_STAGE;
 }
 
 /* What the outcome says of the stage rather than of the item. */
@@ -194,7 +195,8 @@ judge_hold (CisJourney *self)
   g_autoptr (CisFinding) cleared = NULL;
   CisPart *part = NULL;
 
-  if (self->untried || cis_item_get_request (self->item) != NULL || cis_outcome_get_verdict (self->outcome) == CIS_VERDICT_NONE)
+  if (self->untried || cis_item_get_request (self->item) != NULL ||
+      cis_outcome_get_verdict (self->outcome) == CIS_VERDICT_NONE)
     return;
 
   g_mutex_lock (&pipeline->lock);
@@ -203,7 +205,8 @@ judge_hold (CisJourney *self)
       CisFinding *finding = cis_outcome_get_finding (self->outcome);
       g_autoptr (CisFinding) before = hold->finding != NULL ? g_object_ref (hold->finding) : NULL;
 
-      if (cis_hold_begin (hold, self->decided, g_get_monotonic_time (), cis_outcome_get_retry_after (self->outcome), finding))
+      if (cis_hold_begin (hold, self->decided, g_get_monotonic_time (),
+                          cis_outcome_get_retry_after (self->outcome), finding))
         {
           cleared = g_steal_pointer (&before);
           g_set_object (&raised, finding);
@@ -222,14 +225,14 @@ judge_hold (CisJourney *self)
     cis_pipeline_raise (pipeline, part, raised);
 }
 
-/* Whether nobody was told yet what to do about this. Of outdated code it is one thing to do, however many episodes and
- * even where the remedy names each. */
+/* Whether nobody was told yet what to do about this. Of outdated code it is one thing to do, however many
+ * episodes and even where the remedy names each. */
 static gboolean
 is_new_remedy (CisPipeline *pipeline, CisFinding *finding)
 {
   const char *commit = cis_finding_get_detail (finding, "your_commit");
-  g_autofree char *key =
-      g_strdup_printf ("%s %s", cis_finding_get_id (finding), commit != NULL ? commit : cis_finding_get_fix (finding));
+  g_autofree char *key = g_strdup_printf ("%s %s", cis_finding_get_id (finding),
+                                          commit != NULL ? commit : cis_finding_get_fix (finding));
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pipeline->lock);
 
   if (g_hash_table_contains (pipeline->remedies, key))
@@ -249,11 +252,14 @@ log_outcome (CisJourney *self)
   CisFinding *finding = cis_outcome_get_finding (self->outcome);
   const GError *error = cis_outcome_get_error (self->outcome);
   gboolean has_request = cis_item_get_request (self->item) != NULL;
-  const char *fix = finding != NULL && !has_request && verdict == CIS_VERDICT_REJECTED ? cis_finding_get_fix (finding) : NULL;
+  const char *fix = finding != NULL && !has_request && verdict == CIS_VERDICT_REJECTED
+                        ? cis_finding_get_fix (finding)
+                        : NULL;
   CisPart *part = CIS_PART (cis_pipeline_get_step (self->pipeline, self->decided)->stage);
   GLogLevelFlags level = G_LOG_LEVEL_INFO;
 
-  if (self->untried || verdict <= CIS_VERDICT_DONE || verdict == CIS_VERDICT_NONE || is_of_stage_scope (self->outcome))
+  if (self->untried || verdict <= CIS_VERDICT_DONE || verdict == CIS_VERDICT_NONE ||
+      is_of_stage_scope (self->outcome))
     return;
   if (verdict == CIS_VERDICT_REJECTED)
     level = has_request ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_CRITICAL;
@@ -261,9 +267,11 @@ log_outcome (CisJourney *self)
     level = G_LOG_LEVEL_WARNING;
   if (fix != NULL && !is_new_remedy (self->pipeline, finding))
     fix = "(remedy as above)";
-  cis_part_log (part, self->item, level, CIS_MESSAGE_ITEM, "%s: %s by %s: %s%s%s", cis_item_get_id (self->item),
-                cis_verdict_to_string (verdict), cis_part_get_name (part),
-                finding != NULL ? cis_finding_get_summary (finding) : error != NULL ? error->message : "no reason given",
+  cis_part_log (part, self->item, level, CIS_MESSAGE_ITEM, "%s: %s by %s: %s%s%s",
+                cis_item_get_id (self->item), cis_verdict_to_string (verdict), cis_part_get_name (part),
+                finding != NULL ? cis_finding_get_summary (finding)
+                : error != NULL ? error->message
+                                : "no reason given",
                 fix != NULL ? "\n" : "", fix != NULL ? fix : "");
 }
 
@@ -324,8 +332,8 @@ park (CisJourney *self)
   g_mutex_unlock (&pipeline->lock);
 }
 
-/* A stage of the outcome's own failed: the verdict stays, and only that stage is tried again. Where there is no later, the item
- * counts as waiting. */
+/* A stage of the outcome's own failed: the verdict stays, and only that stage is tried again. Where there is
+ * no later, the item counts as waiting. */
 static gboolean
 may_park (CisJourney *self, CisOutcome *outcome)
 {
@@ -333,15 +341,19 @@ may_park (CisJourney *self, CisOutcome *outcome)
   const GError *error = cis_outcome_get_error (outcome);
   CisFinding *finding = cis_outcome_get_finding (outcome);
 
-  cis_part_log (part, self->item, G_LOG_LEVEL_WARNING, CIS_MESSAGE_ITEM, "%s: %s by %s, but %s did not work: %s",
-                cis_item_get_id (self->item), cis_verdict_to_string (cis_outcome_get_verdict (self->outcome)),
+  cis_part_log (part, self->item, G_LOG_LEVEL_WARNING, CIS_MESSAGE_ITEM,
+                "%s: %s by %s, but %s did not work: %s", cis_item_get_id (self->item),
+                cis_verdict_to_string (cis_outcome_get_verdict (self->outcome)),
                 cis_item_get_decided_by (self->item), cis_part_get_name (part),
-                error != NULL ? error->message : finding != NULL ? cis_finding_get_summary (finding) : "no reason given");
+                error != NULL     ? error->message
+                : finding != NULL ? cis_finding_get_summary (finding)
+                                  : "no reason given");
   if (cis_item_get_request (self->item) != NULL)
     return FALSE;
   if (!self->pipeline->once && !self->last_try && !g_cancellable_is_cancelled (self->pipeline->sourcing))
     return TRUE;
-  fix_outcome (self, cis_outcome_deferred (CIS_SCOPE_ITEM, 0, finding != NULL ? g_object_ref (finding) : NULL));
+  fix_outcome (self,
+               cis_outcome_deferred (CIS_SCOPE_ITEM, 0, finding != NULL ? g_object_ref (finding) : NULL));
   return FALSE;
 }
 
@@ -377,7 +389,8 @@ run_outcome_stages (CisJourney *self)
   return TRUE;
 }
 
-/* An item that fails again and again deserves a person; one that does not any more, not. Returns how often, 0 where @self did not fail. */
+/* An item that fails again and again deserves a person; one that does not any more, not. Returns how often, 0
+ * where @self did not fail. */
 static guint
 count_failure (CisJourney *self)
 {
@@ -408,9 +421,9 @@ judge_failure (CisJourney *self)
 
   if (n >= pipeline->attempts)
     {
-      g_autoptr (CisFinding) finding
-          = cis_finding_new ("keeps-failing", CIS_SEVERITY_ERROR, id, "%s failed in %s again and again: %s", id,
-                             cis_part_get_name (part), cis_outcome_get_error (self->outcome)->message);
+      g_autoptr (CisFinding) finding =
+          cis_finding_new ("keeps-failing", CIS_SEVERITY_ERROR, id, "%s failed in %s again and again: %s", id,
+                           cis_part_get_name (part), cis_outcome_get_error (self->outcome)->message);
 
       cis_finding_set_fix (finding, "journalctl CIS490_EPISODE=%s", id);
       cis_pipeline_raise (pipeline, part, finding);
@@ -431,8 +444,9 @@ go_home (CisJourney *self)
   if (!cis_item_is_recovered (self->item))
     cis_source_settled (pipeline->source, self->item, self->outcome);
   /* One that somebody took away fails no more, either. */
-  if (cis_item_get_request (self->item) == NULL && !self->untried
-      && (verdict != CIS_VERDICT_NONE || g_error_matches (cis_outcome_get_error (self->outcome), CIS_ERROR, CIS_ERROR_GONE)))
+  if (cis_item_get_request (self->item) == NULL && !self->untried &&
+      (verdict != CIS_VERDICT_NONE ||
+       g_error_matches (cis_outcome_get_error (self->outcome), CIS_ERROR, CIS_ERROR_GONE)))
     judge_failure (self);
   if (verdict != CIS_VERDICT_NONE && !is_of_stage_scope (self->outcome))
     cis_afterwards_push_item (pipeline->afterwards, self->item);

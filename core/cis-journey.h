@@ -10,10 +10,11 @@ G_BEGIN_DECLS
  */
 typedef struct _CisJourney CisJourney;
 
-/* @item: full. @first: the first stage it goes through; it counts as having seen the one before where it is recovered. @probe: it
- * may pass while the pipeline is held. */
+/* @item: full. @first: the first stage it goes through; it counts as having seen the one before where it is
+ * recovered. @probe: it may pass while the pipeline is held. */
 CisJourney *cis_journey_new (CisPipeline *pipeline, CisItem *item, guint first, gboolean probe);
-/* Takes the item as far as it gets: home (the journey is freed), or parked for a second try (it is not). On a worker. */
+/* Takes the item as far as it gets: home (the journey is freed), or parked for a second try (it is not). On a
+ * worker. */
 void cis_journey_run (CisJourney *self);
 /* As above, without a second try; the outcome is full. On the thread that opens the pipeline. */
 CisOutcome *cis_journey_recover (CisJourney *self);

@@ -35,7 +35,8 @@ cis_json_parse (const char *data, gsize length, GError **error)
     text = make_fractions (data, length, large);
 
   parser = json_parser_new ();
-  if (!json_parser_load_from_data (parser, text != NULL ? text->str : data, text != NULL ? text->len : length, &cause))
+  if (!json_parser_load_from_data (parser, text != NULL ? text->str : data, text != NULL ? text->len : length,
+                                   &cause))
     {
       g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "Not JSON: %s", cause->message);
       return NULL;

@@ -28,7 +28,8 @@ level_to_priority (GLogLevelFlags level)
 }
 
 void
-cis_part_log (CisPart *self, CisItem *item, GLogLevelFlags level, const char *message_id, const char *format, ...)
+cis_part_log (CisPart *self, CisItem *item, GLogLevelFlags level, const char *message_id, const char *format,
+              ...)
 {
   g_autofree char *message = NULL;
   const char *episode = item != NULL ? cis_item_get_id (item) : NULL;

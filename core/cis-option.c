@@ -25,12 +25,13 @@ static const Unit sizes[] = { { "TiB", G_GUINT64_CONSTANT (1) << 40 },
                               { "B", 1 },
                               { NULL, 0 } };
 
-static G_DEFINE_QUARK (cis-option-offset, cis_option_offset)
+static G_DEFINE_QUARK (cis - option - offset, cis_option_offset)
 
-static gpointer
-get_field (GObject *object, GParamSpec *pspec)
+    static gpointer get_field (GObject *object, GParamSpec *pspec)
 {
-  return G_STRUCT_MEMBER_P (object, GPOINTER_TO_SIZE (g_param_spec_get_qdata (pspec, cis_option_offset_quark ())) - 1);
+  return G_STRUCT_MEMBER_P (object,
+                            GPOINTER_TO_SIZE (g_param_spec_get_qdata (pspec, cis_option_offset_quark ())) -
+                                1);
 }
 
 static void
@@ -100,7 +101,8 @@ cis_option_install (GObjectClass *klass, gsize offset, GParamSpec *pspec)
   guint n = 0;
   g_autofree GParamSpec **before = g_object_class_list_properties (klass, &n);
 
-  /* One more than the offset, as 0 is no data at all. The accessors go by the pspec; the ids keep the order. */
+  /* One more than the offset, as 0 is no data at all. The accessors go by the pspec; the ids keep the order.
+   */
   g_param_spec_set_qdata (pspec, cis_option_offset_quark (), GSIZE_TO_POINTER (offset + 1));
   g_object_class_install_property (klass, n + 1, pspec);
 }
@@ -152,12 +154,13 @@ parse_quantity (const char *text, const Unit *units, guint64 *quantity, GError *
   for (const Unit *u = units; u->name != NULL; u++)
     if (g_str_equal (u->name, unit) || (u->factor == 1 && units == sizes && unit[0] == '\0'))
       factor = u->factor;
-  if (factor == 0 || !g_ascii_string_to_unsigned (number, 10, 0, G_MAXINT64, &n, NULL)
-      || !g_uint64_checked_mul (quantity, n, factor) || *quantity > G_MAXINT64)
+  if (factor == 0 || !g_ascii_string_to_unsigned (number, 10, 0, G_MAXINT64, &n, NULL) ||
+      !g_uint64_checked_mul (quantity, n, factor) || *quantity > G_MAXINT64)
     {
-      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, units == sizes
-                   ? "is not a size; write a whole number and B, KiB, MiB, GiB or TiB, such as 64MiB"
-                   : "is not a duration; write a whole number and us, ms, s, min, h or d, such as 30s");
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                   units == sizes
+                       ? "is not a size; write a whole number and B, KiB, MiB, GiB or TiB, such as 64MiB"
+                       : "is not a duration; write a whole number and us, ms, s, min, h or d, such as 30s");
       return FALSE;
     }
   return TRUE;
@@ -196,7 +199,8 @@ parse_number (GParamSpec *pspec, const char *text, GValue *value, GError **error
         }
     }
   if (!ok)
-    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "is not a %s", G_VALUE_HOLDS_DOUBLE (value) ? "number" : "whole number in range");
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "is not a %s",
+                 G_VALUE_HOLDS_DOUBLE (value) ? "number" : "whole number in range");
   return ok;
 }
 
@@ -287,7 +291,8 @@ cis_option_parse (GParamSpec *pspec, const char *text, GValue *value, GError **e
     {
       g_autofree char *range = cis_option_describe_range (pspec);
 
-      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "is out of range: %s", range != NULL ? range : "not allowed here");
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "is out of range: %s",
+                   range != NULL ? range : "not allowed here");
       ok = FALSE;
     }
   if (!ok)
@@ -353,13 +358,13 @@ get_range (GParamSpec *pspec, GValue *low, GValue *high, gboolean *bounded)
 {
   g_value_init (low, pspec->value_type);
   g_value_init (high, pspec->value_type);
-#define RANGE(TYPE, type, limit)                                                                                      \
-  if (G_IS_PARAM_SPEC_##TYPE (pspec))                                                                                  \
-    {                                                                                                                  \
-      g_value_set_##type (low, G_PARAM_SPEC_##TYPE (pspec)->minimum);                                                  \
-      g_value_set_##type (high, G_PARAM_SPEC_##TYPE (pspec)->maximum);                                                 \
-      *bounded = G_PARAM_SPEC_##TYPE (pspec)->maximum < (limit);                                                       \
-      return TRUE;                                                                                                     \
+#define RANGE(TYPE, type, limit)                                                                             \
+  if (G_IS_PARAM_SPEC_##TYPE (pspec))                                                                        \
+    {                                                                                                        \
+      g_value_set_##type (low, G_PARAM_SPEC_##TYPE (pspec)->minimum);                                        \
+      g_value_set_##type (high, G_PARAM_SPEC_##TYPE (pspec)->maximum);                                       \
+      *bounded = G_PARAM_SPEC_##TYPE (pspec)->maximum < (limit);                                             \
+      return TRUE;                                                                                           \
     }
   RANGE (INT, int, G_MAXINT)
   RANGE (UINT, uint, G_MAXUINT)
@@ -397,7 +402,8 @@ cis_option_describe_default (GParamSpec *pspec)
   if (G_VALUE_HOLDS_BOOLEAN (value))
     return g_strdup (g_value_get_boolean (value) ? "true" : "false");
   if (G_VALUE_HOLDS_ENUM (value))
-    return g_strdup (g_enum_get_value (G_PARAM_SPEC_ENUM (pspec)->enum_class, g_value_get_enum (value))->value_nick);
+    return g_strdup (
+        g_enum_get_value (G_PARAM_SPEC_ENUM (pspec)->enum_class, g_value_get_enum (value))->value_nick);
   return format_number (pspec, value);
 }
 

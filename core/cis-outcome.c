@@ -65,7 +65,8 @@ cis_outcome_failed (GError *error)
 {
   CisOutcome *self = cis_outcome_new (CIS_VERDICT_FAILED);
 
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) || g_error_matches (error, CIS_ERROR, CIS_ERROR_GONE))
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ||
+      g_error_matches (error, CIS_ERROR, CIS_ERROR_GONE))
     self->verdict = CIS_VERDICT_NONE;
   self->error = error;
   return self;

@@ -44,10 +44,10 @@ cis_part_class_init (CisPartClass *klass)
 
   object_class->finalize = cis_part_finalize;
   object_class->set_property = cis_part_set_name;
-  g_object_class_install_property (
-      object_class, PROP_NAME,
-      g_param_spec_string ("name", NULL, "The ini's group.", NULL,
-                           G_PARAM_WRITABLE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (object_class, PROP_NAME,
+                                   g_param_spec_string ("name", NULL, "The ini's group.", NULL,
+                                                        G_PARAM_WRITABLE | G_PARAM_CONSTRUCT_ONLY |
+                                                            G_PARAM_STATIC_STRINGS));
 }
 
 static void
@@ -58,7 +58,8 @@ cis_part_init (CisPart *self)
 void
 cis_part_class_add_option (CisPartClass *klass, gsize offset, GParamSpec *pspec)
 {
-  /* Each class that has options gets the accessors; this class's own property stays with cis_part_set_name(). */
+  /* Each class that has options gets the accessors; this class's own property stays with cis_part_set_name().
+   */
   cis_option_class_init (G_OBJECT_CLASS (klass));
   cis_option_install (G_OBJECT_CLASS (klass), offset, pspec);
 }

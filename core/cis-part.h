@@ -20,8 +20,8 @@ CIS_API void cis_part_check (CisPart *self, GPtrArray *findings, GCancellable *c
 
 CIS_API CisWhen cis_stage_get_when (CisStage *self);
 void cis_stage_set_when (CisStage *self, CisWhen when);
-gboolean cis_stage_tell (CisStage *self, CisFinding *finding, CisFindingChange change, GCancellable *cancellable,
-                         GError **error);
+gboolean cis_stage_tell (CisStage *self, CisFinding *finding, CisFindingChange change,
+                         GCancellable *cancellable, GError **error);
 
 gboolean cis_source_run (CisSource *self, GCancellable *cancellable, GError **error);
 void cis_source_settled (CisSource *self, CisItem *item, CisOutcome *outcome);

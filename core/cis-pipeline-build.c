@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* From an ini to parts that are ready to be opened. Daemon and `cis490 check` come through here, so that both say the same. */
+/* From an ini to parts that are ready to be opened. Daemon and `cis490 check` come through here, so that both
+ * say the same. */
 
 #include "cis-pipeline-build.h"
 
@@ -49,13 +50,15 @@ check_file (CisBuild *build, const char *group, GParamSpec *pspec, const char *p
 
   if (errsv != 0)
     cis_finding_suggest_access (cis_build_complain_of_value (build, "file-unreadable", group, pspec,
-                                                             "[%s] %s=%s cannot be read by %s: %s", group, pspec->name, path,
-                                                             g_get_user_name (), g_strerror (errsv)),
+                                                             "[%s] %s=%s cannot be read by %s: %s", group,
+                                                             pspec->name, path, g_get_user_name (),
+                                                             g_strerror (errsv)),
                                 path);
   else if (cis_option_has (pspec, CIS_PARAM_SECRET) && (info.st_mode & (S_IROTH | S_IWOTH)) != 0)
-    cis_finding_set_fix (cis_build_complain_of_value (build, "secret-exposed", group, pspec,
-                                                      "[%s] %s=%s is a secret that everybody on this machine can read or write",
-                                                      group, pspec->name, path),
+    cis_finding_set_fix (cis_build_complain_of_value (
+                             build, "secret-exposed", group, pspec,
+                             "[%s] %s=%s is a secret that everybody on this machine can read or write", group,
+                             pspec->name, path),
                          "chmod o-rwx %s", quoted);
 }
 
@@ -73,7 +76,8 @@ set_option (CisBuild *build, const char *group, GParamSpec *pspec, const char *t
     }
   if (!cis_option_parse (pspec, text, &value, &error))
     {
-      cis_build_complain_of_value (build, "config-bad-value", group, pspec, "[%s] %s=%s %s", group, pspec->name, text, error->message);
+      cis_build_complain_of_value (build, "config-bad-value", group, pspec, "[%s] %s=%s %s", group,
+                                   pspec->name, text, error->message);
       return;
     }
   values_add (values, pspec->name, &value);
@@ -90,7 +94,8 @@ set_default (CisBuild *build, const char *group, GParamSpec *pspec, Values *valu
 
   if (cis_option_has (pspec, CIS_PARAM_REQUIRED))
     {
-      cis_build_complain (build, "config-missing-key", group, NULL, "[%s] needs “%s=…”: %s", group, pspec->name, g_param_spec_get_blurb (pspec));
+      cis_build_complain (build, "config-missing-key", group, NULL, "[%s] needs “%s=…”: %s", group,
+                          pspec->name, g_param_spec_get_blurb (pspec));
       return;
     }
   if (pspec->value_type != G_TYPE_STRING || text == NULL)
@@ -116,7 +121,8 @@ find_option (GPtrArray *options, const char *name)
 }
 
 static void
-complain_of_key (CisBuild *build, const char *group, const char *key, GPtrArray *options, const char *const *more)
+complain_of_key (CisBuild *build, const char *group, const char *key, GPtrArray *options,
+                 const char *const *more)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
   const char *nearest;
@@ -128,18 +134,21 @@ complain_of_key (CisBuild *build, const char *group, const char *key, GPtrArray 
   g_ptr_array_add (names, NULL);
   nearest = cis_nearest_name (key, (const char *const *) names->pdata);
   if (nearest != NULL)
-    cis_finding_suggest_word (cis_build_complain (build, "config-unknown-key", group, key, "[%s] has no key “%s”; did you mean “%s”?",
-                                        group, key, nearest),
+    cis_finding_suggest_word (cis_build_complain (build, "config-unknown-key", group, key,
+                                                  "[%s] has no key “%s”; did you mean “%s”?", group, key,
+                                                  nearest),
                               key, nearest);
   else
     {
       g_autofree char *all = g_strjoinv (", ", (char **) names->pdata);
 
-      cis_build_complain (build, "config-unknown-key", group, key, "[%s] has no key “%s”; there are: %s", group, key, all);
+      cis_build_complain (build, "config-unknown-key", group, key, "[%s] has no key “%s”; there are: %s",
+                          group, key, all);
     }
 }
 
-/* Every option of @klass from the group, or its default. @more: keys that are none of the class's; NULL-terminated. */
+/* Every option of @klass from the group, or its default. @more: keys that are none of the class's;
+ * NULL-terminated. */
 static void
 read_group (CisBuild *build, const char *group, GObjectClass *klass, const char *const *more, Values *values)
 {
@@ -190,8 +199,8 @@ read_when (CisBuild *build, const char *group, CisPart *part)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *text = cis_config_get (build->config, group, "when", &error);
-  g_autoptr (GParamSpec) pspec
-      = g_param_spec_ref_sink (g_param_spec_enum ("when", NULL, NULL, CIS_TYPE_WHEN, CIS_WHEN_PASSED, CIS_PARAM_OPTION));
+  g_autoptr (GParamSpec) pspec = g_param_spec_ref_sink (
+      g_param_spec_enum ("when", NULL, NULL, CIS_TYPE_WHEN, CIS_WHEN_PASSED, CIS_PARAM_OPTION));
   g_auto (GValue) value = G_VALUE_INIT;
 
   if (text == NULL && error == NULL)
@@ -199,9 +208,11 @@ read_when (CisBuild *build, const char *group, CisPart *part)
   if (text == NULL)
     cis_build_complain (build, "config-bad-value", group, "when", "[%s] when: %s", group, error->message);
   else if (!CIS_IS_STAGE (part))
-    cis_build_complain (build, "config-unknown-key", group, "when", "[%s] is the source: it has no “when”", group);
+    cis_build_complain (build, "config-unknown-key", group, "when", "[%s] is the source: it has no “when”",
+                        group);
   else if (!cis_option_parse (pspec, text, &value, &error))
-    cis_build_complain (build, "config-bad-value", group, "when", "[%s] when=%s %s", group, text, error->message);
+    cis_build_complain (build, "config-bad-value", group, "when", "[%s] when=%s %s", group, text,
+                        error->message);
   else
     cis_stage_set_when (CIS_STAGE (part), g_value_get_enum (&value));
 }
@@ -216,15 +227,18 @@ complain_of_group (CisBuild *build, const char *group, const GError *error)
   if (error != NULL)
     cis_build_complain (build, "config-bad-value", group, "plugin", "[%s] plugin: %s", group, error->message);
   else if (g_strv_contains ((const char *const *) groups, group))
-    cis_build_complain (build, "config-missing-key", group, NULL, "[%s] needs “plugin=family/name”; `cis490 inspect` lists what there is", group);
+    cis_build_complain (build, "config-missing-key", group, NULL,
+                        "[%s] needs “plugin=family/name”; `cis490 inspect` lists what there is", group);
   else if (nearest != NULL)
-    cis_finding_suggest_word (cis_build_complain (build, "config-missing-key", "pipeline", "stages",
-                                        "stages= names “%s”, and there is no group [%s]; did you mean “%s”?", group, group,
-                                        nearest),
-                              group, nearest);
+    cis_finding_suggest_word (
+        cis_build_complain (build, "config-missing-key", "pipeline", "stages",
+                            "stages= names “%s”, and there is no group [%s]; did you mean “%s”?", group,
+                            group, nearest),
+        group, nearest);
   else
     cis_build_complain (build, "config-missing-key", "pipeline", "stages",
-              "stages= names “%s”, and there is no group [%s] with “plugin=family/name”", group, group);
+                        "stages= names “%s”, and there is no group [%s] with “plugin=family/name”", group,
+                        group);
 }
 
 /* What a plugin refuses names the option, as in "url=x is no …": the first that is named is to blame. */
@@ -274,11 +288,12 @@ make_part (CisBuild *build, const char *group)
   plugin = cis_plugin_load (name, &error);
   if (plugin == NULL)
     {
-      CisFinding *finding = cis_build_complain (build, "plugin-not-loaded", group, "plugin", "[%s] plugin=%s: %s", group, name, error->message);
+      CisFinding *finding = cis_build_complain (build, "plugin-not-loaded", group, "plugin",
+                                                "[%s] plugin=%s: %s", group, name, error->message);
       g_autofree char *edit = g_strdup (cis_finding_get_fix (finding));
 
-      cis_finding_set_fix (finding, "# all plugins that there are:\ncis490 inspect%s%s", edit != NULL ? "\n" : "",
-                           edit != NULL ? edit : "");
+      cis_finding_set_fix (finding, "# all plugins that there are:\ncis490 inspect%s%s",
+                           edit != NULL ? "\n" : "", edit != NULL ? edit : "");
       return NULL;
     }
 
@@ -312,8 +327,10 @@ add_part (CisBuild *build, CisPipeline *self, const char *group, gboolean is_fir
   if (CIS_IS_SOURCE (part) != is_first)
     {
       cis_build_complain (build, "stage-order", "pipeline", "stages",
-                is_first ? "stages= begins with “%s”, which is no source; the first one must be one (scan/…, transport/accept)"
-                         : "“%s” is a source: only the first of stages= can be one", group);
+                          is_first ? "stages= begins with “%s”, which is no source; the first one must be "
+                                     "one (scan/…, transport/accept)"
+                                   : "“%s” is a source: only the first of stages= can be one",
+                          group);
       return;
     }
   cis_part_set_pipeline (part, self);
@@ -333,15 +350,17 @@ read_stages (CisBuild *build)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *text = cis_config_get (build->config, "pipeline", "stages", &error);
-  g_autoptr (GParamSpec) pspec
-      = g_param_spec_ref_sink (g_param_spec_boxed ("stages", NULL, NULL, G_TYPE_STRV, CIS_PARAM_OPTION));
+  g_autoptr (GParamSpec) pspec =
+      g_param_spec_ref_sink (g_param_spec_boxed ("stages", NULL, NULL, G_TYPE_STRV, CIS_PARAM_OPTION));
   g_auto (GValue) value = G_VALUE_INIT;
   g_auto (GStrv) stages = NULL;
 
-  if (text == NULL || !cis_option_parse (pspec, text, &value, &error) || g_strv_length (g_value_get_boxed (&value)) < 2)
+  if (text == NULL || !cis_option_parse (pspec, text, &value, &error) ||
+      g_strv_length (g_value_get_boxed (&value)) < 2)
     {
-      cis_build_complain (build, "config-missing-key", "pipeline", "stages", "[pipeline] needs “stages=SOURCE;STAGE;…”%s%s",
-                error != NULL ? ": " : "", error != NULL ? error->message : "");
+      cis_build_complain (build, "config-missing-key", "pipeline", "stages",
+                          "[pipeline] needs “stages=SOURCE;STAGE;…”%s%s", error != NULL ? ": " : "",
+                          error != NULL ? error->message : "");
       return NULL;
     }
   stages = g_value_dup_boxed (&value);
@@ -349,8 +368,8 @@ read_stages (CisBuild *build)
     for (guint j = 0; j < i; j++)
       if (g_str_equal (stages[i], stages[j]))
         {
-          cis_build_complain (build, "stage-order", "pipeline", "stages", "stages= names “%s” twice; give the second one a group of its own",
-                    stages[i]);
+          cis_build_complain (build, "stage-order", "pipeline", "stages",
+                              "stages= names “%s” twice; give the second one a group of its own", stages[i]);
           return NULL;
         }
   return g_steal_pointer (&stages);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What stands: told when it is raised and when it is over, and handed on to the pipeline that a reload makes. */
+/* What stands: told when it is raised and when it is over, and handed on to the pipeline that a reload makes.
+ */
 
 #include "cis-pipeline-private.h"
 
@@ -18,8 +19,8 @@ log_finding (CisPart *part, CisFinding *finding, gboolean cleared)
   const char *fix = cis_finding_get_fix (finding);
 
   if (cleared)
-    cis_part_log (part, NULL, G_LOG_LEVEL_MESSAGE, CIS_MESSAGE_FINDING, "%s: over: %s", cis_finding_get_id (finding),
-                  cis_finding_get_summary (finding));
+    cis_part_log (part, NULL, G_LOG_LEVEL_MESSAGE, CIS_MESSAGE_FINDING, "%s: over: %s",
+                  cis_finding_get_id (finding), cis_finding_get_summary (finding));
   else
     cis_part_log (part, NULL, levels[cis_finding_get_severity (finding)], CIS_MESSAGE_FINDING, "%s: %s%s%s",
                   cis_finding_get_id (finding), cis_finding_get_summary (finding), fix != NULL ? "\n" : "",
@@ -83,7 +84,8 @@ is_swept (CisFinding *finding, const char *owner, gpointer user_data)
 }
 
 void
-cis_pipeline_clear_unless (CisPipeline *self, CisPart *part, const char *id, CisSubjectFunc holds, gpointer user_data)
+cis_pipeline_clear_unless (CisPipeline *self, CisPart *part, const char *id, CisSubjectFunc holds,
+                           gpointer user_data)
 {
   g_autofree char *owner = get_owner (part);
   Sweep sweep = { owner, id, holds, user_data };
@@ -109,8 +111,9 @@ cis_pipeline_clear_orphans (CisPipeline *self)
   clear_all (self, NULL, is_orphan, owners->pdata);
 }
 
-/* Where the stage that held the old one is there again, its first item is a probe, and tells whether that is over. One that
- * takes over again, as its successor did not open, may have a hold of its own, that the successor had no stage for. */
+/* Where the stage that held the old one is there again, its first item is a probe, and tells whether that is
+ * over. One that takes over again, as its successor did not open, may have a hold of its own, that the
+ * successor had no stage for. */
 static void
 inherit_hold (CisPipeline *self, CisPipeline *from)
 {

@@ -25,10 +25,10 @@ struct _CisPipeline
   guint afterwards_queue; /* items */
 
   /* From open() to close(). */
-  CisFindings *findings;         /* owned; lives as long as the pipeline */
-  CisAfterwards *afterwards;     /* owned */
-  GCancellable *work;            /* owned: what is in flight */
-  GCancellable *sourcing;        /* owned: the source; cancelled with work */
+  CisFindings *findings;     /* owned; lives as long as the pipeline */
+  CisAfterwards *afterwards; /* owned */
+  GCancellable *work;        /* owned: what is in flight */
+  GCancellable *sourcing;    /* owned: the source; cancelled with work */
   GThreadPool *pool;
   GPtrArray *recovered;          /* of CisJourney, owned, only while opening */
   CisHousekeeping *housekeeping; /* owned */
@@ -41,24 +41,26 @@ struct _CisPipeline
   GMutex lock;
   GCond changed;
   /* Under the lock. */
-  guint n_working;       /* items on a worker or about to be */
-  GHashTable *parked;    /* of CisJourney, owned: items that wait for the second try of one stage */
+  guint n_working;    /* items on a worker or about to be */
+  GHashTable *parked; /* of CisJourney, owned: items that wait for the second try of one stage */
   CisHold hold;
-  guint n_waiting;       /* as the source says */
+  guint n_waiting; /* as the source says */
   guint64 n_rejected, n_deferred;
-  GHashTable *active;    /* of CisJourney, none */
-  GHashTable *failures;  /* item id to how often it failed in a row */
-  GHashTable *remedies;  /* what tells one remedy from another: those that were logged whole, at most CIS_REMEDIES_MAX */
-  GError *error;         /* what ended it */
+  GHashTable *active;   /* of CisJourney, none */
+  GHashTable *failures; /* item id to how often it failed in a row */
+  GHashTable *remedies; /* what tells one remedy from another: those that were logged whole, at most
+                           CIS_REMEDIES_MAX */
+  GError *error;        /* what ended it */
 };
 
 /* After how many items that wait for a second try the source is held back. */
 #define CIS_PARKED_MAX 64
-/* How many remedies are remembered, so that they are not logged again for each item; then all are forgotten. */
+/* How many remedies are remembered, so that they are not logged again for each item; then all are forgotten.
+ */
 #define CIS_REMEDIES_MAX 64
 
 /* What journalctl(1) can be asked for with MESSAGE_ID=. */
-#define CIS_MESSAGE_ITEM "5b9d5bf1d9e14a0c9f4a6c5a5d1f0e11"    /* an item's outcome */
+#define CIS_MESSAGE_ITEM    "5b9d5bf1d9e14a0c9f4a6c5a5d1f0e11" /* an item's outcome */
 #define CIS_MESSAGE_FINDING "0c1f6a7e5e8b4f0f8d2b9a3c7e6d5f12" /* a finding raised, replaced or cleared */
 
 CisStep *cis_pipeline_get_step (CisPipeline *self, guint i);

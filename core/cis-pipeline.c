@@ -45,17 +45,21 @@ cis_pipeline_class_init (CisPipelineClass *klass)
   object_class->finalize = cis_pipeline_finalize;
   cis_option_class_init (object_class);
   cis_option_install (object_class, G_STRUCT_OFFSET (CisPipeline, workers),
-                      g_param_spec_uint ("workers", NULL, "How many items are worked on at a time.", 1, 512, 2, CIS_PARAM_OPTION));
-  cis_option_install (object_class, G_STRUCT_OFFSET (CisPipeline, reload_timeout),
-                      g_param_spec_int64 ("reload-timeout", NULL,
-                                          "How long a reload lets items in flight finish before it cancels them.", 0,
-                                          G_TIME_SPAN_DAY, 30 * G_USEC_PER_SEC, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+                      g_param_spec_uint ("workers", NULL, "How many items are worked on at a time.", 1, 512,
+                                         2, CIS_PARAM_OPTION));
+  cis_option_install (
+      object_class, G_STRUCT_OFFSET (CisPipeline, reload_timeout),
+      g_param_spec_int64 ("reload-timeout", NULL,
+                          "How long a reload lets items in flight finish before it cancels them.", 0,
+                          G_TIME_SPAN_DAY, 30 * G_USEC_PER_SEC, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
   cis_option_install (object_class, G_STRUCT_OFFSET (CisPipeline, attempts),
-                      g_param_spec_uint ("attempts", NULL, "After how many failures in a row an item becomes a finding.", 1,
+                      g_param_spec_uint ("attempts", NULL,
+                                         "After how many failures in a row an item becomes a finding.", 1,
                                          G_MAXINT, 5, CIS_PARAM_OPTION));
   cis_option_install (object_class, G_STRUCT_OFFSET (CisPipeline, afterwards_queue),
-                      g_param_spec_uint ("afterwards-queue", NULL, "How many items and findings may wait for the alerts.", 1,
-                                         G_MAXINT, 1000, CIS_PARAM_OPTION));
+                      g_param_spec_uint ("afterwards-queue", NULL,
+                                         "How many items and findings may wait for the alerts.", 1, G_MAXINT,
+                                         1000, CIS_PARAM_OPTION));
 }
 
 static void
@@ -179,13 +183,15 @@ take_home_recovered (CisPipeline *self, GError **error)
       add_active (self, recovered->pdata[i]);
       outcome = cis_journey_recover (recovered->pdata[i]);
       /* Deferred, as on a full disk: it stays owed, and is finished when it is asked for. */
-      if (cis_outcome_get_verdict (outcome) > CIS_VERDICT_DONE && cis_outcome_get_verdict (outcome) != CIS_VERDICT_DEFERRED
-          && error != NULL && *error == NULL)
+      if (cis_outcome_get_verdict (outcome) > CIS_VERDICT_DONE &&
+          cis_outcome_get_verdict (outcome) != CIS_VERDICT_DEFERRED && error != NULL && *error == NULL)
         {
           const GError *reason = cis_outcome_get_error (outcome);
 
-          g_set_error (error, CIS_ERROR, CIS_ERROR_FATAL, "what the last run left half-done cannot be finished: %s",
-                       reason != NULL ? reason->message : cis_verdict_to_string (cis_outcome_get_verdict (outcome)));
+          g_set_error (error, CIS_ERROR, CIS_ERROR_FATAL,
+                       "what the last run left half-done cannot be finished: %s",
+                       reason != NULL ? reason->message
+                                      : cis_verdict_to_string (cis_outcome_get_verdict (outcome)));
         }
     }
   return error == NULL || *error == NULL;
@@ -237,7 +243,8 @@ cis_pipeline_close (CisPipeline *self)
   cis_housekeeping_free (self->housekeeping);
   self->housekeeping = NULL;
   g_thread_pool_free (g_steal_pointer (&self->pool), FALSE, TRUE);
-  /* Parts with threads of their own may raise findings until they are closed: the queue goes after them, before the alerts. */
+  /* Parts with threads of their own may raise findings until they are closed: the queue goes after them,
+   * before the alerts. */
   close_steps (self, FALSE);
   cis_part_close (CIS_PART (self->source));
   /* A stage whose thread had to be given up is still in use. */

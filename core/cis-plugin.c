@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 static GMutex lock;
-static GHashTable *loaded; /* name to CisPlugin; never freed, as plugins are never unloaded. Under the lock. */
+static GHashTable
+    *loaded; /* name to CisPlugin; never freed, as plugins are never unloaded. Under the lock. */
 
 static GStrv
 get_search_path (void)
@@ -95,10 +96,12 @@ find_file (const char *name, GError **error)
     if (g_str_equal (strchr (*other, '/') + 1, name))
       nearest = *other;
   if (nearest != NULL)
-    g_set_error (error, CIS_ERROR, CIS_ERROR_PLUGIN, "there is no plugin “%s”; did you mean “%s”?", name, nearest);
+    g_set_error (error, CIS_ERROR, CIS_ERROR_PLUGIN, "there is no plugin “%s”; did you mean “%s”?", name,
+                 nearest);
   else
     g_set_error (error, CIS_ERROR, CIS_ERROR_PLUGIN,
-                 "there is no plugin “%s”: no such .so in %s (`cis490 inspect` lists those that are there)", name, searched);
+                 "there is no plugin “%s”: no such .so in %s (`cis490 inspect` lists those that are there)",
+                 name, searched);
   return NULL;
 }
 
@@ -107,7 +110,8 @@ static gboolean
 check_owner (const struct stat *info, const char *path, GError **error)
 {
   if (info->st_uid != 0 && info->st_uid != geteuid ())
-    return refuse (error, path, "is owned by user %u, neither by root nor by the user that runs this; chown root '%s'",
+    return refuse (error, path,
+                   "is owned by user %u, neither by root nor by the user that runs this; chown root '%s'",
                    info->st_uid, path);
   if ((info->st_mode & S_IWOTH) != 0 && !(S_ISDIR (info->st_mode) && (info->st_mode & S_ISVTX) != 0))
     return refuse (error, path, "is writable by everybody; chmod o-w '%s'", path);
@@ -135,8 +139,9 @@ check_folders (const char *path, GError **error)
   return check_folder (family, error) && check_folder (root, error);
 }
 
-/* Opens what was checked and loads just that, through /proc/self/fd: the name may mean another file by then. The descriptor is
- * never closed: glibc knows libraries by name too, and would give the old one for a number that is used again. */
+/* Opens what was checked and loads just that, through /proc/self/fd: the name may mean another file by then.
+ * The descriptor is never closed: glibc knows libraries by name too, and would give the old one for a number
+ * that is used again. */
 static gpointer
 open_library (const char *path, struct stat *info, GError **error)
 {
@@ -185,19 +190,27 @@ static gboolean
 check_descriptor (const CisPluginDescriptor *descriptor, const char *name, const char *path, GError **error)
 {
   if (descriptor->magic != CIS_PLUGIN_MAGIC)
-    return refuse (error, path, "its symbol “" CIS_PLUGIN_SYMBOL "” is not a plugin's descriptor (wrong magic number)");
+    return refuse (error, path,
+                   "its symbol “" CIS_PLUGIN_SYMBOL "” is not a plugin's descriptor (wrong magic number)");
   if (descriptor->abi != CIS_PLUGIN_ABI)
-    return refuse (error, path, "was built for plugin ABI %u, this program has %u; build it against this version's headers",
-                   descriptor->abi, CIS_PLUGIN_ABI);
+    return refuse (
+        error, path,
+        "was built for plugin ABI %u, this program has %u; build it against this version's headers",
+        descriptor->abi, CIS_PLUGIN_ABI);
   if (get_class_size (descriptor->parent_name) == 0)
-    return refuse (error, path, "derives from %s, which is none of CisStage, CisAlert and CisSource", descriptor->parent_name);
+    return refuse (error, path, "derives from %s, which is none of CisStage, CisAlert and CisSource",
+                   descriptor->parent_name);
   if (descriptor->class_size != get_class_size (descriptor->parent_name))
-    return refuse (error, path, "was built with another %sClass (%zu bytes, here %zu); build it against this version's headers",
-                   descriptor->parent_name, descriptor->class_size, get_class_size (descriptor->parent_name));
+    return refuse (
+        error, path,
+        "was built with another %sClass (%zu bytes, here %zu); build it against this version's headers",
+        descriptor->parent_name, descriptor->class_size, get_class_size (descriptor->parent_name));
   if (!g_str_equal (descriptor->name, name))
-    return refuse (error, path, "says that it is “%s”, not “%s”; rename the file or correct its CIS_PLUGIN()", descriptor->name, name);
+    return refuse (error, path, "says that it is “%s”, not “%s”; rename the file or correct its CIS_PLUGIN()",
+                   descriptor->name, name);
   if (g_type_from_name (descriptor->type_name) != 0)
-    return refuse (error, path, "its type %s is registered already, by another plugin", descriptor->type_name);
+    return refuse (error, path, "its type %s is registered already, by another plugin",
+                   descriptor->type_name);
   return TRUE;
 }
 
@@ -216,7 +229,8 @@ load (const char *name, GError **error)
   descriptor = dlsym (library, CIS_PLUGIN_SYMBOL);
   if (descriptor == NULL)
     {
-      refuse (error, path, "has no symbol “" CIS_PLUGIN_SYMBOL "”: it is no plugin of ours, or lacks its CIS_PLUGIN()");
+      refuse (error, path,
+              "has no symbol “" CIS_PLUGIN_SYMBOL "”: it is no plugin of ours, or lacks its CIS_PLUGIN()");
       return NULL;
     }
   if (!check_descriptor (descriptor, name, path, error))
@@ -224,7 +238,8 @@ load (const char *name, GError **error)
   type = descriptor->get_type ();
   if (!g_type_is_a (type, g_type_from_name (descriptor->parent_name)) || G_TYPE_IS_ABSTRACT (type))
     {
-      refuse (error, path, "its type %s is not a %s that can be made", descriptor->type_name, descriptor->parent_name);
+      refuse (error, path, "its type %s is not a %s that can be made", descriptor->type_name,
+              descriptor->parent_name);
       return NULL;
     }
 

@@ -16,8 +16,9 @@ typedef struct
   guint64 device, inode; /* of the file that was loaded */
 } CisPlugin;
 
-/* Loads "family/name" from the first folder of the search path (CIS490_PLUGIN_PATH, colon-separated, else the installed
- * one) that has it, once per process. CIS_ERROR_PLUGIN names the path and the reason. none. On any thread. */
+/* Loads "family/name" from the first folder of the search path (CIS490_PLUGIN_PATH, colon-separated, else the
+ * installed one) that has it, once per process. CIS_ERROR_PLUGIN names the path and the reason. none. On any
+ * thread. */
 CIS_API const CisPlugin *cis_plugin_load (const char *name, GError **error);
 
 /* The sorted names of all plugins on the search path, loaded or not; full. */

@@ -75,7 +75,8 @@ cis_stage_settled (CisStage *self, CisItem *item, CisOutcome *outcome)
 }
 
 gboolean
-cis_stage_tell (CisStage *self, CisFinding *finding, CisFindingChange change, GCancellable *cancellable, GError **error)
+cis_stage_tell (CisStage *self, CisFinding *finding, CisFindingChange change, GCancellable *cancellable,
+                GError **error)
 {
   CisStageClass *klass = CIS_STAGE_GET_CLASS (self);
 

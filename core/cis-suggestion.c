@@ -7,7 +7,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* "/path/shipper.ini:12" to the path, NULL where it is no file's, and the line, 0 where there is none. full */
+/* "/path/shipper.ini:12" to the path, NULL where it is no file's, and the line, 0 where there is none. full
+ */
 static char *
 split_where (const char *where, guint64 *line)
 {
@@ -42,10 +43,12 @@ cis_finding_suggest_site (CisFinding *finding, const char *where, const char *ke
   g_autofree char *path = existing != NULL ? NULL : g_shell_quote (where);
 
   if (line > 0)
-    cis_finding_set_fix (finding, "# below [site], “%s=” and its value:\n${EDITOR:-vi} +%" G_GUINT64_FORMAT " %s", key, line, existing);
+    cis_finding_set_fix (finding,
+                         "# below [site], “%s=” and its value:\n${EDITOR:-vi} +%" G_GUINT64_FORMAT " %s", key,
+                         line, existing);
   else
-    cis_finding_set_fix (finding, "# a line “[site]”, and below it “%s=” and its value:\n${EDITOR:-vi} %s", key,
-                         existing != NULL ? existing : path);
+    cis_finding_set_fix (finding, "# a line “[site]”, and below it “%s=” and its value:\n${EDITOR:-vi} %s",
+                         key, existing != NULL ? existing : path);
 }
 
 /* Only where @wrong is a plain word to sed. */
@@ -67,8 +70,12 @@ cis_finding_suggest_access (CisFinding *finding, const char *path)
   const char *user = g_get_user_name ();
 
   if (access (path, F_OK) != 0 && errno == ENOENT)
-    cis_finding_set_fix (finding, "# put it there, or name another file, as a rule in [site] of cis490.ini:\nls -l %s", quoted);
+    cis_finding_set_fix (finding,
+                         "# put it there, or name another file, as a rule in [site] of cis490.ini:\nls -l %s",
+                         quoted);
   else
-    cis_finding_set_fix (finding, "# where the service itself runs as %s (else check as its user):\nchown %s %s && chmod u+r %s",
-                         user, user, quoted, quoted);
+    cis_finding_set_fix (
+        finding,
+        "# where the service itself runs as %s (else check as its user):\nchown %s %s && chmod u+r %s", user,
+        user, quoted, quoted);
 }

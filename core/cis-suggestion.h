@@ -3,8 +3,8 @@
 
 #include "cis490.h"
 
-/* The fix of a finding about a configuration. @where and a finding's subject are "FILE:LINE" or "FILE"; none where it is no
- * file's. */
+/* The fix of a finding about a configuration. @where and a finding's subject are "FILE:LINE" or "FILE"; none
+ * where it is no file's. */
 
 /* An editor, opened at the line. */
 CIS_API void cis_finding_suggest_edit (CisFinding *finding, const char *where);

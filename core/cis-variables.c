@@ -15,8 +15,9 @@ typedef struct
 } Site;
 
 const char *const cis_site_keys[] = {
-  "host-id", "receiver-url", "token-file", "certificate-file", "key-file", "ca-file", "listen", "tokens-file",
-  "repository", "branch", "window", "forgejo-url", "forgejo-repository", "forgejo-token-file", "forgejo-ca-file",
+  "host-id",     "receiver-url", "token-file",         "certificate-file",   "key-file",
+  "ca-file",     "listen",       "tokens-file",        "repository",         "branch",
+  "window",      "forgejo-url",  "forgejo-repository", "forgejo-token-file", "forgejo-ca-file",
   "grants-file", NULL,
 };
 
@@ -57,7 +58,8 @@ look_up (const Site *site, const char *name, GError **error)
       value = g_key_file_get_string (site->keys, "site", name, &problem);
       if (g_error_matches (problem, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE))
         {
-          g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s: [site] %s= " CIS_BAD_ESCAPE, site->path, name);
+          g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s: [site] %s= " CIS_BAD_ESCAPE, site->path,
+                       name);
           return NULL;
         }
       if (value != NULL && *g_strstrip (value) == '\0')
@@ -105,15 +107,17 @@ expand_variable (Site *site, const char *body, guint depth, GError **error)
 
   nearest = cis_nearest_name (name, cis_site_keys);
   if (g_str_equal (name, "CREDENTIALS_DIRECTORY"))
-    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "${%s} is not set in the environment; systemd sets it for a unit with "
-                 "LoadCredential=, to /run/credentials/UNIT", name);
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                 "${%s} is not set in the environment; systemd sets it for a unit with "
+                 "LoadCredential=, to /run/credentials/UNIT",
+                 name);
   else if (g_str_has_suffix (name, "_DIRECTORY"))
     g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "${%s} is not set in the environment", name);
   else if (nearest != NULL && !g_str_equal (nearest, name))
     g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "${%s} is not set; did you mean ${%s}?", name, nearest);
   else
-    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "${%s} is not set; add “%s=…” to [site] in %s", name, name,
-                 site->path != NULL ? site->path : CIS_SYSCONF_DIR "/cis490.ini");
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "${%s} is not set; add “%s=…” to [site] in %s", name,
+                 name, site->path != NULL ? site->path : CIS_SYSCONF_DIR "/cis490.ini");
   return NULL;
 }
 
@@ -180,7 +184,8 @@ cis_variables_find (GKeyFile *keys, const char *text, gboolean is_set)
       g_autofree char *value = look_up (&site, name, NULL);
       gboolean has_default = start[2 + length] == ':';
 
-      if (is_set ? keys != NULL && g_key_file_has_key (keys, "site", name, NULL) : value == NULL && !has_default)
+      if (is_set ? keys != NULL && g_key_file_has_key (keys, "site", name, NULL)
+                 : value == NULL && !has_default)
         return g_steal_pointer (&name);
     }
   return NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Everything that a plugin may use: it defines one CisSource, CisStage or CisAlert and exports it with CIS_PLUGIN().
+/* Everything that a plugin may use: it defines one CisSource, CisStage or CisAlert and exports it with
+ * CIS_PLUGIN().
  *
  * - Times and durations are microseconds (gint64, as in g_get_monotonic_time()); sizes are bytes.
  * - "full" and "none" are GObject-introspection's words for ownership: who has to free.
@@ -27,9 +28,14 @@ G_BEGIN_DECLS
  * @CIS_ERROR_INVALID: bytes that came from elsewhere are malformed.
  * @CIS_ERROR_GONE: the item is not there any more: another took it. As an outcome: none.
  */
-typedef enum {
-  CIS_ERROR_CONFIG, CIS_ERROR_PLUGIN, CIS_ERROR_FATAL,
-  CIS_ERROR_UNAVAILABLE, CIS_ERROR_INVALID, CIS_ERROR_GONE,
+typedef enum
+{
+  CIS_ERROR_CONFIG,
+  CIS_ERROR_PLUGIN,
+  CIS_ERROR_FATAL,
+  CIS_ERROR_UNAVAILABLE,
+  CIS_ERROR_INVALID,
+  CIS_ERROR_GONE,
 } CisError;
 
 #define CIS_ERROR (cis_error_quark ())
@@ -37,16 +43,23 @@ CIS_API GQuark cis_error_quark (void);
 /* The sysexits.h status that a program ends with because of @error. */
 CIS_API int cis_error_exit_status (const GError *error);
 /* G_IO_ERROR_* of @errsv, the message "<formatted>: <strerror>". Returns %FALSE, to be returned. */
-CIS_API gboolean cis_error_set_errno (GError **error, int errsv, const char *format, ...) G_GNUC_PRINTF (3, 4);
+CIS_API gboolean cis_error_set_errno (GError **error, int errsv, const char *format, ...)
+    G_GNUC_PRINTF (3, 4);
 
 /* -------------------------------------------------------------- findings */
-typedef enum { CIS_SEVERITY_INFO, CIS_SEVERITY_WARNING, CIS_SEVERITY_ERROR } CisSeverity;
+typedef enum
+{
+  CIS_SEVERITY_INFO,
+  CIS_SEVERITY_WARNING,
+  CIS_SEVERITY_ERROR
+} CisSeverity;
 
 /** CisFinding: one observation for a person. The same finding, under one id, is the HTTP problem body, the
  * quarantine reason, the doctor's line, the journal entry and the alert. (id, subject) is its key. */
 #define CIS_TYPE_FINDING (cis_finding_get_type ())
 CIS_API G_DECLARE_FINAL_TYPE (CisFinding, cis_finding, CIS, FINDING, GObject)
-/* @id: kebab-case, stable, never translated. @subject: what it is about (an episode, a stage, a file). The summary is a sentence. */
+/* @id: kebab-case, stable, never translated. @subject: what it is about (an episode, a stage, a file). The
+ * summary is a sentence. */
 CIS_API CisFinding *cis_finding_new (const char *id, CisSeverity severity, const char *subject,
                                      const char *summary_format, ...) G_GNUC_PRINTF (4, 5);
 /* The lines to paste, or what to do. Only before the finding is handed on, as for details. */
@@ -56,18 +69,25 @@ CIS_API const char *cis_finding_get_id (CisFinding *self);
 CIS_API CisSeverity cis_finding_get_severity (CisFinding *self);
 CIS_API const char *cis_finding_get_subject (CisFinding *self);
 CIS_API const char *cis_finding_get_summary (CisFinding *self);
-CIS_API const char *cis_finding_get_fix (CisFinding *self); /* nullable */
+CIS_API const char *cis_finding_get_fix (CisFinding *self);                     /* nullable */
 CIS_API const char *cis_finding_get_detail (CisFinding *self, const char *key); /* nullable */
 /* {"finding","severity","subject","summary","fix", …details}; full. */
 CIS_API JsonObject *cis_finding_to_json (CisFinding *self);
-/* RFC 9457 problem details: "type" is urn:cis490:finding:<id>, "detail" the summary, "remedy" the fix; full. */
+/* RFC 9457 problem details: "type" is urn:cis490:finding:<id>, "detail" the summary, "remedy" the fix; full.
+ */
 CIS_API JsonObject *cis_finding_to_problem (CisFinding *self, guint status);
 /* The way back; %NULL where "type" is not one of ours. full. */
 CIS_API CisFinding *cis_finding_from_problem (JsonObject *problem, const char *subject);
 
 /** CisFindingChange: what became of the finding with this (id, subject).
  * @CIS_FINDING_EVENT: it belongs to one item, happened once and is not kept. */
-typedef enum { CIS_FINDING_RAISED, CIS_FINDING_REPLACED, CIS_FINDING_CLEARED, CIS_FINDING_EVENT } CisFindingChange;
+typedef enum
+{
+  CIS_FINDING_RAISED,
+  CIS_FINDING_REPLACED,
+  CIS_FINDING_CLEARED,
+  CIS_FINDING_EVENT
+} CisFindingChange;
 CIS_API const char *cis_finding_change_to_string (CisFindingChange change); /* "raised", … */
 
 /* -------------------------------------------------------------- outcomes */
@@ -80,9 +100,14 @@ CIS_API const char *cis_finding_change_to_string (CisFindingChange change); /* "
  * @CIS_VERDICT_FAILED: an error; counts as deferred.
  * @CIS_VERDICT_NONE: cancelled, or another took the item: nothing is counted or told.
  */
-typedef enum {
-  CIS_VERDICT_PASSED, CIS_VERDICT_DONE, CIS_VERDICT_REJECTED,
-  CIS_VERDICT_DEFERRED, CIS_VERDICT_FAILED, CIS_VERDICT_NONE,
+typedef enum
+{
+  CIS_VERDICT_PASSED,
+  CIS_VERDICT_DONE,
+  CIS_VERDICT_REJECTED,
+  CIS_VERDICT_DEFERRED,
+  CIS_VERDICT_FAILED,
+  CIS_VERDICT_NONE,
 } CisVerdict;
 
 /**
@@ -91,7 +116,11 @@ typedef enum {
  * @CIS_SCOPE_STAGE: whatever reached the stage now would fare alike, so the source pauses and one
  *   probe at a time finds out when that has passed.
  */
-typedef enum { CIS_SCOPE_ITEM, CIS_SCOPE_STAGE } CisScope;
+typedef enum
+{
+  CIS_SCOPE_ITEM,
+  CIS_SCOPE_STAGE
+} CisScope;
 
 #define CIS_TYPE_OUTCOME (cis_outcome_get_type ())
 typedef struct _CisOutcome CisOutcome;
@@ -110,8 +139,8 @@ CIS_API void cis_outcome_unref (CisOutcome *self);
 CIS_API CisVerdict cis_outcome_get_verdict (const CisOutcome *self);
 CIS_API CisScope cis_outcome_get_scope (const CisOutcome *self);
 CIS_API gint64 cis_outcome_get_retry_after (const CisOutcome *self);
-CIS_API CisFinding *cis_outcome_get_finding (const CisOutcome *self);   /* none, nullable */
-CIS_API const GError *cis_outcome_get_error (const CisOutcome *self);   /* none, nullable */
+CIS_API CisFinding *cis_outcome_get_finding (const CisOutcome *self); /* none, nullable */
+CIS_API const GError *cis_outcome_get_error (const CisOutcome *self); /* none, nullable */
 CIS_API const char *cis_verdict_to_string (CisVerdict verdict);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisOutcome, cis_outcome_unref)
 
@@ -134,7 +163,7 @@ CIS_API void cis_request_identify (CisRequest *self, const char *host);
 CIS_API const char *cis_request_get_identity (CisRequest *self); /* nullable */
 /* The answer, where it is not the one that follows from the outcome. @body: full, nullable. */
 CIS_API void cis_request_set_reply (CisRequest *self, guint status, JsonObject *body);
-CIS_API guint cis_request_get_status (CisRequest *self); /* 0: unset */
+CIS_API guint cis_request_get_status (CisRequest *self);      /* 0: unset */
 CIS_API JsonObject *cis_request_get_reply (CisRequest *self); /* none, nullable */
 
 /* ----------------------------------------------------------------- items */
@@ -157,7 +186,7 @@ CIS_API CisRequest *cis_item_get_request (CisItem *self); /* none, nullable */
 /* Notes that end as members of the item's index row, such as "gate": "disabled". */
 CIS_API void cis_item_set_mark (CisItem *self, const char *key, const char *value);
 CIS_API const char *cis_item_get_mark (CisItem *self, const char *key); /* nullable */
-CIS_API GHashTable *cis_item_get_marks (CisItem *self); /* none; string to string */
+CIS_API GHashTable *cis_item_get_marks (CisItem *self);                 /* none; string to string */
 /* Whether an earlier run of the program left it unfinished: see cis_stage_recover(). */
 CIS_API gboolean cis_item_is_recovered (CisItem *self);
 /* Set once the outcome is fixed; %NULL while the item is at work. none. */
@@ -177,35 +206,39 @@ struct _CisEpisodeClass
 
 /* @host: nullable (on the host itself). @name: see cis_name_is_valid(). */
 CIS_API CisEpisode *cis_episode_new (const char *host, const char *name, CisRequest *request);
-CIS_API const char *cis_episode_get_host (CisEpisode *self);       /* nullable */
+CIS_API const char *cis_episode_get_host (CisEpisode *self); /* nullable */
 CIS_API const char *cis_episode_get_name (CisEpisode *self);
 CIS_API void cis_episode_set_directory (CisEpisode *self, const char *path);
-CIS_API const char *cis_episode_get_directory (CisEpisode *self);  /* nullable */
+CIS_API const char *cis_episode_get_directory (CisEpisode *self); /* nullable */
 CIS_API void cis_episode_set_fingerprint (CisEpisode *self, const char *fingerprint);
-CIS_API const char *cis_episode_get_fingerprint (CisEpisode *self);/* nullable */
+CIS_API const char *cis_episode_get_fingerprint (CisEpisode *self); /* nullable */
 /* 40 lower-case hex. */
 CIS_API void cis_episode_set_commit (CisEpisode *self, const char *commit);
-CIS_API const char *cis_episode_get_commit (CisEpisode *self);     /* nullable */
-/* @path: nullable (at the receiver it comes as the request's body). @sha256: 64 lower-case hex. @size: bytes. */
+CIS_API const char *cis_episode_get_commit (CisEpisode *self); /* nullable */
+/* @path: nullable (at the receiver it comes as the request's body). @sha256: 64 lower-case hex. @size: bytes.
+ */
 CIS_API void cis_episode_set_archive (CisEpisode *self, const char *path, const char *sha256, guint64 size);
-CIS_API const char *cis_episode_get_archive (CisEpisode *self);    /* nullable */
-CIS_API const char *cis_episode_get_sha256 (CisEpisode *self);     /* nullable */
+CIS_API const char *cis_episode_get_archive (CisEpisode *self); /* nullable */
+CIS_API const char *cis_episode_get_sha256 (CisEpisode *self);  /* nullable */
 CIS_API guint64 cis_episode_get_size (CisEpisode *self);
 CIS_API void cis_episode_set_receipt (CisEpisode *self, JsonObject *receipt);
-CIS_API JsonObject *cis_episode_get_receipt (CisEpisode *self);    /* none, nullable */
+CIS_API JsonObject *cis_episode_get_receipt (CisEpisode *self); /* none, nullable */
 
 /**
- * CisInspectFunc: a look at an archive that is on disk and has the right digest, but does not count as stored yet.
+ * CisInspectFunc: a look at an archive that is on disk and has the right digest, but does not count as stored
+ * yet.
  * @fd: the archive, to be read with pread(); its position must not matter.
  * Returns passed, or why it is not to be stored; full. Blocks as long as it takes, on a worker.
  */
-typedef CisOutcome *(*CisInspectFunc) (CisEpisode *self, int fd, GCancellable *cancellable, gpointer user_data);
-/* For a stage before the one that stores. @user_data must live as long as the item is under way, as the stage does. */
+typedef CisOutcome *(*CisInspectFunc) (CisEpisode *self, int fd, GCancellable *cancellable,
+                                       gpointer user_data);
+/* For a stage before the one that stores. @user_data must live as long as the item is under way, as the stage
+ * does. */
 CIS_API void cis_episode_add_inspection (CisEpisode *self, CisInspectFunc inspect, gpointer user_data);
 /* For the stage that stores: asks all, in order, up to the first that does not pass. full. */
 CIS_API CisOutcome *cis_episode_inspect (CisEpisode *self, int fd, GCancellable *cancellable);
 
-#define CIS_HOST_NAME_MAX 63
+#define CIS_HOST_NAME_MAX    63
 #define CIS_EPISODE_NAME_MAX 128
 /* [A-Za-z0-9][A-Za-z0-9._-]* of at most @max bytes, with no "..". */
 CIS_API gboolean cis_name_is_valid (const char *name, gsize max);
@@ -220,7 +253,8 @@ CIS_API G_DECLARE_DERIVABLE_TYPE (CisPart, cis_part, CIS, PART, GObject)
 
 /**
  * CisPartClass:
- * @validate: whether the options make sense; looks at nothing else. CIS_ERROR_CONFIG. Before each @open, and for `cis490 check`.
+ * @validate: whether the options make sense; looks at nothing else. CIS_ERROR_CONFIG. Before each @open, and
+ * for `cis490 check`.
  * @open: gets ready to work; CIS_ERROR_CONFIG refuses the start. On the thread that starts the
  *   pipeline, before any process(). Nothing but @open may touch files or the network before.
  * @close: lets go of what @open took, also after an @open that failed. No process() runs any more.
@@ -252,17 +286,19 @@ enum
 /* What every option is. Not of the enum above, as gcc warns of an enum where GParamFlags are wanted. */
 #define CIS_PARAM_OPTION ((GParamFlags) (G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS))
 
-/* Installs @pspec (floating; flags CIS_PARAM_OPTION and any of ours) as an option that lives at @offset of the
- * instance: a char *, gint64, guint64, guint, int, gboolean, double, enum (int) or GStrv. The class reads,
- * writes and frees it. A string's default may hold ${variables} of the ini. */
+/* Installs @pspec (floating; flags CIS_PARAM_OPTION and any of ours) as an option that lives at @offset of
+ * the instance: a char *, gint64, guint64, guint, int, gboolean, double, enum (int) or GStrv. The class
+ * reads, writes and frees it. A string's default may hold ${variables} of the ini. */
 CIS_API void cis_part_class_add_option (CisPartClass *klass, gsize offset, GParamSpec *pspec);
 CIS_API const char *cis_part_get_name (CisPart *self); /* the ini's group */
 /* The pipeline's "workers": how many process() run at a time. Valid from open() on. */
 CIS_API guint cis_part_get_workers (CisPart *self);
 /* Raises or replaces the finding of this (id, subject), on any thread. @finding: full. */
 CIS_API void cis_part_raise (CisPart *self, CisFinding *finding);
-CIS_API void cis_part_clear (CisPart *self, const char *id, const char *subject); /* also what stood before a reload */
-/* Clears what this stage, or that of its name before a reload, raised under @id, but for what @holds. @holds: nullable. */
+CIS_API void cis_part_clear (CisPart *self, const char *id,
+                             const char *subject); /* also what stood before a reload */
+/* Clears what this stage, or that of its name before a reload, raised under @id, but for what @holds. @holds:
+ * nullable. */
 typedef gboolean (*CisSubjectFunc) (gpointer user_data, const char *subject);
 CIS_API void cis_part_clear_unless (CisPart *self, const char *id, CisSubjectFunc holds, gpointer user_data);
 /* Stops the pipeline; its run ends with @error (full) and a non-zero exit. On any thread. */
@@ -273,7 +309,13 @@ CIS_API void cis_part_close (CisPart *self);
 /* ----------------------------------------------------------------- stage */
 /** CisWhen: for which items a stage runs.
  * @CIS_WHEN_AFTERWARDS: once the item is home, on a queue of its own; changes nothing any more. */
-typedef enum { CIS_WHEN_PASSED, CIS_WHEN_REJECTED, CIS_WHEN_DEFERRED, CIS_WHEN_AFTERWARDS } CisWhen;
+typedef enum
+{
+  CIS_WHEN_PASSED,
+  CIS_WHEN_REJECTED,
+  CIS_WHEN_DEFERRED,
+  CIS_WHEN_AFTERWARDS
+} CisWhen;
 
 #define CIS_TYPE_WHEN (cis_when_get_type ())
 CIS_API GType cis_when_get_type (void);
@@ -309,7 +351,8 @@ struct _CisStageClass
 
 CIS_API CisOutcome *cis_stage_process (CisStage *self, CisItem *item, GCancellable *cancellable);
 CIS_API void cis_stage_settled (CisStage *self, CisItem *item, CisOutcome *outcome);
-/* How far process() is, in bytes or whatever the stage counts; the watchdog and progress bars live on it. Cheap. */
+/* How far process() is, in bytes or whatever the stage counts; the watchdog and progress bars live on it.
+ * Cheap. */
 CIS_API void cis_stage_progress (CisStage *self, CisItem *item, guint64 done, guint64 total);
 /* Only in open(): hands over an item (full) that an earlier run left behind this stage. Before the
  * pipeline is ready, it goes through the stages after this one and home, settled() of this one included. */
@@ -357,40 +400,50 @@ struct _CisSourceClass
   gpointer padding[6];
 };
 
-/* Hands @item (full) to a worker. Blocks until one is free and the pipeline is not held. %FALSE: cancelled, or
- * (--once) held, and the source should return; settled() is not called then. On run()'s thread. An item with a
- * request is never held, and queued without blocking: its source counts what it has in flight. */
+/* Hands @item (full) to a worker. Blocks until one is free and the pipeline is not held. %FALSE: cancelled,
+ * or
+ * (--once) held, and the source should return; settled() is not called then. On run()'s thread. An item with
+ * a request is never held, and queued without blocking: its source counts what it has in flight. */
 CIS_API gboolean cis_source_emit (CisSource *self, CisItem *item, GCancellable *cancellable);
 CIS_API gboolean cis_source_is_once (CisSource *self);
 /* How many items it knows of that are not in flight and not settled for good (`--once` then ends with 75). */
 CIS_API void cis_source_set_waiting (CisSource *self, guint n_waiting);
 
 /* -------------------------------------------------------- durable files */
-/* All take a folder's descriptor and a name in it, check every return code (close() included) and retry EINTR. A
- * failed fsync is CIS_ERROR_FATAL and must never be tried again: the kernel has forgotten what was not written
+/* All take a folder's descriptor and a name in it, check every return code (close() included) and retry
+ * EINTR. A failed fsync is CIS_ERROR_FATAL and must never be tried again: the kernel has forgotten what was
+ * not written
  * ("fsyncgate", https://wiki.postgresql.org/wiki/Fsync_Errors). @what names the file in the message. */
 CIS_API gboolean cis_file_sync (int fd, const char *what, GError **error);
 CIS_API gboolean cis_file_close (int *fd, const char *what, GError **error); /* sets *fd to -1 */
-CIS_API gboolean cis_file_write_all (int fd, const void *data, gsize length, const char *what, GError **error);
+CIS_API gboolean cis_file_write_all (int fd, const void *data, gsize length, const char *what,
+                                     GError **error);
 /* Writes, fsyncs, renames over @name, fsyncs the folder: the old bytes or the new, never neither. */
-CIS_API gboolean cis_file_replace (int dirfd, const char *name, const void *data, gsize length, GError **error);
-/* Reads a whole regular file of at most @max bytes, no symlink followed; full, NUL-terminated behind the bytes. */
+CIS_API gboolean cis_file_replace (int dirfd, const char *name, const void *data, gsize length,
+                                   GError **error);
+/* Reads a whole regular file of at most @max bytes, no symlink followed; full, NUL-terminated behind the
+ * bytes. */
 CIS_API GBytes *cis_file_read (int dirfd, const char *name, gsize max, GError **error);
-/* The same for a text that an operator wrote, symlinks followed; what is not UTF-8, or has a NUL, is refused with its line. full. */
+/* The same for a text that an operator wrote, symlinks followed; what is not UTF-8, or has a NUL, is refused
+ * with its line. full. */
 CIS_API char *cis_file_read_text (const char *path, gsize max, GError **error);
 /* renameat2 (RENAME_NOREPLACE) and fsync of both folders. G_IO_ERROR_EXISTS where @new_name is taken. */
 CIS_API gboolean cis_file_publish (int old_dirfd, const char *old_name, int new_dirfd, const char *new_name,
                                    GError **error);
 /* Unlinks; a file that is not there is no error. Not durable until the folder is synced. */
 CIS_API gboolean cis_file_remove (int dirfd, const char *name, GError **error);
-/* Opens a folder below @dirfd (or AT_FDCWD), made (mode 0750, its parent synced) where it is missing; -1 on error. */
+/* Opens a folder below @dirfd (or AT_FDCWD), made (mode 0750, its parent synced) where it is missing; -1 on
+ * error. */
 CIS_API int cis_folder_open (int dirfd, const char *name, gboolean create, GError **error);
 /* Removes a folder and what is in it, no symlink followed. A folder that is not there is no error. */
 CIS_API gboolean cis_folder_remove (int dirfd, const char *name, GCancellable *cancellable, GError **error);
-/* Takes an OFD lock on the whole of @fd. Where another has it: waits for it, or (not @wait) CIS_ERROR_UNAVAILABLE. */
-CIS_API gboolean cis_file_lock (int fd, gboolean wait, const char *what, GCancellable *cancellable, GError **error);
+/* Takes an OFD lock on the whole of @fd. Where another has it: waits for it, or (not @wait)
+ * CIS_ERROR_UNAVAILABLE. */
+CIS_API gboolean cis_file_lock (int fd, gboolean wait, const char *what, GCancellable *cancellable,
+                                GError **error);
 CIS_API void cis_file_unlock (int fd);
-/* Whether the file system of @dirfd renames without replacing, makes hard links and fsyncs: CIS_ERROR_CONFIG if not. */
+/* Whether the file system of @dirfd renames without replacing, makes hard links and fsyncs: CIS_ERROR_CONFIG
+ * if not. */
 CIS_API gboolean cis_folder_probe (int dirfd, const char *what, GError **error);
 
 /** CisGroupCommit: concurrent callers share one flush: the first that waits flushes for all that came
@@ -408,7 +461,7 @@ typedef struct _CisDigest CisDigest;
 CIS_API CisDigest *cis_digest_new (void);
 CIS_API void cis_digest_free (CisDigest *self);
 CIS_API void cis_digest_update (CisDigest *self, const void *data, gsize length);
-CIS_API char *cis_digest_finish (CisDigest *self); /* 64 hex, full; resets */
+CIS_API char *cis_digest_finish (CisDigest *self);                                 /* 64 hex, full; resets */
 CIS_API char *cis_digest_file (int fd, GCancellable *cancellable, GError **error); /* from its beginning */
 CIS_API char *cis_digest_bytes (const void *data, gsize length);
 /* Whether the strings are equal, in a time that depends on their lengths only. */
@@ -416,7 +469,8 @@ CIS_API gboolean cis_equal_in_constant_time (const char *a, const char *b);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisDigest, cis_digest_free)
 
 /* ------------------------------------------------------------------ JSON */
-/* Strict JSON (RFC 8259) of one object: UTF-8, no comments, no duplicate keys, at most 64 deep. CIS_ERROR_INVALID. full. */
+/* Strict JSON (RFC 8259) of one object: UTF-8, no comments, no duplicate keys, at most 64 deep.
+ * CIS_ERROR_INVALID. full. */
 CIS_API JsonObject *cis_json_parse (const char *data, gsize length, GError **error);
 CIS_API char *cis_json_to_line (JsonObject *object); /* one line without the newline; full */
 /* A string member, or %NULL where there is none or it is something else. none */
@@ -425,12 +479,16 @@ CIS_API const char *cis_json_get_string (JsonObject *object, const char *member)
 CIS_API gint64 cis_json_get_size (JsonObject *object, const char *member, gint64 fallback);
 
 /* -------------------------------------------------------------- receipts */
-/* {"episode","host","sha256","size","commit","received_at","status"}. @received_at: ISO 8601 UTC; %NULL is now. full. */
+/* {"episode","host","sha256","size","commit","received_at","status"}. @received_at: ISO 8601 UTC; %NULL is
+ * now. full. */
 CIS_API JsonObject *cis_receipt_new (CisEpisode *episode, const char *host, const char *status,
                                      const char *received_at);
-/* Whether @receipt is for exactly this: name, host (where not %NULL), digest and size. CIS_ERROR_INVALID says what differs. */
-CIS_API gboolean cis_receipt_matches (JsonObject *receipt, CisEpisode *episode, const char *host, GError **error);
-CIS_API char *cis_time_to_string (gint64 real_time); /* µs since 1970, e.g. "2026-11-21T22:51:00.123456Z"; full */
+/* Whether @receipt is for exactly this: name, host (where not %NULL), digest and size. CIS_ERROR_INVALID says
+ * what differs. */
+CIS_API gboolean cis_receipt_matches (JsonObject *receipt, CisEpisode *episode, const char *host,
+                                      GError **error);
+CIS_API char *cis_time_to_string (
+    gint64 real_time); /* µs since 1970, e.g. "2026-11-21T22:51:00.123456Z"; full */
 
 /* ------------------------------------------------------ the host's state */
 /** CisHostState: the state folder of a host, opened: episodes/ outbox/ receipts/ shipped/ quarantine/.
@@ -438,48 +496,61 @@ CIS_API char *cis_time_to_string (gint64 real_time); /* µs since 1970, e.g. "20
 #define CIS_TYPE_HOST_STATE (cis_host_state_get_type ())
 CIS_API G_DECLARE_FINAL_TYPE (CisHostState, cis_host_state, CIS, HOST_STATE, GObject)
 
-typedef enum {
-  CIS_FOLDER_EPISODES, CIS_FOLDER_OUTBOX, CIS_FOLDER_RECEIPTS,
-  CIS_FOLDER_SHIPPED, CIS_FOLDER_QUARANTINE, CIS_N_FOLDERS,
-} CisFolder;
+    typedef enum {
+      CIS_FOLDER_EPISODES,
+      CIS_FOLDER_OUTBOX,
+      CIS_FOLDER_RECEIPTS,
+      CIS_FOLDER_SHIPPED,
+      CIS_FOLDER_QUARANTINE,
+      CIS_N_FOLDERS,
+    } CisFolder;
 
-/* Opens @path and what is in it, made where missing; CIS_ERROR_CONFIG where they are not on one file system. full. */
+/* Opens @path and what is in it, made where missing; CIS_ERROR_CONFIG where they are not on one file system.
+ * full. */
 CIS_API CisHostState *cis_host_state_open (const char *path, GError **error);
 CIS_API const char *cis_host_state_get_path (CisHostState *self);
 CIS_API int cis_host_state_get_fd (CisHostState *self, CisFolder folder); /* none */
-CIS_API char *cis_host_state_get_file (CisHostState *self, CisFolder folder, const char *name, const char *suffix); /* full path; full */
+CIS_API char *cis_host_state_get_file (CisHostState *self, CisFolder folder, const char *name,
+                                       const char *suffix); /* full path; full */
 /* Holds ".lock" until the object goes: the one pipeline that owns the state. CIS_ERROR_UNAVAILABLE. */
 CIS_API gboolean cis_host_state_lock (CisHostState *self, GError **error);
 /* Durably writes the episode's receipt; what ship does before it says passed. */
 CIS_API gboolean cis_host_state_store_receipt (CisHostState *self, CisEpisode *episode, JsonObject *receipt,
                                                GError **error);
-/* Removes an episode's tarball and its description from outbox/: garbage once the episode has left episodes/. */
+/* Removes an episode's tarball and its description from outbox/: garbage once the episode has left episodes/.
+ */
 CIS_API gboolean cis_host_state_drop_archive (CisHostState *self, const char *name, GError **error);
-/* The receipt with the episode's name, checked against nothing; %NULL without error where there is none. full. */
+/* The receipt with the episode's name, checked against nothing; %NULL without error where there is none.
+ * full. */
 CIS_API JsonObject *cis_host_state_load_receipt (CisHostState *self, const char *name, GError **error);
-/* What identifies the tree @name below @dirfd: a SHA-256 over path, type, size, mtime and ctime of every entry; full. No
- * symlink is followed. @newest: latest ctime, µs since 1970; nullable. CIS_ERROR_GONE where the tree is not there. */
-CIS_API char *cis_fingerprint (int dirfd, const char *name, gint64 *newest, GCancellable *cancellable, GError **error);
+/* What identifies the tree @name below @dirfd: a SHA-256 over path, type, size, mtime and ctime of every
+ * entry; full. No symlink is followed. @newest: latest ctime, µs since 1970; nullable. CIS_ERROR_GONE where
+ * the tree is not there. */
+CIS_API char *cis_fingerprint (int dirfd, const char *name, gint64 *newest, GCancellable *cancellable,
+                               GError **error);
 
 /* ------------------------------------------------------------- listening */
-/* A listening stream socket for "unix:/path" or "127.0.0.1:8490", kept by the core from one configuration to the next: passed
- * by systemd (sd_listen_fds(3)), already open, or made now. Returns a descriptor (full, close-on-exec, non-blocking), or -1. */
+/* A listening stream socket for "unix:/path" or "127.0.0.1:8490", kept by the core from one configuration to
+ * the next: passed by systemd (sd_listen_fds(3)), already open, or made now. Returns a descriptor (full,
+ * close-on-exec, non-blocking), or -1. */
 CIS_API int cis_listen (const char *address, GError **error);
 /* Whether it is an address to listen at: CIS_ERROR_CONFIG. */
 CIS_API gboolean cis_listen_check (const char *address, GError **error);
 
 /* --------------------------------------------------------------- logging */
-/* A structured line: journal fields CIS490_STAGE, CIS490_EPISODE, CIS490_HOST and, where not %NULL, MESSAGE_ID. @item: nullable. */
+/* A structured line: journal fields CIS490_STAGE, CIS490_EPISODE, CIS490_HOST and, where not %NULL,
+ * MESSAGE_ID. @item: nullable. */
 CIS_API void cis_part_log (CisPart *self, CisItem *item, GLogLevelFlags level, const char *message_id,
                            const char *format, ...) G_GNUC_PRINTF (5, 6);
 
 /* ---------------------------------------------------------------- plugin */
-#define CIS_PLUGIN_MAGIC 0x43495334u /* "CIS4" */
-#define CIS_PLUGIN_ABI 1u
+#define CIS_PLUGIN_MAGIC  0x43495334u /* "CIS4" */
+#define CIS_PLUGIN_ABI    1u
 #define CIS_PLUGIN_SYMBOL "cis490_plugin"
 
 /**
- * CisPluginDescriptor: the one symbol that a plugin exports, by CIS_PLUGIN(). Checked field by field, in this order.
+ * CisPluginDescriptor: the one symbol that a plugin exports, by CIS_PLUGIN(). Checked field by field, in this
+ * order.
  */
 typedef struct
 {
@@ -494,9 +565,11 @@ typedef struct
 } CisPluginDescriptor;
 
 /* E.g. CIS_PLUGIN ("alert/jsonl", "Appends each finding to a file.", MyJsonl, my_jsonl, CisAlert) */
-#define CIS_PLUGIN(NAME, SUMMARY, TypeName, type_name, Parent)                                                   \
-  CIS_API const CisPluginDescriptor cis490_plugin;                                                               \
-  const CisPluginDescriptor cis490_plugin = { CIS_PLUGIN_MAGIC, CIS_PLUGIN_ABI, sizeof (Parent##Class), NAME,    \
-                                              SUMMARY, #TypeName, #Parent, type_name##_get_type };
+#define CIS_PLUGIN(NAME, SUMMARY, TypeName, type_name, Parent)                                               \
+  CIS_API const CisPluginDescriptor cis490_plugin;                                                           \
+  const CisPluginDescriptor cis490_plugin = {                                                                \
+    CIS_PLUGIN_MAGIC, CIS_PLUGIN_ABI, sizeof (Parent##Class), NAME, SUMMARY,                                 \
+    #TypeName,        #Parent,        type_name##_get_type                                                   \
+  };
 
 G_END_DECLS

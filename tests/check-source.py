@@ -92,6 +92,16 @@ def check_whitespace(path, text):
         yield text.count("\n") + 1, "does not end with a newline"
 
 
+def check_format(path, text):
+    if path.suffix in (".c", ".h"):
+        formatted = subprocess.run(["clang-format-14", "--assume-filename", path], input=text, capture_output=True,
+                                   text=True, check=True, cwd=TREE).stdout
+        for line, (old, new) in enumerate(zip(text.split("\n"), formatted.split("\n")), 1):
+            if old != new:
+                yield line, "is not what “clang-format-14 -i” makes of it"
+                break
+
+
 def check_translations(path, text):
     """That it has each message of the program. Not by POTFILES, which may lack a file."""
     if path.suffix != ".po":
@@ -108,7 +118,7 @@ def check_translations(path, text):
 
 
 CHECKS = [check_length, check_licence, check_markers, check_calls, check_header, check_executable, check_whitespace,
-          check_translations]
+          check_format, check_translations]
 
 
 def main():

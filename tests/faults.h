@@ -14,8 +14,8 @@
  */
 typedef void (*FaultsFunc) (gpointer user_data);
 
-/* A test that calls @attempt once undisturbed, and then once for each call of a file function that it makes on this
- * thread and each way in which that may fail: this time only, or from then on. @user_data: none. */
+/* A test that calls @attempt once undisturbed, and then once for each call of a file function that it makes
+ * on this thread and each way in which that may fail: this time only, or from then on. @user_data: none. */
 void faults_add_test (const char *path, FaultsFunc attempt, gconstpointer user_data);
 
 /* From here on they are counted, and the chosen one fails. */
@@ -28,8 +28,8 @@ gboolean faults_are_lasting (void);
 /* What it failed with: an errno, or FAULT_*. */
 int faults_get_error (void);
 
-/* A fault of one's own, instead of all, one after the other: the @nth call of @call from faults_begin() on fails
- * with @error; where
+/* A fault of one's own, instead of all, one after the other: the @nth call of @call from faults_begin() on
+ * fails with @error; where
  * @lasting, all later ones too. */
 void faults_choose (const char *call, guint nth, int error, gboolean lasting);
 /* Lets all calls of another one fail besides. */

@@ -8,8 +8,9 @@
 #include <gobject/gvaluecollector.h>
 #include <stdlib.h>
 
-/* g_test_init() makes every warning fatal, but what the program logs for its operators is no mistake of the program. Warnings of
- * GLib's own still end the test: they come through g_log(), which judges them before it calls the writer. */
+/* g_test_init() makes every warning fatal, but what the program logs for its operators is no mistake of the
+ * program. Warnings of GLib's own still end the test: they come through g_log(), which judges them before it
+ * calls the writer. */
 static GLogWriterOutput
 write_log (GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer user_data)
 {
@@ -156,7 +157,8 @@ test_make_episode (const char *tree, const char *path, char digit)
                               ? g_strdup_printf ("{\"code_version\": {\"commit\": \"%s\"}}\n", commit)
                               : g_strdup ("{\"experiment\": \"unstamped\"}\n");
 
-  test_write (folder, "data/telemetry.jsonl", "{\"t\": 0.0, \"torque\": 1.25}\n{\"t\": 0.1, \"torque\": 1.5}\n");
+  test_write (folder, "data/telemetry.jsonl",
+              "{\"t\": 0.0, \"torque\": 1.25}\n{\"t\": 0.1, \"torque\": 1.5}\n");
   test_write (folder, "log.txt", "started\nstopped\n");
   test_write (folder, "meta.json", meta);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What every test needs: a temporary tree, one part outside a pipeline, and a look at files. All of it aborts the test
- * with a message where the set-up itself fails. */
+/* What every test needs: a temporary tree, one part outside a pipeline, and a look at files. All of it aborts
+ * the test with a message where the set-up itself fails. */
 
 #include "cis490.h"
 
@@ -12,7 +12,8 @@ void test_tree_remove (char *tree);
 typedef char TestTree;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TestTree, test_tree_remove)
 
-/* Loads the plugin "family/name" and makes its part, options given as property names and values up to %NULL; full. */
+/* Loads the plugin "family/name" and makes its part, options given as property names and values up to %NULL;
+ * full. */
 gpointer test_part_new (const char *plugin, const char *first_option, ...) G_GNUC_NULL_TERMINATED;
 
 /* Runs the stage on the item and returns the verdict; the outcome (nullable) is full. */
@@ -25,18 +26,19 @@ gboolean test_exists (const char *tree, const char *path);
 /* The sorted names in tree/path, joined by spaces; full. */
 char *test_list (const char *tree, const char *path);
 
-/* An episode folder below tree/path with a valid stamp (a commit of 40 times @digit; no stamp where '\0') and some data. */
+/* An episode folder below tree/path with a valid stamp (a commit of 40 times @digit; no stamp where '\0') and
+ * some data. */
 void test_make_episode (const char *tree, const char *path, char digit);
 
 /* Waits (at most 30 s) until @condition is true, looking every millisecond. */
-#define test_wait_for(condition)                                                                                     \
-  G_STMT_START                                                                                                       \
-  {                                                                                                                  \
-    gint64 deadline_ = g_get_monotonic_time () + 30 * G_USEC_PER_SEC;                                                \
-    gboolean met_ = FALSE;                                                                                           \
-                                                                                                                     \
-    while (!(met_ = (condition)) && g_get_monotonic_time () < deadline_)                                             \
-      g_usleep (1000);                                                                                               \
-    g_assert_true (met_);                                                                                            \
-  }                                                                                                                  \
+#define test_wait_for(condition)                                                                             \
+  G_STMT_START                                                                                               \
+  {                                                                                                          \
+    gint64 deadline_ = g_get_monotonic_time () + 30 * G_USEC_PER_SEC;                                        \
+    gboolean met_ = FALSE;                                                                                   \
+                                                                                                             \
+    while (!(met_ = (condition)) && g_get_monotonic_time () < deadline_)                                     \
+      g_usleep (1000);                                                                                       \
+    g_assert_true (met_);                                                                                    \
+  }                                                                                                          \
   G_STMT_END

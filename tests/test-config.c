@@ -35,7 +35,8 @@ set_up (Fixture *fixture, gconstpointer data)
 {
   fixture->tree = test_tree_new ();
   fixture->site = g_build_filename (fixture->tree, "cis490.ini", NULL);
-  test_write (fixture->tree, "cis490.ini", "# ours\n[site]\nhost-id=lab-1\nloop=${loop}\nnested=${STATE_DIRECTORY}/x\n");
+  test_write (fixture->tree, "cis490.ini",
+              "# ours\n[site]\nhost-id=lab-1\nloop=${loop}\nnested=${STATE_DIRECTORY}/x\n");
 }
 
 static void
@@ -63,12 +64,12 @@ expand (CisConfig *config, const char *text)
   return cis_config_expand (config, text, NULL);
 }
 
-#define assert_expands(config, text, expected)                                                                        \
-  G_STMT_START                                                                                                        \
-  {                                                                                                                   \
-    g_autofree char *value_ = expand (config, text);                                                                  \
-    g_assert_cmpstr (value_, ==, expected);                                                                           \
-  }                                                                                                                   \
+#define assert_expands(config, text, expected)                                                               \
+  G_STMT_START                                                                                               \
+  {                                                                                                          \
+    g_autofree char *value_ = expand (config, text);                                                         \
+    g_assert_cmpstr (value_, ==, expected);                                                                  \
+  }                                                                                                          \
   G_STMT_END
 
 static void
@@ -146,7 +147,8 @@ test_drop_ins (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (g_strv_length (keys), ==, 3);
 }
 
-/* The installed pipeline stays as it is; what is changed for one machine lies where its configuration lies. */
+/* The installed pipeline stays as it is; what is changed for one machine lies where its configuration lies.
+ */
 static void
 test_drop_ins_elsewhere (Fixture *fixture, gconstpointer data)
 {

@@ -5,8 +5,11 @@ static void
 test_sentence (void)
 {
   static const char *const texts[][2] = {
-    { "No answer", "No answer." },     { "No answer.", "No answer." }, { "Gone: no such file..", "Gone: no such file." },
-    { "Did you mean x?", "Did you mean x?" }, { "", "." },
+    { "No answer", "No answer." },
+    { "No answer.", "No answer." },
+    { "Gone: no such file..", "Gone: no such file." },
+    { "Did you mean x?", "Did you mean x?" },
+    { "", "." },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
@@ -20,7 +23,8 @@ test_sentence (void)
 static CisFinding *
 make (void)
 {
-  CisFinding *finding = cis_finding_new ("commit-not-in-window", CIS_SEVERITY_ERROR, "lab-1/e", "Commit %s is old", "abc");
+  CisFinding *finding =
+      cis_finding_new ("commit-not-in-window", CIS_SEVERITY_ERROR, "lab-1/e", "Commit %s is old", "abc");
 
   cis_finding_set_fix (finding, "git pull\nsystemctl restart %s", "x");
   cis_finding_set_detail (finding, "head_commit", "def");
@@ -64,7 +68,8 @@ test_problem (void)
 static void
 test_not_ours (void)
 {
-  static const char *const bodies[] = { "{}", "{\"type\":\"about:blank\"}", "{\"type\":7}", "{\"type\":\"urn:other:finding:x\"}" };
+  static const char *const bodies[] = { "{}", "{\"type\":\"about:blank\"}", "{\"type\":7}",
+                                        "{\"type\":\"urn:other:finding:x\"}" };
 
   for (guint i = 0; i < G_N_ELEMENTS (bodies); i++)
     {
@@ -92,7 +97,9 @@ test_bytes (void)
 static void
 test_terminal (void)
 {
-  g_autoptr (CisFinding) finding = cis_finding_new ("x", CIS_SEVERITY_INFO, "s\x1b[2J", "Zürich\r\x1b]0;title\a is\n\tfar\xc2\x9b" "1A");
+  g_autoptr (CisFinding) finding = cis_finding_new ("x", CIS_SEVERITY_INFO, "s\x1b[2J",
+                                                    "Zürich\r\x1b]0;title\a is\n\tfar\xc2\x9b"
+                                                    "1A");
 
   cis_finding_set_fix (finding, "one\n\ttwo\b\x7f");
   g_assert_cmpstr (cis_finding_get_subject (finding), ==, "s�[2J");

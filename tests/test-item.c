@@ -5,7 +5,8 @@ static void
 test_names (void)
 {
   static const char *const good[] = { "a", "ep-1", "2026-11-21T10.00.00_run", "A.b" };
-  static const char *const bad[] = { "", ".", "..", ".a", "-a", "_a", "a/b", "a..b", "a b", "a\nb", "\xc3\xa4", "a%2fb", "a\\b" };
+  static const char *const bad[] = { "",     ".",   "..",   ".a",       "-a",    "_a",  "a/b",
+                                     "a..b", "a b", "a\nb", "\xc3\xa4", "a%2fb", "a\\b" };
   g_autofree char *longest = g_strnfill (CIS_EPISODE_NAME_MAX, 'a');
   g_autofree char *longer = g_strnfill (CIS_EPISODE_NAME_MAX + 1, 'a');
 
@@ -81,7 +82,8 @@ test_request (void)
 static void
 test_outcomes (void)
 {
-  g_autoptr (CisOutcome) cancelled = cis_outcome_failed (g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "x"));
+  g_autoptr (CisOutcome) cancelled =
+      cis_outcome_failed (g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "x"));
   g_autoptr (CisOutcome) gone = cis_outcome_failed (g_error_new_literal (CIS_ERROR, CIS_ERROR_GONE, "x"));
   g_autoptr (CisOutcome) failed = cis_outcome_failed (g_error_new_literal (CIS_ERROR, CIS_ERROR_FATAL, "x"));
   g_autoptr (CisOutcome) deferred = cis_outcome_deferred (CIS_SCOPE_STAGE, -5, NULL);

@@ -12,8 +12,8 @@ sink (GParamSpec *pspec)
 static gint64
 parse_duration (const char *text)
 {
-  g_autoptr (GParamSpec) pspec
-      = sink (g_param_spec_int64 ("d", NULL, NULL, 0, G_TIME_SPAN_DAY * 400, 0, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+  g_autoptr (GParamSpec) pspec = sink (g_param_spec_int64 ("d", NULL, NULL, 0, G_TIME_SPAN_DAY * 400, 0,
+                                                           CIS_PARAM_OPTION | CIS_PARAM_DURATION));
   g_auto (GValue) value = G_VALUE_INIT;
 
   return cis_option_parse (pspec, text, &value, NULL) ? g_value_get_int64 (&value) : -1;
@@ -22,7 +22,8 @@ parse_duration (const char *text)
 static void
 test_durations (void)
 {
-  static const char *const wrong[] = { "", "5", "s", "-5s", "5 parsecs", "1.5h", "5S", "99999999999999d", "5s 3s" };
+  static const char *const wrong[] = { "",     "5", "s", "-5s", "5 parsecs", "1.5h", "5S", "99999999999999d",
+                                       "5s 3s" };
 
   g_assert_cmpint (parse_duration ("0"), ==, 0);
   g_assert_cmpint (parse_duration ("250ms"), ==, 250 * G_TIME_SPAN_MILLISECOND);
@@ -39,8 +40,8 @@ static void
 test_sizes (void)
 {
   static const char *const wrong[] = { "", "64MB", "-1", "1.5GiB", "KiB", "99999999999TiB" };
-  g_autoptr (GParamSpec) pspec
-      = sink (g_param_spec_uint64 ("s", NULL, NULL, 0, G_MAXUINT64, 0, CIS_PARAM_OPTION | CIS_PARAM_SIZE));
+  g_autoptr (GParamSpec) pspec =
+      sink (g_param_spec_uint64 ("s", NULL, NULL, 0, G_MAXUINT64, 0, CIS_PARAM_OPTION | CIS_PARAM_SIZE));
   g_auto (GValue) value = G_VALUE_INIT;
 
   g_assert_true (cis_option_parse (pspec, "64MiB", &value, NULL));
@@ -82,7 +83,8 @@ test_numbers (void)
 static void
 test_words (void)
 {
-  g_autoptr (GParamSpec) when = sink (g_param_spec_enum ("when", NULL, NULL, CIS_TYPE_WHEN, CIS_WHEN_PASSED, CIS_PARAM_OPTION));
+  g_autoptr (GParamSpec) when =
+      sink (g_param_spec_enum ("when", NULL, NULL, CIS_TYPE_WHEN, CIS_WHEN_PASSED, CIS_PARAM_OPTION));
   g_autoptr (GParamSpec) list = sink (g_param_spec_boxed ("list", NULL, NULL, G_TYPE_STRV, CIS_PARAM_OPTION));
   g_autoptr (GParamSpec) truth = sink (g_param_spec_boolean ("truth", NULL, NULL, FALSE, CIS_PARAM_OPTION));
   g_autoptr (GError) error = NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Each mistake that one can make in an ini, and the one message that it gets: with file, line and what to do. */
+/* Each mistake that one can make in an ini, and the one message that it gets: with file, line and what to do.
+ */
 
 #include "harness.h"
 
@@ -32,29 +33,39 @@ static const Mistake mistakes[] = {
   { "none", "", "", NULL, NULL, NULL },
   { "unknown-key", "items=5", "itmes=5", "config-unknown-key", "p.ini:5", "did you mean “items”?" },
   { "unknown-key-far", "items=5", "elephant=5", "config-unknown-key", "p.ini:5", "there are: items, record" },
-  { "bad-number", "items=5", "items=five", "config-bad-value", "p.ini:5", "items=five is not a whole number" },
+  { "bad-number", "items=5", "items=five", "config-bad-value", "p.ini:5",
+    "items=five is not a whole number" },
   { "out-of-range", "items=5", "items=100001", "config-bad-value", "p.ini:5", "0 to 100000" },
-  { "unset-variable", "items=5", "items=${how-many}", "config-bad-value", "p.ini:5", "${how-many} is not set" },
-  { "pipeline-key", "[pipeline]\n", "[pipeline]\nworker=1\n", "config-unknown-key", "p.ini:2", "did you mean “workers”?" },
+  { "unset-variable", "items=5", "items=${how-many}", "config-bad-value", "p.ini:5",
+    "${how-many} is not set" },
+  { "pipeline-key", "[pipeline]\n", "[pipeline]\nworker=1\n", "config-unknown-key", "p.ini:2",
+    "did you mean “workers”?" },
   { "no-stages", "stages=count;a;notice", "", "config-missing-key", "p.ini:1", "stages=SOURCE;STAGE" },
-  { "only-source", "stages=count;a;notice", "stages=count", "config-missing-key", "p.ini:2", "stages=SOURCE;STAGE" },
+  { "only-source", "stages=count;a;notice", "stages=count", "config-missing-key", "p.ini:2",
+    "stages=SOURCE;STAGE" },
   { "twice", "stages=count;a;notice", "stages=count;a;a", "stage-order", "p.ini:2", "names “a” twice" },
-  { "unknown-stage", "stages=count;a;notice", "stages=count;a;notise", "config-missing-key", "p.ini:2", "did you mean “notice”?" },
+  { "unknown-stage", "stages=count;a;notice", "stages=count;a;notise", "config-missing-key", "p.ini:2",
+    "did you mean “notice”?" },
   { "misspelt-group", "[notice]", "[notise]", "config-missing-key", "p.ini:2", "did you mean “notise”?" },
   { "no-plugin", "plugin=test/script\n", "", "config-missing-key", "p.ini:6", "needs “plugin=family/name”" },
-  { "unknown-plugin", "test/script", "test/skript", "plugin-not-loaded", "p.ini:7", "there is no plugin “test/skript”" },
-  { "near-plugin", "test/script", "alert/json1", "plugin-not-loaded", "p.ini:7", "did you mean “alert/jsonl”?" },
+  { "unknown-plugin", "test/script", "test/skript", "plugin-not-loaded", "p.ini:7",
+    "there is no plugin “test/skript”" },
+  { "near-plugin", "test/script", "alert/json1", "plugin-not-loaded", "p.ini:7",
+    "did you mean “alert/jsonl”?" },
   { "bare-plugin", "test/script", "jsonl", "plugin-not-loaded", "p.ini:7", "did you mean “alert/jsonl”?" },
   { "evil-plugin", "test/script", "../../etc/x", "plugin-not-loaded", "p.ini:7", "there is no plugin" },
   { "no-source", "stages=count;a;notice", "stages=a;notice", "stage-order", "p.ini:2", "which is no source" },
-  { "two-sources", "plugin=test/script", "plugin=test/count", "stage-order", "p.ini:2", "only the first of stages= can be one" },
+  { "two-sources", "plugin=test/script", "plugin=test/count", "stage-order", "p.ini:2",
+    "only the first of stages= can be one" },
   { "when", "record=\n", "when=rejectd\n", "config-bad-value", "p.ini:8", "did you mean “rejected”?" },
-  { "when-escape", "record=\n", "when=passed\\q\n", "config-bad-value", "p.ini:8", "a backslash itself is written “\\\\”" },
+  { "when-escape", "record=\n", "when=passed\\q\n", "config-bad-value", "p.ini:8",
+    "a backslash itself is written “\\\\”" },
   { "source-when", "items=5", "when=passed", "config-unknown-key", "p.ini:5", "it has no “when”" },
-  { "needs", "plugin=test/script\nrecord=\n", "plugin=store/retire\n", "stage-order", "p.ini:2", "needs an item's receipt" },
+  { "needs", "plugin=test/script\nrecord=\n", "plugin=store/retire\n", "stage-order", "p.ini:2",
+    "needs an item's receipt" },
   { "unused", "stages=count;a;notice", "stages=count;a", "group-unused", "p.ini:9", "is not in stages=" },
-  { "required", "plugin=test/script\nrecord=\n", "plugin=transport/directory\n", "config-missing-key", "p.ini:6",
-    "[a] needs “directory=…”" },
+  { "required", "plugin=test/script\nrecord=\n", "plugin=transport/directory\n", "config-missing-key",
+    "p.ini:6", "[a] needs “directory=…”" },
   { "no-site", "plugin=test/script\nrecord=\n", "plugin=transport/http\n", "config-missing-key", "p.ini:6",
     "add “receiver-url=…” to [site]" },
 };
@@ -74,8 +85,8 @@ find (GPtrArray *findings, const char *id)
 {
   for (guint i = 0; i < findings->len; i++)
     {
-      g_test_message ("%s: %s: %s", cis_finding_get_subject (findings->pdata[i]), cis_finding_get_id (findings->pdata[i]),
-                      cis_finding_get_summary (findings->pdata[i]));
+      g_test_message ("%s: %s: %s", cis_finding_get_subject (findings->pdata[i]),
+                      cis_finding_get_id (findings->pdata[i]), cis_finding_get_summary (findings->pdata[i]));
       if (g_str_equal (cis_finding_get_id (findings->pdata[i]), id))
         return findings->pdata[i];
     }
@@ -132,23 +143,29 @@ static const struct
   { "same-state", "[ship]\n", "[ship]\nstate=/s/\n", NULL, NULL, NULL, NULL },
   { "scan-elsewhere", "[scan]\n", "[scan]\nstate=/elsewhere\n", "config-bad-value", "p.ini:8",
     "[pack] state=/s, but [scan] state=/elsewhere", "p.ini" },
-  { "no-lock", "[scan]\n", "[scan]\nlock=false\n", "config-bad-value", "p.ini:4", "[scan] lock=false is for", "p.ini" },
-  { "drain", "stages=scan;stamp;pack;ship;retire;quarantine\n[scan]\n", "stages=scan;stamp;quarantine\n[scan]\nlock=false\n",
-    "group-unused", "p.ini:8", "is not in stages=", "p.ini" },
-  { "no-quarantine", ";quarantine\n", "\n", "quarantine-missing", "p.ini:2", "stays where it is", "plugin=store/quarantine" },
-  { "no-url", "receiver-url=https://x.example\n", "", "config-missing-key", "p.ini:9", "add “receiver-url=…” to [site]",
-    "+1 " },
-  { "no-url-said", "[ship]\n", "[ship]\nclient=${forgejo-url}\n", "config-unknown-key", "p.ini:10", "no key “client”", "p.ini" },
-  { "no-variable", "[ship]\n", "[ship]\nurl=${forgejo-url}\n", "config-bad-value", "p.ini:10", "add “forgejo-url=…” to [site]",
-    "cis490.ini" },
+  { "no-lock", "[scan]\n", "[scan]\nlock=false\n", "config-bad-value", "p.ini:4", "[scan] lock=false is for",
+    "p.ini" },
+  { "drain", "stages=scan;stamp;pack;ship;retire;quarantine\n[scan]\n",
+    "stages=scan;stamp;quarantine\n[scan]\nlock=false\n", "group-unused", "p.ini:8",
+    "is not in stages=", "p.ini" },
+  { "no-quarantine", ";quarantine\n", "\n", "quarantine-missing", "p.ini:2", "stays where it is",
+    "plugin=store/quarantine" },
+  { "no-url", "receiver-url=https://x.example\n", "", "config-missing-key", "p.ini:9",
+    "add “receiver-url=…” to [site]", "+1 " },
+  { "no-url-said", "[ship]\n", "[ship]\nclient=${forgejo-url}\n", "config-unknown-key", "p.ini:10",
+    "no key “client”", "p.ini" },
+  { "no-variable", "[ship]\n", "[ship]\nurl=${forgejo-url}\n", "config-bad-value", "p.ini:10",
+    "add “forgejo-url=…” to [site]", "cis490.ini" },
   { "variable-misspelled", "[ship]\n", "[ship]\nurl=${reciever-url}\n", "config-bad-value", "p.ini:10",
     "did you mean ${receiver-url}?", "s/reciever-url/receiver-url/" },
-  { "url-misspelled", "receiver-url=", "reciever-url=", "config-unknown-key", "cis490.ini:2", "did you mean “receiver-url”?",
-    "s/reciever-url/receiver-url/" },
-  { "url-bad", "https://x.example", "x.example", "config-bad-value", "cis490.ini:2", "[ship] url=x.example", "+2 " },
-  { "url-empty", "https://x.example", "", "config-missing-key", "p.ini:9", "add “receiver-url=…” to [site]", "+2 " },
-  { "site-asks-for-more", "plugin=transport/http\n", "plugin=transport/http\ntimeout=${window}\n", "config-bad-value", "p.ini:11",
-    "add “window=…” to [site]", "“window=”" },
+  { "url-misspelled", "receiver-url=", "reciever-url=", "config-unknown-key", "cis490.ini:2",
+    "did you mean “receiver-url”?", "s/reciever-url/receiver-url/" },
+  { "url-bad", "https://x.example", "x.example", "config-bad-value", "cis490.ini:2", "[ship] url=x.example",
+    "+2 " },
+  { "url-empty", "https://x.example", "", "config-missing-key", "p.ini:9", "add “receiver-url=…” to [site]",
+    "+2 " },
+  { "site-asks-for-more", "plugin=transport/http\n", "plugin=transport/http\ntimeout=${window}\n",
+    "config-bad-value", "p.ini:11", "add “window=…” to [site]", "“window=”" },
   { "token-not-there", "/token\n", "/no-token\n", "file-unreadable", "cis490.ini:3",
     "/no-token cannot be read", "/no-token" },
 };
@@ -176,7 +193,9 @@ test_host (gconstpointer data)
   g_assert_no_errno (g_chmod (token, 0600));
   g_string_append_printf (site, "token-file=%s\n", token);
   if (hosts[i].from[0] != '\0')
-    g_assert_cmpuint (g_string_replace (ini, hosts[i].from, hosts[i].to, 1) + g_string_replace (site, hosts[i].from, hosts[i].to, 1), ==, 1);
+    g_assert_cmpuint (g_string_replace (ini, hosts[i].from, hosts[i].to, 1) +
+                          g_string_replace (site, hosts[i].from, hosts[i].to, 1),
+                      ==, 1);
   test_write (tree, "cis490.ini", site->str);
   test_write (tree, "pipelines/p.ini", ini->str);
   pipeline = build (tree, findings);
@@ -208,8 +227,9 @@ test_draft (void)
   g_autoptr (GArray) steps = NULL;
 
   test_write (tree, "cis490.ini", "[site]\nreciever-url=x\n");
-  test_write (tree, "pipelines/p.ini", "[pipeline]\nstages=scan;ship;retire\n[scan]\nplugin=scan/episodes\nquiet=soon\n"
-                                       "[ship]\nplugin=transport/http\n[retire]\nplugin=store/retire\nwhen=rejected\n");
+  test_write (tree, "pipelines/p.ini",
+              "[pipeline]\nstages=scan;ship;retire\n[scan]\nplugin=scan/episodes\nquiet=soon\n"
+              "[ship]\nplugin=transport/http\n[retire]\nplugin=store/retire\nwhen=rejected\n");
   config = cis_config_load ("p", site, NULL);
   pipeline = cis_pipeline_new_draft (config, findings);
   g_assert_nonnull (pipeline);
@@ -227,7 +247,9 @@ test_several (void)
   g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
 
   test_write (tree, "cis490.ini", "[site]\nlistn=x\n");
-  test_write (tree, "pipelines/p.ini", "[pipeline]\nstages=count;a\nworkers=0\n[count]\nplugin=test/count\nitems=x\n[a]\nplugin=no/such\n");
+  test_write (
+      tree, "pipelines/p.ini",
+      "[pipeline]\nstages=count;a\nworkers=0\n[count]\nplugin=test/count\nitems=x\n[a]\nplugin=no/such\n");
   g_assert_null (build (tree, findings));
   g_assert_cmpuint (findings->len, ==, 4);
 }
@@ -253,7 +275,8 @@ test_secret (void)
       g_assert_no_errno (g_chmod (token, cases[i].mode));
       test_write (tree, "cis490.ini", site);
       test_write (tree, "pipelines/p.ini",
-                  "[pipeline]\nstages=count;p;a\n[count]\nplugin=test/count\n[p]\nplugin=pack/tar-zstd\nstate=/x\n[a]\nplugin=transport/http\nstate=/x\n");
+                  "[pipeline]\nstages=count;p;a\n[count]\nplugin=test/count\n[p]\nplugin=pack/"
+                  "tar-zstd\nstate=/x\n[a]\nplugin=transport/http\nstate=/x\n");
       pipeline = build (tree, findings);
       g_assert_true ((pipeline != NULL) == (cases[i].id == NULL));
       g_assert_true (cases[i].id == NULL || find (findings, cases[i].id) != NULL);

@@ -106,10 +106,10 @@ count_parked (Fixture *fixture)
   return g_hash_table_size (fixture->pipeline->parked);
 }
 
-#define HEAD "[pipeline]\nworkers=1\nstages="
-#define SOURCE "\n[count]\nplugin=test/count\nrecord=RECORD\n"
+#define HEAD        "[pipeline]\nworkers=1\nstages="
+#define SOURCE      "\n[count]\nplugin=test/count\nrecord=RECORD\n"
 #define STAGE(name) "\n[" name "]\nplugin=test/script\nrecord=RECORD\n"
-#define NOTICE "\n[notice]\nplugin=test/notice\nrecord=RECORD\n"
+#define NOTICE      "\n[notice]\nplugin=test/notice\nrecord=RECORD\n"
 
 static void
 test_way (Fixture *fixture, gconstpointer data)
@@ -119,8 +119,9 @@ test_way (Fixture *fixture, gconstpointer data)
   load (fixture, HEAD "count;a;b" SOURCE "items=1\n" STAGE ("a") STAGE ("b"));
   g_assert_cmpint (run_once (fixture), ==, 0);
   text = test_read (fixture->tree, "record");
-  g_assert_cmpstr (text, ==, "a open\nb open\na process item-0\nb process item-0\nb settled item-0 passed\n"
-                             "a settled item-0 passed\nhome item-0 passed\nb close\na close\n");
+  g_assert_cmpstr (text, ==,
+                   "a open\nb open\na process item-0\nb process item-0\nb settled item-0 passed\n"
+                   "a settled item-0 passed\nhome item-0 passed\nb close\na close\n");
 }
 
 static void
@@ -136,15 +137,16 @@ test_done (Fixture *fixture, gconstpointer data)
 static void
 test_outcomes (Fixture *fixture, gconstpointer data)
 {
-  load (fixture, HEAD "count;a;b;rejected;deferred" SOURCE "items=5\n" STAGE ("a")
-        "script=item-0=rejected;item-1=deferred;item-2=failed;item-3=gone\n" STAGE ("b")
-        STAGE ("rejected") "when=rejected\n" STAGE ("deferred") "when=deferred\n");
+  load (fixture, HEAD "count;a;b;rejected;deferred" SOURCE "items=5\n" STAGE (
+                     "a") "script=item-0=rejected;item-1=deferred;item-2=failed;item-3=gone\n" STAGE ("b")
+                     STAGE ("rejected") "when=rejected\n" STAGE ("deferred") "when=deferred\n");
   g_assert_cmpint (run_once (fixture), ==, 65);
   g_assert_cmpuint (count (fixture, "rejected process item-0"), ==, 1);
   g_assert_cmpuint (count (fixture, "deferred process item-0"), ==, 0);
   g_assert_cmpuint (count (fixture, "deferred process item-1"), ==, 1);
   g_assert_cmpuint (count (fixture, "deferred process item-2"), ==, 1);
-  g_assert_cmpuint (count (fixture, "rejected process item-3") + count (fixture, "deferred process item-3"), ==, 0);
+  g_assert_cmpuint (count (fixture, "rejected process item-3") + count (fixture, "deferred process item-3"),
+                    ==, 0);
   g_assert_cmpuint (count (fixture, "a settled item-3 none"), ==, 1);
   g_assert_cmpuint (count (fixture, "b process item-4"), ==, 1);
   g_assert_cmpuint (count (fixture, "home item-4 passed"), ==, 1);
@@ -161,8 +163,8 @@ test_waiting (Fixture *fixture, gconstpointer data)
 static void
 test_second_try (Fixture *fixture, gconstpointer data)
 {
-  load (fixture, HEAD "count;a;q" SOURCE "items=2\n" STAGE ("a") "script=item-0=rejected\n" STAGE ("q")
-        "when=rejected\nscript=item-0=failed,passed\n");
+  load (fixture, HEAD "count;a;q" SOURCE "items=2\n" STAGE ("a") "script=item-0=rejected\n" STAGE (
+                     "q") "when=rejected\nscript=item-0=failed,passed\n");
   start (fixture, FALSE);
   test_wait_for (count (fixture, "home item-1 passed") == 1);
   test_wait_for (count (fixture, "home item-0 rejected") == 1);
@@ -174,21 +176,22 @@ test_second_try (Fixture *fixture, gconstpointer data)
 static void
 test_second_try_once (Fixture *fixture, gconstpointer data)
 {
-  load (fixture, HEAD "count;a;q" SOURCE "items=1\n" STAGE ("a") "script=item-0=rejected\n" STAGE ("q")
-        "when=rejected\nscript=item-0=failed\n");
+  load (fixture, HEAD "count;a;q" SOURCE "items=1\n" STAGE ("a") "script=item-0=rejected\n" STAGE (
+                     "q") "when=rejected\nscript=item-0=failed\n");
   g_assert_cmpint (run_once (fixture), ==, 75);
   g_assert_cmpuint (count (fixture, "home item-0 deferred"), ==, 1);
 }
 
-/* A drain gives what is parked its last try at once; the timer of the next one finds nothing any more, while others are still
- * at work. */
+/* A drain gives what is parked its last try at once; the timer of the next one finds nothing any more, while
+ * others are still at work. */
 static void
 test_second_try_drain (Fixture *fixture, gconstpointer data)
 {
   guint n_tries;
 
-  load (fixture, "[pipeline]\nworkers=2\nstages=count;a;q" SOURCE "items=2\n" STAGE ("a") "script=item-0=rejected;item-1=hang\n"
-        STAGE ("q") "when=rejected\nscript=item-0=failed\n");
+  load (fixture,
+        "[pipeline]\nworkers=2\nstages=count;a;q" SOURCE "items=2\n" STAGE (
+            "a") "script=item-0=rejected;item-1=hang\n" STAGE ("q") "when=rejected\nscript=item-0=failed\n");
   start (fixture, FALSE);
   test_wait_for (count_parked (fixture) == 1 && count (fixture, "a process item-1") == 1);
   cis_pipeline_drain (fixture->pipeline);
@@ -205,16 +208,18 @@ test_second_try_drain (Fixture *fixture, gconstpointer data)
 static void
 test_hold (Fixture *fixture, gconstpointer data)
 {
-  load (fixture, HEAD "count;a;b;notice" SOURCE "items=3\n" STAGE ("a") STAGE ("b") "script=item-0=stage,stage,passed\n" NOTICE);
+  load (fixture, HEAD "count;a;b;notice" SOURCE "items=3\n" STAGE ("a")
+                     STAGE ("b") "script=item-0=stage,stage,passed\n" NOTICE);
   start (fixture, FALSE);
   test_wait_for (count (fixture, "b process item-0") == 1);
   test_wait_for (count (fixture, "home item-0 deferred") == 1);
-  test_wait_for (count (fixture, "home item-1 passed") == 1 && count (fixture, "home item-2 passed") == 1
-                 && count (fixture, "home item-0 passed") == 1);
+  test_wait_for (count (fixture, "home item-1 passed") == 1 && count (fixture, "home item-2 passed") == 1 &&
+                 count (fixture, "home item-0 passed") == 1);
   test_wait_for (count (fixture, "tell played the stage cleared") >= 1);
   stop (fixture);
   g_assert_cmpuint (count (fixture, "a process item-1"), ==, 1);
-  g_assert_cmpuint (count (fixture, "tell played the stage raised"), ==, count (fixture, "tell played the stage cleared"));
+  g_assert_cmpuint (count (fixture, "tell played the stage raised"), ==,
+                    count (fixture, "tell played the stage cleared"));
 }
 
 static void
@@ -228,7 +233,8 @@ test_hold_once (Fixture *fixture, gconstpointer data)
 static void
 test_failures (Fixture *fixture, gconstpointer data)
 {
-  load (fixture, HEAD "count;a;notice\nattempts=3" SOURCE "items=1\n" STAGE ("a") "script=item-0=failed,failed,failed,failed,passed\n" NOTICE);
+  load (fixture, HEAD "count;a;notice\nattempts=3" SOURCE
+                      "items=1\n" STAGE ("a") "script=item-0=failed,failed,failed,failed,passed\n" NOTICE);
   start (fixture, FALSE);
   test_wait_for (count (fixture, "tell keeps-failing item-0 cleared") == 1);
   stop (fixture);
@@ -278,8 +284,9 @@ test_recovery (Fixture *fixture, gconstpointer data)
   load (fixture, HEAD "count;a;b;c" SOURCE "items=0\n" STAGE ("a") STAGE ("b") "recover=left\n" STAGE ("c"));
   g_assert_cmpint (run_once (fixture), ==, 0);
   text = test_read (fixture->tree, "record");
-  g_assert_cmpstr (text, ==, "a open\nb open\nc open\nc process left\nc settled left passed\nb settled left passed\n"
-                             "c close\nb close\na close\n");
+  g_assert_cmpstr (text, ==,
+                   "a open\nb open\nc open\nc process left\nc settled left passed\nb settled left passed\n"
+                   "c close\nb close\na close\n");
 }
 
 static void
@@ -300,7 +307,8 @@ test_open_refused (Fixture *fixture, gconstpointer data)
       g_autoptr (GError) error = NULL;
 
       if (i == 0)
-        load (fixture, HEAD "count;a;b" SOURCE STAGE ("a") "recover=left\n" STAGE ("b") "open-error=no such thing\n");
+        load (fixture,
+              HEAD "count;a;b" SOURCE STAGE ("a") "recover=left\n" STAGE ("b") "open-error=no such thing\n");
       g_assert_false (cis_pipeline_open (fixture->pipeline, &error));
       g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
       g_assert_cmpstr (error->message, ==, "[b] no such thing");
@@ -331,8 +339,8 @@ test_alerts (Fixture *fixture, gconstpointer data)
 static void
 test_alert_hangs (Fixture *fixture, gconstpointer data)
 {
-  g_autofree char *script = g_strdup (HEAD "count;a;notice\nafterwards-queue=2" SOURCE "items=50\n" STAGE ("a")
-                                      "script=item-0=rejected;item-1=rejected;item-49=rejected\n" NOTICE "hang=true\n");
+  g_autofree char *script = g_strdup (HEAD "count;a;notice\nafterwards-queue=2" SOURCE "items=50\n" STAGE (
+      "a") "script=item-0=rejected;item-1=rejected;item-49=rejected\n" NOTICE "hang=true\n");
 
   load (fixture, script);
   g_assert_cmpint (run_once (fixture), ==, 65);
@@ -346,7 +354,8 @@ test_counts (Fixture *fixture, gconstpointer data)
   g_autoptr (GArray) steps = NULL;
   const CisStep *step;
 
-  load (fixture, HEAD "count;a;b" SOURCE "items=5\n" STAGE ("a") "script=item-0=rejected;item-1=deferred;item-2=failed\n" STAGE ("b"));
+  load (fixture, HEAD "count;a;b" SOURCE "items=5\n" STAGE (
+                     "a") "script=item-0=rejected;item-1=deferred;item-2=failed\n" STAGE ("b"));
   run_once (fixture);
   steps = cis_pipeline_list_steps (fixture->pipeline);
   step = &g_array_index (steps, CisStep, 0);

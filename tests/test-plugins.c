@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What holds for every plugin, whoever wrote it: how it describes itself, that it opens and closes twice, is cancelled at once
- * and leaves nothing behind. */
+/* What holds for every plugin, whoever wrote it: how it describes itself, that it opens and closes twice, is
+ * cancelled at once and leaves nothing behind. */
 
 #include "harness.h"
 
@@ -47,11 +47,13 @@ set_up (Fixture *fixture, gconstpointer data)
   token = g_build_filename (fixture->tree, "token", NULL);
   tokens = g_build_filename (fixture->tree, "tokens", NULL);
   test_write (fixture->tree, "token", "0123456789abcdef0123456789abcdef\n");
-  test_write (fixture->tree, "tokens", "lab-1 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n");
+  test_write (fixture->tree, "tokens",
+              "lab-1 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n");
   g_assert_no_errno (g_chmod (token, 0600));
   g_assert_no_errno (g_chmod (tokens, 0600));
-  text = g_strdup_printf ("[site]\nhost-id=lab-1\nreceiver-url=unix:%s/no.sock\ntoken-file=%s\ntokens-file=%s\nrepository=%s\n", run,
-                          token, tokens, fixture->tree);
+  text = g_strdup_printf (
+      "[site]\nhost-id=lab-1\nreceiver-url=unix:%s/no.sock\ntoken-file=%s\ntokens-file=%s\nrepository=%s\n",
+      run, token, tokens, fixture->tree);
   test_write (fixture->tree, "cis490.ini", text);
   test_write (fixture->tree, "pipelines/p.ini", "[pipeline]\n");
   g_setenv ("STATE_DIRECTORY", state, TRUE);
@@ -80,7 +82,8 @@ choose_value (Fixture *fixture, GParamSpec *pspec)
   char *value;
 
   for (guint i = 0; i < G_N_ELEMENTS (required); i++)
-    if (g_str_equal (required[i].plugin, fixture->plugin->descriptor->name) && g_str_equal (required[i].option, pspec->name))
+    if (g_str_equal (required[i].plugin, fixture->plugin->descriptor->name) &&
+        g_str_equal (required[i].option, pspec->name))
       return g_build_filename (fixture->tree, required[i].path, NULL);
   g_assert_false (cis_option_has (pspec, CIS_PARAM_REQUIRED));
   if (pspec->value_type != G_TYPE_STRING || normal == NULL)
@@ -117,8 +120,9 @@ make (Fixture *fixture)
       g_ptr_array_add (names, (gpointer) pspec->name);
       g_array_append_val (values, value);
     }
-  part = CIS_PART (g_object_new_with_properties (fixture->plugin->type, names->len, (const char **) names->pdata,
-                                                 (const GValue *) values->data));
+  part =
+      CIS_PART (g_object_new_with_properties (fixture->plugin->type, names->len, (const char **) names->pdata,
+                                              (const GValue *) values->data));
   return part;
 }
 
@@ -144,7 +148,8 @@ test_description (Fixture *fixture, gconstpointer data)
       g_autofree char *normal = cis_option_describe_default (pspec);
 
       assert_sentence (g_param_spec_get_blurb (pspec));
-      g_assert_cmpuint (strspn (pspec->name, "abcdefghijklmnopqrstuvwxyz0123456789-"), ==, strlen (pspec->name));
+      g_assert_cmpuint (strspn (pspec->name, "abcdefghijklmnopqrstuvwxyz0123456789-"), ==,
+                        strlen (pspec->name));
       g_assert_cmpint (pspec->flags & G_PARAM_CONSTRUCT_ONLY, !=, 0);
       if (cis_option_has (pspec, CIS_PARAM_DURATION))
         g_assert_cmpint (pspec->value_type, ==, G_TYPE_INT64);
@@ -278,12 +283,12 @@ main (int argc, char **argv)
   g_assert_cmpuint (g_strv_length (names), >=, 17);
   for (char **name = names; *name != NULL; name++)
     {
-#define ADD(what, function)                                                                                           \
-  G_STMT_START                                                                                                        \
-  {                                                                                                                   \
-    g_autofree char *path_ = g_strdup_printf ("/plugins/%s/%s", *name, what);                                         \
-    g_test_add (path_, Fixture, *name, set_up, function, tear_down);                                                  \
-  }                                                                                                                   \
+#define ADD(what, function)                                                                                  \
+  G_STMT_START                                                                                               \
+  {                                                                                                          \
+    g_autofree char *path_ = g_strdup_printf ("/plugins/%s/%s", *name, what);                                \
+    g_test_add (path_, Fixture, *name, set_up, function, tear_down);                                         \
+  }                                                                                                          \
   G_STMT_END
       ADD ("description", test_description);
       ADD ("make", test_make);

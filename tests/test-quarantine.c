@@ -228,7 +228,8 @@ test_quarantine_keep_days (void)
   g_autoptr (GError) error = NULL;
   g_autofree char *state = g_build_filename (tree, "state", NULL);
   g_autofree char *log = NULL;
-  g_autoptr (CisPart) part = test_part_new ("store/quarantine", "state", state, "keep-days", 7, "confirm-after", (gint64) 0, NULL);
+  g_autoptr (CisPart) part =
+      test_part_new ("store/quarantine", "state", state, "keep-days", 7, "confirm-after", (gint64) 0, NULL);
   gint64 now = g_get_real_time ();
 
   write_reason (tree, "state/quarantine/old/quarantine_reason.json", now - 8 * DAY);

@@ -137,7 +137,8 @@ test_retire_changed (Site *site, gconstpointer unused)
   test_write (site->tree, "state/episodes/run-1/log.txt", "started\nstopped\none line more\n");
   g_assert_cmpint (test_process (site->retire, episode, &outcome), ==, CIS_VERDICT_REJECTED);
   g_assert_cmpstr (cis_finding_get_id (cis_outcome_get_finding (outcome)), ==, "changed-after-shipping");
-  g_assert_nonnull (strstr (cis_finding_get_fix (cis_outcome_get_finding (outcome)), "--as run-1-changed --state "));
+  g_assert_nonnull (
+      strstr (cis_finding_get_fix (cis_outcome_get_finding (outcome)), "--as run-1-changed --state "));
   assert_list (site, "episodes", "run-1");
   assert_list (site, "outbox", "run-1.json run-1.tar.zst");
   assert_list (site, "shipped", "");

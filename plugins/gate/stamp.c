@@ -23,7 +23,8 @@ typedef CisStageClass CisGateStampClass;
 GType cis_gate_stamp_get_type (void);
 G_DEFINE_TYPE (CisGateStamp, cis_gate_stamp, CIS_TYPE_STAGE)
 
-/* What to do about the episode where the quarantine puts it. @before: what comes first, with @ for its folder. */
+/* What to do about the episode where the quarantine puts it. @before: what comes first, with @ for its
+ * folder. */
 static void
 set_fix (CisFinding *finding, CisEpisode *episode, const char *before)
 {

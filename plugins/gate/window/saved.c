@@ -95,7 +95,8 @@ parse (CisSavedWindow *self, GBytes *bytes, guint n, GError **error)
 
   if (object == NULL)
     return NULL;
-  self->stored_at = MIN (cis_json_get_size (object, "saved_at", 0), G_MAXINT64 / G_USEC_PER_SEC) * G_USEC_PER_SEC;
+  self->stored_at =
+      MIN (cis_json_get_size (object, "saved_at", 0), G_MAXINT64 / G_USEC_PER_SEC) * G_USEC_PER_SEC;
   age = g_get_real_time () - self->stored_at;
   /* One from far ahead says only that a clock is wrong, so nobody knows how old it is. */
   if (g_strcmp0 (cis_json_get_string (object, "of"), self->of) != 0 || ABS (age) > self->max_age)

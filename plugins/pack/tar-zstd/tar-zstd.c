@@ -116,7 +116,8 @@ reuse (Pack *pack)
   gint64 size;
   struct stat info;
 
-  /* Whatever the level is by now: other bytes under an id that was stored, its receipt lost, would be a conflict. */
+  /* Whatever the level is by now: other bytes under an id that was stored, its receipt lost, would be a
+   * conflict. */
   if (json == NULL || g_strcmp0 (cis_json_get_string (json, "fingerprint"), pack->fingerprint) != 0)
     return FALSE;
   sha256 = cis_json_get_string (json, "sha256");

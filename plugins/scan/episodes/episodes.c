@@ -50,8 +50,8 @@ tell_waiting (CisScanEpisodes *self)
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->count_lock);
 
   /* One whose name nobody takes waits for a person. */
-  cis_source_set_waiting (CIS_SOURCE (self),
-                          backlog_count_waiting (self->backlog) + (guint) g_atomic_int_get (&self->n_invalid));
+  cis_source_set_waiting (CIS_SOURCE (self), backlog_count_waiting (self->backlog) +
+                                                 (guint) g_atomic_int_get (&self->n_invalid));
 }
 
 /* An episode whose receipt is on disk lacks its retirement only: the item gets what pack and ship found out.

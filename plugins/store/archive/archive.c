@@ -64,7 +64,8 @@ recover (CisEpisode *episode, const char *part, gpointer user_data)
 {
   CisArchive *self = user_data;
   CisItem *item = CIS_ITEM (episode);
-  CisEpisodeHold *hold = cis_holds_take (self->holds, cis_item_get_id (item), cis_episode_get_sha256 (episode));
+  CisEpisodeHold *hold =
+      cis_holds_take (self->holds, cis_item_get_id (item), cis_episode_get_sha256 (episode));
 
   if (hold == NULL)
     {

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BLOCK   (1024 * 1024)
+#define BLOCK (1024 * 1024)
 
 struct _CisRows
 {
@@ -135,8 +135,7 @@ cis_rows_free (CisRows *self)
 {
   struct stat st;
 
-  if (!self->bad && cis_group_commit_flush (self->commit, NULL) &&
-      fstat (self->fd, &st) == 0)
+  if (!self->bad && cis_group_commit_flush (self->commit, NULL) && fstat (self->fd, &st) == 0)
     cis_tail_note_clean (self->fd, MIN (st.st_size, self->end));
   g_clear_pointer (&self->commit, cis_group_commit_free);
   g_clear_pointer (&self->known, cis_row_set_free);
@@ -275,7 +274,8 @@ row_is_of (const char *row, gsize length, const char *host, const char *episode)
 {
   CisRow found;
 
-  /* Most rows are another's, and a look is much cheaper than reading them. Names need no escapes in JSON, but may have some. */
+  /* Most rows are another's, and a look is much cheaper than reading them. Names need no escapes in JSON, but
+   * may have some. */
   if (memmem (row, length, episode, strlen (episode)) == NULL && memchr (row, '\\', length) == NULL)
     return FALSE;
   return cis_row_parse (row, length, &found) && strcmp (found.host, host) == 0 &&
@@ -311,7 +311,8 @@ cis_rows_have (CisRows *self, const char *host, const char *episode, GCancellabl
     }
   data = g_malloc (CLAMP (st.st_size, 1, BLOCK + CIS_ROW_MAX));
   while (offset < st.st_size &&
-         (length = TEMP_FAILURE_RETRY (pread (self->fd, data + held, MIN (BLOCK, st.st_size - offset), offset))) > 0)
+         (length = TEMP_FAILURE_RETRY (
+              pread (self->fd, data + held, MIN (BLOCK, st.st_size - offset), offset))) > 0)
     {
       if (g_cancellable_set_error_if_cancelled (cancellable, error))
         return -1;

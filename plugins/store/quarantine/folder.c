@@ -162,7 +162,8 @@ quarantine_load (Quarantine *self, const char *id, GError **error)
   if (*id == '\0' || *id == '.' || strchr (id, '/') != NULL ||
       fstatat (self->fd, id, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR (st.st_mode))
     {
-      g_set_error (error, CIS_ERROR, CIS_ERROR_GONE, "There is no %s in %s/quarantine; `cis490 quarantine list --long` names what is there", id,
+      g_set_error (error, CIS_ERROR, CIS_ERROR_GONE,
+                   "There is no %s in %s/quarantine; `cis490 quarantine list --long` names what is there", id,
                    self->state);
       return NULL;
     }

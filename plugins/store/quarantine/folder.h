@@ -54,8 +54,8 @@ gboolean quarantine_recover (Quarantine *self, GError **error);
  * @as: another name for it; nullable. G_IO_ERROR_EXISTS where episodes/ has one of that name;
  * CIS_ERROR_UNAVAILABLE where it came back too often and @force is FALSE. */
 char *quarantine_release (Quarantine *self, const char *id, const char *as, gboolean force, GError **error);
-/* Removes just this entry for good, as it was when it was loaded: CIS_ERROR_GONE where its name is another's by
- * now. @verb: for the audit log. */
+/* Removes just this entry for good, as it was when it was loaded: CIS_ERROR_GONE where its name is another's
+ * by now. @verb: for the audit log. */
 gboolean quarantine_remove (Quarantine *self, const QuarantineEntry *entry, const char *verb,
                             GCancellable *cancellable, GError **error);
 /* Removes what an interrupted removal left. */

@@ -89,7 +89,9 @@ check_episode (Quarantine *self, const char *episode, GError **error)
 {
   if (!cis_name_is_valid (episode, CIS_EPISODE_NAME_MAX))
     {
-      g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "“%s” is no episode's name: that is a letter or digit, then letters, digits, “.”, “_” and “-”, at most %d "
+      g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID,
+                   "“%s” is no episode's name: that is a letter or digit, then letters, digits, “.”, “_” and "
+                   "“-”, at most %d "
                    "bytes, without “..”; say --as NAME",
                    episode, CIS_EPISODE_NAME_MAX);
       return FALSE;
@@ -141,8 +143,8 @@ quarantine_release (Quarantine *self, const char *id, const char *as, gboolean f
 
 /* Out of everybody's sight, so that nobody releases the half of it that is left. */
 static char *
-rename_to_remove (Quarantine *self, const QuarantineEntry *judged, const char *verb, GCancellable *cancellable,
-                  GError **error)
+rename_to_remove (Quarantine *self, const QuarantineEntry *judged, const char *verb,
+                  GCancellable *cancellable, GError **error)
 {
   const char *id = judged->id;
   g_autoptr (QuarantineLocker) locker = quarantine_locker_new (self, error);
@@ -166,8 +168,8 @@ rename_to_remove (Quarantine *self, const QuarantineEntry *judged, const char *v
 }
 
 gboolean
-quarantine_remove (Quarantine *self, const QuarantineEntry *entry, const char *verb, GCancellable *cancellable,
-                   GError **error)
+quarantine_remove (Quarantine *self, const QuarantineEntry *entry, const char *verb,
+                   GCancellable *cancellable, GError **error)
 {
   g_autofree char *purged = rename_to_remove (self, entry, verb, cancellable, error);
 

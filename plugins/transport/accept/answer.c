@@ -87,8 +87,8 @@ complete_fix (CisFinding *finding, guint status)
     }
   own = g_strdup (cis_finding_get_fix (finding));
   request = make_request (finding);
-  cis_finding_set_fix (finding, "%s%s# a whole request, for a program of one's own:\n%s", own != NULL ? own : "",
-                       own != NULL ? "\n" : "", request);
+  cis_finding_set_fix (finding, "%s%s# a whole request, for a program of one's own:\n%s",
+                       own != NULL ? own : "", own != NULL ? "\n" : "", request);
 }
 
 static void

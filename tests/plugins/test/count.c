@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A source that counts: item-0, item-1, … What comes home deferred or failed goes out again, but for --once. */
+/* A source that counts: item-0, item-1, … What comes home deferred or failed goes out again, but for --once.
+ */
 
 #include "record.h"
 
@@ -77,7 +78,8 @@ cis_test_count_class_init (CisSourceClass *klass)
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestCount, items),
                              g_param_spec_uint ("items", NULL, "How many.", 0, 100000, 3, CIS_PARAM_OPTION));
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestCount, record),
-                             g_param_spec_string ("record", NULL, "Where it says what came home.", NULL, CIS_PARAM_OPTION));
+                             g_param_spec_string ("record", NULL, "Where it says what came home.", NULL,
+                                                  CIS_PARAM_OPTION));
 }
 
 static void

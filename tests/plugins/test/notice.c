@@ -23,7 +23,8 @@ cis_test_notice_tell_finding (CisAlert *alert, CisFinding *finding, CisFindingCh
   static const char *const changes[] = { "raised", "replaced", "cleared", "event" };
   CisTestNotice *self = (CisTestNotice *) alert;
 
-  record (self->record, "tell %s %s %s", cis_finding_get_id (finding), cis_finding_get_subject (finding), changes[change]);
+  record (self->record, "tell %s %s %s", cis_finding_get_id (finding), cis_finding_get_subject (finding),
+          changes[change]);
   /* Deaf to its cancellable, as a library in a system call is. */
   while (self->hang)
     g_usleep (G_USEC_PER_SEC);
@@ -37,9 +38,11 @@ cis_test_notice_class_init (CisAlertClass *klass)
 
   klass->tell_finding = cis_test_notice_tell_finding;
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestNotice, record),
-                             g_param_spec_string ("record", NULL, "Where it writes what it is told.", NULL, CIS_PARAM_OPTION));
+                             g_param_spec_string ("record", NULL, "Where it writes what it is told.", NULL,
+                                                  CIS_PARAM_OPTION));
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestNotice, hang),
-                             g_param_spec_boolean ("hang", NULL, "Never comes back.", FALSE, CIS_PARAM_OPTION));
+                             g_param_spec_boolean ("hang", NULL, "Never comes back.", FALSE,
+                                                   CIS_PARAM_OPTION));
 }
 
 static void

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Appends a line to @path (nullable: nowhere) in one write, so that the lines of all threads keep their order. */
+/* Appends a line to @path (nullable: nowhere) in one write, so that the lines of all threads keep their
+ * order. */
 G_GNUC_PRINTF (2, 3)
 static inline void
 record (const char *path, const char *format, ...)

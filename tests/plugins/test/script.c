@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A stage that plays its outcomes: script=item-0=failed,passed;item-1=rejected means that item-0 fails when it comes for the
- * first time and passes from then on. What no line names passes. */
+/* A stage that plays its outcomes: script=item-0=failed,passed;item-1=rejected means that item-0 fails when
+ * it comes for the first time and passes from then on. What no line names passes. */
 
 #include "record.h"
 
@@ -112,8 +112,8 @@ cis_test_script_process (CisStage *stage, CisItem *item, GCancellable *cancellab
 static void
 cis_test_script_settled (CisStage *stage, CisItem *item, CisOutcome *outcome)
 {
-  record (((CisTestScript *) stage)->record, "%s settled %s %s", cis_part_get_name (CIS_PART (stage)), cis_item_get_id (item),
-          cis_verdict_to_string (cis_outcome_get_verdict (outcome)));
+  record (((CisTestScript *) stage)->record, "%s settled %s %s", cis_part_get_name (CIS_PART (stage)),
+          cis_item_get_id (item), cis_verdict_to_string (cis_outcome_get_verdict (outcome)));
 }
 
 static void
@@ -137,13 +137,17 @@ cis_test_script_class_init (CisStageClass *klass)
   klass->process = cis_test_script_process;
   klass->settled = cis_test_script_settled;
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestScript, script),
-                             g_param_spec_boxed ("script", NULL, "What it plays.", G_TYPE_STRV, CIS_PARAM_OPTION));
+                             g_param_spec_boxed ("script", NULL, "What it plays.", G_TYPE_STRV,
+                                                 CIS_PARAM_OPTION));
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestScript, record),
-                             g_param_spec_string ("record", NULL, "Where it says what was asked of it.", NULL, CIS_PARAM_OPTION));
+                             g_param_spec_string ("record", NULL, "Where it says what was asked of it.", NULL,
+                                                  CIS_PARAM_OPTION));
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestScript, open_error),
-                             g_param_spec_string ("open-error", NULL, "Why it does not open.", NULL, CIS_PARAM_OPTION));
+                             g_param_spec_string ("open-error", NULL, "Why it does not open.", NULL,
+                                                  CIS_PARAM_OPTION));
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestScript, recover),
-                             g_param_spec_string ("recover", NULL, "An item that the last run left.", NULL, CIS_PARAM_OPTION));
+                             g_param_spec_string ("recover", NULL, "An item that the last run left.", NULL,
+                                                  CIS_PARAM_OPTION));
 }
 
 static void
