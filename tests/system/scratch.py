@@ -20,7 +20,8 @@ import tempfile
 import time
 import unittest
 
-PROGRAM = os.environ["CIS490_PROGRAM"]
+# The wrapper runs the program under valgrind.
+PROGRAM = os.environ.get("CIS490_WRAPPER", os.environ["CIS490_PROGRAM"])
 NOBODY = 65534
 # Under a sanitizer all takes longer.
 SLOWNESS = float(os.environ.get("CIS490_SLOWNESS", "1"))
