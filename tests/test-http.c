@@ -460,6 +460,11 @@ test_ping (void)
   ping_expect (&fixture, "receiver-refused-host");
   peer_say (peer, 404, "text/html", "nothing here");
   ping_expect (&fixture, "receiver-not-found");
+  /* The token is good, and would ship for another host only. */
+  peer_say (peer, 200, NULL, "{\"status\":\"ok\",\"host\":\"lab-8\"}");
+  ping_expect (&fixture, "receiver-refused-host");
+  peer_say (peer, 400, "text/html", "The plain HTTP request was sent to HTTPS port");
+  ping_expect (&fixture, "proxy-refused");
   peer_say (peer, 200, "text/html", "<html>hotel</html>");
   ping_expect (&fixture, "receipt-mismatch");
   g_assert_no_errno (g_unlink (token));

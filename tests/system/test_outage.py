@@ -123,10 +123,13 @@ class Credentials(scratch.TestCase):
             return run.stdout + run.stderr
 
         self.assertEqual(ping(1).count("No answer from"), 1)
+        others = site.add_token("lab-2")
         site.receiver()
         self.assertEqual(len(ping(0).splitlines()), 1)
         site.write_secret("token", "wrong")
         self.assertIn("cis490 token new", ping(1))
+        site.write_secret("token", others)
+        self.assertIn("as host lab-1: they belong to the host lab-2", ping(1))
 
 
 class Cut(scratch.TestCase):

@@ -281,6 +281,18 @@ class Cases:
         self.site.write_site()
         self.assert_kept_out(self.KEPT_OUT, "certificate-file= is not set")
 
+    def test_certificate_without_its_key(self):
+        del self.site.values["key-file"]
+        self.site.write_site()
+        run = self.site.check()
+        self.assertEqual(run.returncode, 78)
+        self.assertIn(f"key-file is not set, and {self.pem} holds a certificate without its key", run.stderr)
+
+    def test_plain_http(self):
+        self.site.write_site(receiver_url=self.site.values["receiver-url"].replace("https:", "http:"))
+        self.proxy.start()
+        self.assertIn("\nreceiver-url=https://", self.ping(1).replace("    ", ""))
+
     def test_certificate_of_another_authority(self):
         Authority(self.site.folder / "strangers").client("lab-1").install(self.pem, self.key)
         self.assert_kept_out(self.KEPT_OUT, "does not take our certificate")
@@ -436,7 +448,7 @@ class Cases:
     def test_its_502(self):
         self.site.episode("one")
         self.proxy.start()
-        self.assertIn("502", self.ping(1))
+        self.assertIn("502: a proxy runs there, and the receiver behind it does not answer", self.ping(1))
         self.assert_waits("receiver-busy")
 
     def test_its_504(self):

@@ -7,6 +7,10 @@
 
 #include "answer.h"
 
+#include <string.h>
+
+#define PLAIN "http://"
+
 void
 cis_answer_clear (CisAnswer *answer)
 {
@@ -136,12 +140,16 @@ unreachable (const CisAnswer *answer, const CisPeer *peer)
   return finding;
 }
 
+/* A proxy's own 502 or 504; what else wants to be asked later. */
 static CisFinding *
 busy (const CisAnswer *answer, const CisPeer *peer)
 {
+  gboolean alone = answer->status == 502 || answer->status == 504;
   CisFinding *finding =
-      cis_finding_new ("receiver-busy", CIS_SEVERITY_WARNING, peer->url,
-                       "%s answers %u and wants to be asked later.", peer->url, answer->status);
+      cis_finding_new ("receiver-busy", CIS_SEVERITY_WARNING, peer->url, "%s answers %u%s.", peer->url,
+                       answer->status,
+                       alone ? ": a proxy runs there, and the receiver behind it does not answer"
+                             : ", and is asked again later");
 
   cis_finding_set_fix (finding, "# on the receiver, where this lasts:\n"
                                 "systemctl status cis490-receiver nginx caddy");
@@ -173,12 +181,13 @@ refused_host (const CisPeer *peer, const char *said)
 
   cis_finding_set_fix (
       finding,
-      "# either host-id= in cis490.ini (now: %s) is not the host that the token was made for,\n"
-      "# or this host needs a token of its own: on the receiver, add the line that it prints to tokens-file\n"
+      "# host-id= in cis490.ini (now: %s), the token, and the certificate (now: %s)\n"
+      "# have to be of one host; for a token, on the receiver, add the line that it prints to tokens-file:\n"
       "cis490 token new %s\n"
       "# and here the token that it prints, then Ctrl-D:\n"
       "install -o %s -m 600 /dev/stdin %s",
-      peer->host, peer->host, g_get_user_name (), peer->token_file != NULL ? peer->token_file : "TOKEN-FILE");
+      peer->host, is_set (peer->certificate_file) ? peer->certificate_file : "none", peer->host,
+      g_get_user_name (), peer->token_file != NULL ? peer->token_file : "TOKEN-FILE");
   return finding;
 }
 
@@ -209,6 +218,11 @@ set_proxy_fix (CisFinding *finding, guint status, const CisPeer *peer)
                          "curl -sI %s/v1/ping\n"
                          "# and put that address into receiver-url= of cis490.ini",
                          peer->url);
+  else if (status == 400 && g_str_has_prefix (peer->url, PLAIN))
+    cis_finding_set_fix (finding,
+                         "# in cis490.ini, as what answers there speaks TLS:\n"
+                         "receiver-url=https://%s",
+                         peer->url + strlen (PLAIN));
   else if (status == 400)
     set_certificate_fix (finding, peer, "nginx says 400 to");
   else
@@ -325,6 +339,17 @@ get_offset (JsonObject *welcome, CisEpisode *episode)
   return offset <= cis_episode_get_size (episode) ? offset : 0;
 }
 
+/* Our credentials are good, but perhaps for another host only, whom they would ship for. */
+static void
+judge_welcome (const CisAnswer *answer, JsonObject *body, const CisPeer *peer, CisJudgement *judgement)
+{
+  const char *host = cis_json_get_string (body, "host");
+  g_autofree char *said = g_strdup_printf ("they belong to the host %s.", host);
+
+  if (host != NULL && strcmp (host, peer->host) != 0)
+    judgement->outcome = defer_stage (answer, refused_host (peer, said));
+}
+
 static void
 judge_acceptance (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, const CisPeer *peer,
                   CisJudgement *judgement)
@@ -334,7 +359,10 @@ judge_acceptance (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, 
   CisFinding *finding;
 
   if (body != NULL && asked == CIS_ASKED_PING)
-    return;
+    {
+      judge_welcome (answer, body, peer, judgement);
+      return;
+    }
   if (body != NULL && asked == CIS_ASKED_QUESTION &&
       g_strcmp0 (cis_json_get_string (body, "status"), "welcome") == 0)
     {

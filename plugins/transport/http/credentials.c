@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -92,6 +93,21 @@ cis_credentials_fault (GTlsCertificate *certificate, const CisPeer *peer)
     return NULL;
   date = g_date_time_format_iso8601 (begins);
   return g_strdup_printf ("%s is not valid before %s", peer->certificate_file, date);
+}
+
+gboolean
+cis_credentials_check (const CisPeer *peer, GError **error)
+{
+  g_autofree char *pem = NULL;
+
+  /* What is not there, or not readable, is told when it is used. */
+  if (!is_set (peer->certificate_file) || is_set (peer->key_file) ||
+      !g_file_get_contents (peer->certificate_file, &pem, NULL, NULL) ||
+      strstr (pem, "BEGIN CERTIFICATE") == NULL || strstr (pem, "PRIVATE KEY-----") != NULL)
+    return TRUE;
+  g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+               "key-file is not set, and %s holds a certificate without its key", peer->certificate_file);
+  return FALSE;
 }
 
 gboolean
@@ -185,12 +201,8 @@ set_token_fix (CisFinding *finding, const CisPeer *peer)
 {
   const char *user = g_get_user_name ();
 
-  if (access (peer->token_file, F_OK) == 0)
-    cis_finding_set_fix (finding,
-                         "chown %s %s && chmod 600 %s\n"
-                         "# and it has to hold one token on one line; on the receiver, a new one:\n"
-                         "cis490 token new %s",
-                         user, peer->token_file, peer->token_file, peer->host);
+  if (access (peer->token_file, F_OK) == 0 && access (peer->token_file, R_OK) != 0)
+    cis_finding_set_fix (finding, "chown %s %s && chmod 600 %s", user, peer->token_file, peer->token_file);
   else
     cis_finding_set_fix (finding,
                          "# on the receiver, for a token:\n"

@@ -17,6 +17,8 @@ GQuark cis_credentials_error_quark (void);
 
 /* Changes when one of the certificates' files is replaced or rewritten; full. */
 char *cis_credentials_stamp (const CisPeer *peer);
+/* Whether what the options name can go together, as far as their files can be read; else CIS_ERROR_CONFIG. */
+gboolean cis_credentials_check (const CisPeer *peer, GError **error);
 /* Both full, and NULL where the peer names no such file. */
 gboolean cis_credentials_load (const CisPeer *peer, GTlsCertificate **certificate, GTlsDatabase **authorities,
                                GError **error);

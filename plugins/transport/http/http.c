@@ -66,6 +66,7 @@ static gboolean
 cis_http_validate (CisPart *part, GError **error)
 {
   CisHttp *self = (CisHttp *) part;
+  CisPeer peer = get_peer (self);
 
   if (!cis_http_url_check (self->url, error))
     return FALSE;
@@ -76,7 +77,7 @@ cis_http_validate (CisPart *part, GError **error)
                    self->host, CIS_HOST_NAME_MAX);
       return FALSE;
     }
-  return TRUE;
+  return cis_credentials_check (&peer, error);
 }
 
 static gboolean
