@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sysexits.h>
 
-G_DEFINE_QUARK (cis - error - quark, cis_error)
+G_DEFINE_QUARK (cis_error_quark, cis_error)
 
 int
 cis_error_exit_status (const GError *error)

@@ -26,7 +26,7 @@ struct _CisJourney
   gint64 since, progress; /* monotonic µs */
 };
 
-static G_DEFINE_QUARK (cis - journey, cis_journey)
+static G_DEFINE_QUARK (cis_journey, cis_journey)
 
     CisJourney *cis_journey_new (CisPipeline *pipeline, CisItem *item, guint first, gboolean probe)
 {

@@ -25,7 +25,7 @@ static const Unit sizes[] = { { "TiB", G_GUINT64_CONSTANT (1) << 40 },
                               { "B", 1 },
                               { NULL, 0 } };
 
-static G_DEFINE_QUARK (cis - option - offset, cis_option_offset)
+static G_DEFINE_QUARK (cis_option_offset, cis_option_offset)
 
     static gpointer get_field (GObject *object, GParamSpec *pspec)
 {

@@ -6,7 +6,7 @@
 /* A grant for more than this names the wrong commits. */
 #define RANGE_MAX 100000
 
-G_DEFINE_QUARK (cis - history - error - quark, cis_history_error)
+G_DEFINE_QUARK (cis_history_error_quark, cis_history_error)
 
 gboolean
 cis_history_set_error (GError **error, CisHistoryError code, const char *what)

@@ -9,7 +9,7 @@
 /* Each level keeps a descriptor open. */
 #define DEPTH_MAX 128
 
-G_DEFINE_QUARK (cis - tree - error - quark, cis_tree_error)
+G_DEFINE_QUARK (cis_tree_error_quark, cis_tree_error)
 
 typedef struct
 {

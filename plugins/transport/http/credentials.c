@@ -10,7 +10,7 @@
 
 #define TOKEN_MAX 4096
 
-G_DEFINE_QUARK (cis - credentials - error - quark, cis_credentials_error)
+G_DEFINE_QUARK (cis_credentials_error_quark, cis_credentials_error)
 
 static gboolean
 is_set (const char *option)
