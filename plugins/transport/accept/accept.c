@@ -66,11 +66,12 @@ refuse (CisAccept *self, CisExchange *exchange, const CisHttpHead *head, CisFind
   cis_exchange_answer (exchange, &answer, keep, head != NULL && g_str_equal (head->method, "HEAD"));
 }
 
-/* Whether there is room for so much beside what others have on its way. */
+/* Whether there is room for so much beside what others have on its way. @known: who wants it. */
 static CisFinding *
-room_problem (CisAccept *self, guint64 coming)
+room_problem (CisAccept *self, guint64 coming, gboolean known)
 {
-  return cis_storage_check (self->storage, atomic_load (cis_queue_get_outstanding (self->queue)), coming);
+  return cis_storage_check (self->storage, atomic_load (cis_queue_get_outstanding (self->queue)), coming,
+                            known);
 }
 
 /* What an archive of @size, of which @coming bytes come with the request, is refused for before anybody looks
@@ -81,7 +82,7 @@ size_problem (CisAccept *self, guint64 size, guint64 coming)
   CisFinding *finding;
 
   if (size <= self->max_body)
-    return coming > 0 ? room_problem (self, coming) : NULL;
+    return coming > 0 ? room_problem (self, coming, FALSE) : NULL;
   finding = cis_finding_new ("too-large", CIS_SEVERITY_ERROR, "request",
                              "%" G_GUINT64_FORMAT " bytes are more than the %" G_GUINT64_FORMAT
                              " that are taken here",
@@ -256,7 +257,7 @@ welcome_problem (CisAccept *self, CisItem *item, const CisAnswer *answer)
   gint64 offset = good ? cis_json_get_size (answer->body, "offset", -1) : -1;
   gint64 size = good ? cis_episode_get_size (CIS_EPISODE (item)) : 0;
 
-  return offset >= 0 && offset < size ? room_problem (self, size - offset) : NULL;
+  return offset >= 0 && offset < size ? room_problem (self, size - offset, TRUE) : NULL;
 }
 
 static void

@@ -10,7 +10,8 @@ struct _CisStorage
   guint64 free_space;
   GMutex lock;
   gboolean looked; /* under the lock */
-  gboolean full;   /* less than that is left, and people have been told; under the lock */
+  guint64 lacking; /* bytes: the least that there was no room for, of which people have been told; 0: none;
+                      under the lock */
 };
 
 CisStorage *
@@ -32,32 +33,6 @@ cis_storage_free (CisStorage *self)
   g_free (self);
 }
 
-/* Tells people that the storage is full, once, and when it is over. */
-static void
-watch_storage (CisStorage *self, guint64 available)
-{
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
-  CisFinding *finding;
-
-  if (self->looked && self->full == (available < self->free_space))
-    return;
-  self->looked = TRUE;
-  self->full = available < self->free_space;
-  if (!self->full)
-    {
-      cis_part_clear_unless (self->part, "storage-full", NULL, NULL);
-      return;
-    }
-  finding = cis_finding_new ("storage-full", CIS_SEVERITY_ERROR, self->directory,
-                             "Only %" G_GUINT64_FORMAT " bytes are left at %s, so that no archive is taken",
-                             available, self->directory);
-  cis_finding_set_fix (finding,
-                       "df -h %s\n"
-                       "# free space there, or enlarge it; hosts deliver by themselves once there is room",
-                       self->directory);
-  cis_part_raise (self->part, finding);
-}
-
 /* A folder that cannot be asked is the store's to complain about, in better words. */
 static guint64
 get_available (CisStorage *self)
@@ -67,29 +42,61 @@ get_available (CisStorage *self)
   return statvfs (self->directory, &fs) == 0 ? (guint64) fs.f_bavail * fs.f_frsize : G_MAXUINT64;
 }
 
-guint64
-cis_storage_get_room (CisStorage *self)
+static guint64
+get_room (CisStorage *self, guint64 available)
 {
-  guint64 available = get_available (self);
-
   return available - MIN (available, self->free_space);
 }
 
-CisFinding *
-cis_storage_check (CisStorage *self, guint64 promised, guint64 size)
+guint64
+cis_storage_get_room (CisStorage *self)
 {
-  guint64 available = get_available (self);
-  CisFinding *finding;
+  return get_room (self, get_available (self));
+}
 
-  watch_storage (self, available);
-  if (available >= self->free_space && available - self->free_space >= promised &&
-      available - self->free_space - promised >= size)
-    return NULL;
-  finding = cis_finding_new ("storage-full", CIS_SEVERITY_ERROR, "storage",
-                             "The receiver has no room for %" G_GUINT64_FORMAT " bytes", size);
+static CisFinding *
+new_finding (CisStorage *self, const char *subject, guint64 available, guint64 size)
+{
+  CisFinding *finding = cis_finding_new ("storage-full", CIS_SEVERITY_ERROR, subject,
+                                         "The receiver has no room for an archive of %" G_GUINT64_FORMAT
+                                         " bytes: %" G_GUINT64_FORMAT
+                                         " are free, of which free-space= keeps %" G_GUINT64_FORMAT,
+                                         size, available, self->free_space);
+
   cis_finding_set_fix (finding,
                        "# on the receiver; hosts deliver by themselves once there is room:\n"
                        "df -h %s",
                        self->directory);
   return finding;
+}
+
+/* Tells people once that archives of that size are not taken, and when it is over. */
+static void
+watch_storage (CisStorage *self, guint64 available, guint64 size)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  guint64 room = get_room (self, available);
+  gboolean told = self->lacking > 0;
+
+  if (room < size)
+    self->lacking = told ? MIN (self->lacking, size) : size;
+  else if (room >= self->lacking)
+    self->lacking = 0;
+  if (self->lacking > 0 && !told)
+    cis_part_raise (self->part, new_finding (self, self->directory, available, size));
+  else if (self->lacking == 0 && (told || !self->looked))
+    cis_part_clear_unless (self->part, "storage-full", NULL, NULL);
+  self->looked = TRUE;
+}
+
+CisFinding *
+cis_storage_check (CisStorage *self, guint64 promised, guint64 size, gboolean known)
+{
+  guint64 available = get_available (self);
+  guint64 room = get_room (self, available);
+
+  watch_storage (self, available, known ? size : MIN (size, 1));
+  return room >= promised && room - promised >= size
+             ? NULL
+             : new_finding (self, "storage", available - MIN (available, promised), size);
 }

@@ -17,7 +17,8 @@ void cis_storage_free (CisStorage *self);
 guint64 cis_storage_get_room (CisStorage *self);
 
 /* What an archive of @size is refused for, while @promised bytes of others are on their way; %NULL where
- * there is room. full. */
-CisFinding *cis_storage_check (CisStorage *self, guint64 promised, guint64 size);
+ * there is room. full. People are told of an archive that is too large only where it is @known whose it is:
+ * anybody can announce one. */
+CisFinding *cis_storage_check (CisStorage *self, guint64 promised, guint64 size, gboolean known);
 
 G_END_DECLS
