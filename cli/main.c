@@ -6,8 +6,12 @@
 #include <glib/gi18n.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 typedef struct
 {
@@ -55,21 +59,9 @@ refuse (const char *name)
   return EX_USAGE;
 }
 
-int
-main (int argc, char **argv)
+static int
+run_verb (int argc, char **argv)
 {
-  /* A core dump would hold the token; systemd-coredump heeds this limit, too (core(5)). */
-  static const struct rlimit no_core = { 0, 0 };
-
-  setlocale (LC_ALL, "");
-  bindtextdomain (GETTEXT_PACKAGE, CIS_LOCALE_DIR);
-  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
-  textdomain (GETTEXT_PACKAGE);
-  setrlimit (RLIMIT_CORE, &no_core);
-  signal (SIGPIPE, SIG_IGN);
-  g_set_prgname ("cis490");
-  terminal_init ();
-
   if (argc < 2)
     {
       print_help ();
@@ -89,4 +81,38 @@ main (int argc, char **argv)
     if (g_str_equal (argv[1], verbs[i].name))
       return verbs[i].run (argc - 1, argv + 1);
   return refuse (argv[1]);
+}
+
+/* What was printed into a full disk is gone: a token, for one, is shown once. Of a reader that has had
+ * enough, as head(1), nothing is said. */
+static gboolean
+finish_output (void)
+{
+  struct stat st;
+
+  if (fflush (stdout) == 0 && !ferror (stdout))
+    return TRUE;
+  if (fstat (STDOUT_FILENO, &st) != 0 || !S_ISFIFO (st.st_mode))
+    g_printerr (_ ("cis490: the output could not be written whole\n"));
+  return FALSE;
+}
+
+int
+main (int argc, char **argv)
+{
+  int status;
+
+  /* A core dump would hold the token; systemd-coredump heeds this limit, too (core(5)). */
+  static const struct rlimit no_core = { 0, 0 };
+
+  setlocale (LC_ALL, "");
+  bindtextdomain (GETTEXT_PACKAGE, CIS_LOCALE_DIR);
+  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
+  textdomain (GETTEXT_PACKAGE);
+  setrlimit (RLIMIT_CORE, &no_core);
+  signal (SIGPIPE, SIG_IGN);
+  g_set_prgname ("cis490");
+  terminal_init ();
+  status = run_verb (argc, argv);
+  return finish_output () || status != 0 ? status : EXIT_FAILURE;
 }

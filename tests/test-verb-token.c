@@ -89,6 +89,22 @@ test_refused (void)
   g_free (run (64, NULL, NULL, NULL));
 }
 
+/* A token that nobody can read any more is not one that was made. */
+static void
+test_full (void)
+{
+  g_autofree char *script =
+      g_strdup_printf ("exec '%s' token new lab07 >/dev/full", g_getenv ("CIS490_PROGRAM"));
+  const char *argv[] = { "/bin/sh", "-c", script, NULL };
+  g_autofree char *messages = NULL;
+  int status;
+
+  g_assert_true (g_spawn_sync (NULL, (char **) argv, NULL, 0, NULL, NULL, NULL, &messages, &status, NULL));
+  g_assert_true (WIFEXITED (status));
+  g_assert_cmpint (WEXITSTATUS (status), ==, 1);
+  g_assert_nonnull (strstr (messages, "could not be written"));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -97,5 +113,6 @@ main (int argc, char **argv)
   g_test_add_func ("/verb-token/json", test_json);
   g_test_add_func ("/verb-token/text", test_text);
   g_test_add_func ("/verb-token/refused", test_refused);
+  g_test_add_func ("/verb-token/full", test_full);
   return g_test_run ();
 }

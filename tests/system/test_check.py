@@ -5,6 +5,7 @@ import json
 import os
 
 import scratch
+from authority import Authority
 from scratch import Site, digest, snapshot
 
 # What a drop-in says, and what check has to say of it: where, and all of these words.
@@ -85,6 +86,16 @@ class Check(scratch.TestCase):
                 self.assertEqual(run.returncode, 78)
                 for word in words:
                     self.assertIn(word, run.stderr)
+
+    def test_a_certificate_without_its_key(self):
+        certificate, key = self.site.folder / "lab-1.crt", self.site.folder / "lab-1.key"
+        Authority(self.site.folder / "authority").client("lab-1").install(certificate, key)
+        self.site.write_site(certificate_file=certificate)
+        run = self.site.check()
+        self.assertEqual(run.returncode, 78)
+        self.assertIn(f"key-file is not set, and {certificate} holds a certificate without its key", run.stderr)
+        self.site.write_site(certificate_file=certificate, key_file=key)
+        self.assertEqual(self.site.check().returncode, 0)
 
     def test_a_key_of_the_site_misspelled(self):
         self.site.write_site(reciever_url="unix:/nowhere")
