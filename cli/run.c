@@ -203,6 +203,17 @@ on_drain_timeout (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
+/* As `cis490 check` does. */
+static void
+tell_finding (CisFinding *finding)
+{
+  const char *fix = cis_finding_get_fix (finding);
+
+  say (G_LOG_LEVEL_WARNING, "%s: %s [%s]%s%s", cis_finding_get_subject (finding),
+       cis_finding_get_summary (finding), cis_finding_get_id (finding), fix != NULL ? "\n" : "",
+       fix != NULL ? fix : "");
+}
+
 static void
 begin_reload (Run *run)
 {
@@ -222,8 +233,7 @@ begin_reload (Run *run)
 
       runner->replacement = options_load_pipeline (runner->name, run->site_file, findings);
       for (guint j = 0; j < findings->len; j++)
-        say (G_LOG_LEVEL_WARNING, "%s: %s", cis_finding_get_subject (findings->pdata[j]),
-             cis_finding_get_summary (findings->pdata[j]));
+        tell_finding (findings->pdata[j]);
       ok = ok && runner->replacement != NULL;
     }
   for (guint i = 0; i < run->runners->len; i++)

@@ -157,17 +157,14 @@ restore_access (int folder, const struct stat *old, GError **error)
 }
 
 static gboolean
-stamp (const char *directory, const CodeVersion *version, GError **error)
+stamp (int folder, const char *directory, const CodeVersion *version, GError **error)
 {
-  g_auto (Folder) folder = cis_folder_open (AT_FDCWD, directory, FALSE, error);
   g_autoptr (GBytes) bytes = NULL;
   g_autoptr (JsonObject) meta = NULL;
   g_autofree char *text = NULL;
   g_autofree char *value = NULL;
   struct stat old;
 
-  if (folder < 0)
-    return FALSE;
   bytes = cis_file_read (folder, META, META_MAX, error);
   if (bytes == NULL)
     {
@@ -200,6 +197,7 @@ cis_verb_stamp (int argc, char **argv)
   };
   g_autoptr (GError) error = NULL;
   g_auto (CodeVersion) version = { .branch = NULL };
+  g_auto (Folder) folder = -1;
   gboolean ok;
 
   if (!options_parse (
@@ -217,7 +215,9 @@ cis_verb_stamp (int argc, char **argv)
       g_printerr ("cis490 stamp: %s\n", _ ("cannot start libgit2"));
       return 1;
     }
-  ok = read_version (repository, &version, &error) && stamp (argv[1], &version, &error);
+  folder = cis_folder_open (AT_FDCWD, argv[1], FALSE, &error);
+  ok =
+      folder >= 0 && read_version (repository, &version, &error) && stamp (folder, argv[1], &version, &error);
   git_libgit2_shutdown ();
   if (!ok)
     {

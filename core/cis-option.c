@@ -199,8 +199,12 @@ parse_number (GParamSpec *pspec, const char *text, GValue *value, GError **error
         }
     }
   if (!ok)
-    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "is not a %s",
-                 G_VALUE_HOLDS_DOUBLE (value) ? "number" : "whole number in range");
+    {
+      g_autofree char *range = cis_option_describe_range (pspec);
+
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "is not a %s, %s",
+                   G_VALUE_HOLDS_DOUBLE (value) ? "number" : "whole number", range);
+    }
   return ok;
 }
 

@@ -48,12 +48,18 @@ check_file (CisBuild *build, const char *group, GParamSpec *pspec, const char *p
   struct stat info;
   int errsv = access (path, R_OK) == 0 && stat (path, &info) == 0 ? 0 : errno;
 
+  if (errsv == 0 && S_ISDIR (info.st_mode))
+    errsv = EISDIR;
   if (errsv != 0)
-    cis_finding_suggest_access (cis_build_complain_of_value (build, "file-unreadable", group, pspec,
-                                                             "[%s] %s=%s cannot be read by %s: %s", group,
-                                                             pspec->name, path, g_get_user_name (),
-                                                             g_strerror (errsv)),
-                                path);
+    {
+      CisFinding *finding =
+          cis_build_complain_of_value (build, "file-unreadable", group, pspec,
+                                       "[%s] %s=%s cannot be read by %s: %s", group, pspec->name, path,
+                                       g_get_user_name (), g_strerror (errsv));
+
+      if (errsv != EISDIR)
+        cis_finding_suggest_access (finding, path);
+    }
   else if (cis_option_has (pspec, CIS_PARAM_SECRET) && (info.st_mode & (S_IROTH | S_IWOTH)) != 0)
     cis_finding_set_fix (cis_build_complain_of_value (
                              build, "secret-exposed", group, pspec,

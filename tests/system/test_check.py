@@ -20,6 +20,8 @@ MISTAKES = {
     "a bad boolean": ("[ship]\nplugin=transport/directory\ndirectory=/srv\nmounted=maybe\n", 4, ("mounted=maybe", "true")),
     "a duration without a unit": ("[ship]\nplugin=transport/mock\ndelay=5\n", 3, ("delay=5", "30s")),
     "a number out of range": ("[pack]\nlevel=50\n", 2, ("level=50", "1 to 19")),
+    "a number that is none": ("[pack]\nlevel=abc\n", 2, ("level=abc", "1 to 19")),
+    "a folder for a file": ("[ship]\ntoken-file=/tmp\n", 2, ("token-file=/tmp", "Is a directory")),
     "a source in the middle": ("[ship]\nplugin=scan/episodes\n", None, ("“ship”", "source")),
     "a secret in the ini": ("[ship]\ntoken=abc\n", 2, ("“token”", "token-file")),
     "no key at all": ("[ship]\nplugin=transport/directory\ndirectory\n", 3, ("directory",)),

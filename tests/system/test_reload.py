@@ -81,7 +81,7 @@ class Reload(scratch.TestCase):
         receiver, shipper = site.receiver(), site.shipper()
         site.tune("shipper", "[scan]\nquite=1s\n", "broken")
         site.tune("receiver", "[accept]\nmax-body=lots\n", "broken")
-        for process, words in ((shipper, ("broken.ini:2", "“quiet”")), (receiver, ("broken.ini:2", "max-body"))):
+        for process, words in ((shipper, ("broken.ini:2", "“quiet”", "[config-unknown-key]", "sed -i")), (receiver, ("broken.ini:2", "max-body"))):
             process.reload()
             for word in (*words, "the old configuration stays in use"):
                 process.wait_to_say(word)
