@@ -157,6 +157,23 @@ test_refused (Fixture *f, gconstpointer data)
   assert_answer (f, NULL, "Bearer token-3", NULL, "token-unknown");
 }
 
+/* A ping names no host; its certificate does. */
+static void
+test_unknown_named (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CisRequest) request = cis_request_new ("POST", "/v1/ping");
+  g_autoptr (CisItem) item = cis_item_new ("ping", request);
+  g_autoptr (CisOutcome) outcome = NULL;
+  CisFinding *finding;
+
+  cis_request_set_header (request, "authorization", "Bearer token-3");
+  cis_request_set_header (request, "x-cis490-client-name", "lab-7");
+  g_assert_cmpint (test_process (f->bearer, item, &outcome), ==, CIS_VERDICT_REJECTED);
+  finding = cis_outcome_get_finding (outcome);
+  g_assert_nonnull (strstr (cis_finding_get_summary (finding), "the certificate of lab-7"));
+  g_assert_nonnull (strstr (cis_finding_get_fix (finding), "token new lab-7"));
+}
+
 static void
 test_shared (Fixture *f, gconstpointer data)
 {
@@ -267,6 +284,7 @@ main (int argc, char **argv)
   g_test_add ("/bearer/certificate", Fixture, NULL, set_up, test_certificate, tear_down);
   g_test_add ("/bearer/required", Fixture, "require-client-name", set_up, test_required, tear_down);
   g_test_add_func ("/bearer/header", test_header);
+  g_test_add ("/bearer/unknown-named", Fixture, NULL, set_up, test_unknown_named, tear_down);
   g_test_add ("/bearer/refused", Fixture, NULL, set_up, test_refused, tear_down);
   g_test_add ("/bearer/shared", Fixture, NULL, set_up, test_shared, tear_down);
   g_test_add ("/bearer/no-request", Fixture, NULL, set_up, test_no_request, tear_down);

@@ -238,10 +238,22 @@ find_owner (GPtrArray *tokens, const char *token, const char *wanted)
   return owner;
 }
 
-static CisOutcome *
-reject_token (CisItem *item, const char *wanted, gboolean missing)
+/* The name in the client's certificate, where a proxy passes one on; nullable. */
+static const char *
+get_certified (CisBearer *self, CisItem *item)
 {
-  const char *host = wanted != NULL ? wanted : "HOST";
+  return self->client_name_key[0] != '\0'
+             ? cis_request_get_header (cis_item_get_request (item), self->client_name_key)
+             : NULL;
+}
+
+/* Whoever looks at the log has to know which host it is, as far as one can. */
+static CisOutcome *
+reject_token (CisBearer *self, CisItem *item, const char *wanted, gboolean missing)
+{
+  const char *certified = get_certified (self, item);
+  gboolean named = certified != NULL && cis_name_is_valid (certified, CIS_HOST_NAME_MAX);
+  const char *came = named ? ", which came with the certificate of " : "";
   CisFinding *finding;
 
   if (missing)
@@ -249,12 +261,14 @@ reject_token (CisItem *item, const char *wanted, gboolean missing)
                                "The request has no \"Authorization: Bearer\" header with a token.");
   else
     finding = cis_finding_new ("token-unknown", CIS_SEVERITY_ERROR, cis_item_get_id (item),
-                               "The receiver does not know this token.");
+                               "The receiver does not know this token%s%s.", came, named ? certified : "");
   cis_finding_set_fix (finding,
                        "# on the receiver; add the line that it prints to tokens-file:\n"
                        "cis490 token new %s\n"
                        "# and put the token that it prints into the host's token-file",
-                       host);
+                       wanted != NULL ? wanted
+                       : named        ? certified
+                                      : "HOST");
   return cis_outcome_rejected (finding);
 }
 
@@ -325,8 +339,7 @@ judge (CisBearer *self, CisItem *item, const char *owner, const char *wanted)
 {
   CisRequest *request = cis_item_get_request (item);
   gboolean shared = g_str_equal (owner, SHARED);
-  const char *certified =
-      self->client_name_key[0] != '\0' ? cis_request_get_header (request, self->client_name_key) : NULL;
+  const char *certified = get_certified (self, item);
   const char *name = shared ? certified : owner;
 
   if (certified == NULL && (shared || self->require_client_name))
@@ -353,10 +366,10 @@ cis_bearer_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
     return cis_outcome_passed ();
   token = get_token (request);
   if (token == NULL)
-    return reject_token (item, wanted, TRUE);
+    return reject_token (self, item, wanted, TRUE);
   tokens = get_tokens (self);
   owner = find_owner (tokens, token, wanted);
-  return owner != NULL ? judge (self, item, owner, wanted) : reject_token (item, wanted, FALSE);
+  return owner != NULL ? judge (self, item, owner, wanted) : reject_token (self, item, wanted, FALSE);
 }
 
 static gboolean
