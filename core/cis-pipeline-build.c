@@ -423,11 +423,3 @@ cis_pipeline_new_draft (CisConfig *config, GPtrArray *findings)
 
   return build_pipeline (&build);
 }
-
-GPtrArray *
-cis_pipeline_list_options (void)
-{
-  g_autoptr (GTypeClass) klass = g_type_class_ref (CIS_TYPE_PIPELINE);
-
-  return cis_option_list (G_OBJECT_CLASS (klass));
-}

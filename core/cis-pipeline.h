@@ -38,8 +38,6 @@ typedef struct
 CIS_API CisPipeline *cis_pipeline_new (CisConfig *config, GPtrArray *findings);
 /* The same for looking at only, without the stages' options: neither values nor the order need be right. */
 CIS_API CisPipeline *cis_pipeline_new_draft (CisConfig *config, GPtrArray *findings);
-/* The pspecs of [pipeline]'s own keys; container. */
-CIS_API GPtrArray *cis_pipeline_list_options (void);
 
 /* Opens the parts, the source first, and takes recovered items home. On error everything is closed again. */
 CIS_API gboolean cis_pipeline_open (CisPipeline *self, GError **error);

@@ -51,8 +51,9 @@ write_at (int fd, const char *data, gsize length, gint64 offset, GError **error)
   return TRUE;
 }
 
-gint64
-cis_tail_row_start (int fd, gint64 end, GError **error)
+/* Where the row begins whose last byte is before @end; -1 with @error. */
+static gint64
+find_row_start (int fd, gint64 end, GError **error)
 {
   g_autofree char *block = g_malloc (CLAMP (end, 1, BLOCK));
 
@@ -95,7 +96,7 @@ cis_tail_cut_torn (int fd, gint64 size, GError **error)
     return -1;
   if (last == '\n')
     return 0;
-  start = cis_tail_row_start (fd, size, error);
+  start = find_row_start (fd, size, error);
   return start < 0 ? -1 : cut_to (fd, size, start, error);
 }
 
@@ -106,7 +107,7 @@ last_row_is_whole (int fd, gint64 size, gint64 *start, GError **error)
   g_autoptr (JsonObject) row = NULL;
   g_autofree char *line = NULL;
 
-  *start = size > 0 ? cis_tail_row_start (fd, size, error) : 0;
+  *start = size > 0 ? find_row_start (fd, size, error) : 0;
   if (*start < 0)
     return -1;
   if (size == 0)

@@ -6,8 +6,6 @@
 
 #include "cis490.h"
 
-/* Where the row begins whose last byte is before @end; -1 with @error. */
-gint64 cis_tail_row_start (int fd, gint64 end, GError **error);
 /* Cuts off a row without its newline. Returns how many bytes; -1 with @error. */
 gint64 cis_tail_cut_torn (int fd, gint64 size, GError **error);
 /* The same for one whole row that is no JSON. CIS_ERROR_CONFIG if the row before it is none either. */

@@ -65,8 +65,10 @@ read_repr_digest (const char *value, CisFinding **problem)
   return g_steal_pointer (&digest);
 }
 
-char *
-cis_claim_digest (const CisHttpHead *head, CisFinding **problem)
+/* The digest that the head claims, of X-Cis490-Sha256 or Repr-Digest (RFC 9530), 64 lower-case hex; full.
+ * %NULL with a @problem (full) where there is none, or one that cannot be, or two that differ. */
+static char *
+get_digest (const CisHttpHead *head, CisFinding **problem)
 {
   const char *value = cis_http_head_get (head, "x-cis490-sha256");
   g_autofree char *repr = NULL;
@@ -130,8 +132,10 @@ resume_problem (const CisHttpHead *head, guint64 size)
   return NULL;
 }
 
-gboolean
-cis_claim_size (const CisHttpHead *head, const CisRoute *route, guint64 *size, CisFinding **problem)
+/* How long the archive is that the head brings or asks about. A @problem (full) where it does not say, or
+ * where the request has a body that it must not have. */
+static gboolean
+get_size (const CisHttpHead *head, const CisRoute *route, guint64 *size, CisFinding **problem)
 {
   const char *value = cis_http_head_get (head, "upload-length");
   gboolean upload = route->kind == CIS_ROUTE_UPLOAD;
@@ -178,9 +182,9 @@ cis_claim_to_item (const CisHttpHead *head, const CisRoute *route, CisFinding **
   guint64 size;
   CisEpisode *episode;
 
-  if (!cis_claim_size (head, route, &size, problem))
+  if (!get_size (head, route, &size, problem))
     return NULL;
-  if (route->kind != CIS_ROUTE_PING && (sha256 = cis_claim_digest (head, problem)) == NULL)
+  if (route->kind != CIS_ROUTE_PING && (sha256 = get_digest (head, problem)) == NULL)
     return NULL;
 
   request = make_request (head);
