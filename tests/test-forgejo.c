@@ -32,7 +32,7 @@ static void
 assert_like_git (const char *tree, CisWindow *window, guint n)
 {
   g_autofree char *output =
-      forge_run (tree, "git -C repository log --max-count=%u --format='%%H %%ct' main", n);
+      forge_run (tree, "git -C repository log --max-count=%u --format='%%H %%ct' refs/heads/main", n);
   g_auto (GStrv) lines = g_strsplit (output, "\n", -1);
 
   g_assert_cmpuint (cis_window_get_length (window), ==, g_strv_length (lines));
@@ -98,11 +98,35 @@ test_etag (void)
   assert_like_git (tree, pushed, 11);
   log = forge_get_log (forge);
   lines = g_strsplit (log, "\n", -1);
-  g_assert_cmpstr (lines[0], ==, "200 1 main");
+  g_assert_cmpstr (lines[0], ==, "200 1 refs/heads/main");
   g_assert_true (g_str_has_prefix (lines[1], "200 2 "));
   g_assert_cmpuint (strlen (lines[1]), ==, strlen ("200 2 ") + CIS_COMMIT_LENGTH);
-  g_assert_cmpstr (lines[2], ==, "304 1 main");
-  g_assert_cmpstr (lines[3], ==, "200 1 main");
+  g_assert_cmpstr (lines[2], ==, "304 1 refs/heads/main");
+  g_assert_cmpstr (lines[3], ==, "200 1 refs/heads/main");
+}
+
+/* git takes a plain name for the tag's, and the server asks git. */
+static void
+test_tag_of_the_same_name (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (Forge) forge = NULL;
+  g_autoptr (CisWindowSource) source = NULL;
+  g_autoptr (CisWindow) window = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *fix = NULL;
+
+  forge_make_repository (tree, 12);
+  g_free (forge_run (tree, "git -C repository tag main c5; git -C repository tag gone c5"));
+  forge = forge_new (tree, "--cap=5");
+  source = source_new (forge->url, NULL, TIMEOUT);
+  window = fetch (source, 10);
+  assert_like_git (tree, window, 10);
+  /* A tag is no branch. */
+  g_assert_null (cis_window_source_fetch (source, "gone", 10, NULL, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  fix = cis_window_source_suggest (source, "gone", error);
+  g_assert_nonnull (strstr (fix, "sha=refs%2Fheads%2Fgone&"));
 }
 
 static void
@@ -294,6 +318,7 @@ main (int argc, char **argv)
   forge_prepare ();
   g_test_add_func ("/forgejo/pages", test_pages);
   g_test_add_func ("/forgejo/etag", test_etag);
+  g_test_add_func ("/forgejo/tag-of-the-same-name", test_tag_of_the_same_name);
   g_test_add_func ("/forgejo/token", test_token);
   g_test_add_func ("/forgejo/failures", test_failures);
   g_test_add_func ("/forgejo/cut-body", test_cut_body);

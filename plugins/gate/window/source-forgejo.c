@@ -2,9 +2,11 @@
 /*
  * The window from Forgejo's API (Gitea's is the same): GET /api/v1/repos/{owner}/{repo}/commits.
  *
- * The branch is named only in the first page's request. The others name the head that this page gave, so that
- * a push between two pages can neither hide nor double a commit. Where the list ends although a commit in it
- * has parents that were not listed, it is not the whole history, and nobody is refused because of it.
+ * The branch is named only in the first page's request, as refs/heads/…: git, which the server asks, takes a
+ * plain name for the tag's where a tag has the same. The other pages' name the head that the first one gave,
+ * so that a push between two pages can neither hide nor double a commit. Where the list ends although a
+ * commit in it has parents that were not listed, it is not the whole history, and nobody is refused because
+ * of it.
  */
 #include "forgejo-client.h"
 #include "forgejo-page.h"
@@ -80,12 +82,19 @@ read_page (Fetch *fetch, GBytes *body, guint *n_listed, GError **error)
 }
 
 static char *
+escape_branch (const char *branch)
+{
+  g_autofree char *reference = g_strconcat ("refs/heads/", branch, NULL);
+
+  return g_uri_escape_string (reference, NULL, FALSE);
+}
+
+/* @of: escaped, or what needs no escaping. */
+static char *
 make_url (CisWindowSourceForgejo *self, const char *of, guint n, guint page)
 {
-  g_autofree char *escaped = g_uri_escape_string (of, NULL, FALSE);
-
   return g_strdup_printf ("%s/commits?sha=%s&limit=%u&page=%u&stat=false&verification=false&files=false",
-                          self->api, escaped, MIN (n, PAGE_SIZE), page);
+                          self->api, of, MIN (n, PAGE_SIZE), page);
 }
 
 /* The pages after the first one, from the head that it gave, until the window is full or the list ends. */
@@ -155,7 +164,8 @@ fetch_all (CisWindowSourceForgejo *self, Fetch *fetch, const char *branch, GCanc
 {
   gboolean same =
       self->last != NULL && self->last_n == fetch->n && g_strcmp0 (self->last_branch, branch) == 0;
-  g_autofree char *url = make_url (self, branch, fetch->n, 1);
+  g_autofree char *of = escape_branch (branch);
+  g_autofree char *url = make_url (self, of, fetch->n, 1);
   g_auto (CisForgejoAnswer) answer = { 0 };
   guint n_listed;
 
@@ -204,7 +214,7 @@ static char *
 cis_window_source_forgejo_suggest (CisWindowSource *source, const char *branch, const GError *error)
 {
   CisWindowSourceForgejo *self = (CisWindowSourceForgejo *) source;
-  g_autofree char *escaped = g_uri_escape_string (branch, NULL, FALSE);
+  g_autofree char *of = escape_branch (branch);
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
     return g_strdup_printf (
@@ -217,7 +227,7 @@ cis_window_source_forgejo_suggest (CisWindowSource *source, const char *branch, 
       "curl -sS %s%s%s'%s/commits?sha=%s&limit=1'\n"
       "# and compare forgejo-url, forgejo-repository, forgejo-ca-file and branch in cis490.ini",
       self->ca_file != NULL ? "--cacert '" : "", self->ca_file != NULL ? self->ca_file : "",
-      self->ca_file != NULL ? "' " : "", self->api, escaped);
+      self->ca_file != NULL ? "' " : "", self->api, of);
 }
 
 static void
