@@ -198,6 +198,10 @@ test_failures (void)
   assert_fails (forge, "html", G_IO_ERROR_INVALID_DATA);
   assert_fails (forge, "empty", G_IO_ERROR_INVALID_DATA);
   assert_fails (forge, "repeat", G_IO_ERROR_INVALID_DATA);
+  /* Otherwise its one commit would pass for a whole history. */
+  assert_fails (forge, "no-parents", G_IO_ERROR_INVALID_DATA);
+  assert_fails (forge, "null-parents", G_IO_ERROR_INVALID_DATA);
+  assert_fails (forge, "odd-parents", G_IO_ERROR_INVALID_DATA);
 }
 
 /* A body that ends early is no shorter window, whether libsoup calls it an error or not. */

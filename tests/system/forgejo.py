@@ -17,6 +17,9 @@ It says "listening on http://127.0.0.1:PORT" (https with a certificate) on stdou
     short                  the first page and nothing behind it
     cut                    half of the body, then closes
     repeat                 the first page under every number
+    no-parents             only the head, and nothing of its parents
+    null-parents           only the head, and null for its parents
+    odd-parents            only the head, and a parent without an id
 
 LOG gets one line for each request: the status (0: none was sent), the page and what it was of. A slow, hanging or dead
 server costs nobody else: each connection has a thread of its own.
@@ -37,6 +40,7 @@ import urllib.parse
 
 PATH = "/api/v1/repos/lab/code/commits"
 FORMAT = "%H%x00%P%x00%cI%x00%s"
+PARENTS = {"no-parents": {}, "null-parents": {"parents": None}, "odd-parents": {"parents": [{"url": "http://forge.example/"}]}}
 
 
 def list_commits(repository, of, skip, count):
@@ -90,6 +94,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if mode == "empty" or (mode == "short" and page > 1):
             commits = []
+        if mode in PARENTS:
+            commits = [{"sha": commit["sha"], **PARENTS[mode]} for commit in commits[:1] if page == 1]
         body = {"garbage": b'[{"sha": "0123', "html": b"<!DOCTYPE html><title>Sign in</title>"}.get(mode)
         self.answer(200, commits, mode, body)
 

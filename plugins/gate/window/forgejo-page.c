@@ -35,21 +35,27 @@ get_time (JsonObject *commit)
   return parse_time (text != NULL ? text : cis_json_get_string (commit, "created"));
 }
 
-static void
+/* Whether all of them are told: a commit without parents ends a history, and one that only seems so would let
+ * a part pass for the whole. */
+static gboolean
 note_parents (GHashTable *all, JsonObject *commit)
 {
   JsonNode *node = json_object_get_member (commit, "parents");
   JsonArray *parents = node != NULL && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
 
-  for (guint i = 0; parents != NULL && i < json_array_get_length (parents); i++)
+  if (parents == NULL)
+    return FALSE;
+  for (guint i = 0; i < json_array_get_length (parents); i++)
     {
       JsonNode *parent = json_array_get_element (parents, i);
       const char *sha =
           JSON_NODE_HOLDS_OBJECT (parent) ? cis_json_get_string (json_node_get_object (parent), "sha") : NULL;
 
-      if (sha != NULL)
-        g_hash_table_add (all, g_strdup (sha));
+      if (sha == NULL || !cis_hex_is_valid (sha, CIS_COMMIT_LENGTH))
+        return FALSE;
+      g_hash_table_add (all, g_strdup (sha));
     }
+  return TRUE;
 }
 
 gboolean
@@ -82,7 +88,8 @@ cis_forgejo_page_read (GBytes *body, CisWindow *window, guint n, GHashTable *par
       if (sha == NULL || !cis_hex_is_valid (sha, CIS_COMMIT_LENGTH))
         return cis_forgejo_page_set_garbage (error, "an entry has no sha of 40 hex digits");
       cis_window_append (window, sha, get_time (commit));
-      note_parents (parents, commit);
+      if (!note_parents (parents, commit))
+        return cis_forgejo_page_set_garbage (error, "an entry does not say what its parents are");
     }
   return TRUE;
 }

@@ -132,7 +132,7 @@ lacks_commits (Fetch *fetch)
     return TRUE;
   g_hash_table_iter_init (&iter, fetch->parents);
   while (g_hash_table_iter_next (&iter, &parent, NULL))
-    if (!cis_hex_is_valid (parent, CIS_COMMIT_LENGTH) || cis_window_get_position (fetch->window, parent) < 0)
+    if (cis_window_get_position (fetch->window, parent) < 0)
       return TRUE;
   return FALSE;
 }
