@@ -105,6 +105,74 @@ test_etag (void)
   g_assert_cmpstr (lines[3], ==, "200 1 refs/heads/main");
 }
 
+static void
+assert_asked (Forge *forge, const char *const *expected)
+{
+  g_autofree char *log = forge_get_log (forge);
+  g_auto (GStrv) lines = g_strsplit (g_strchomp (log), "\n", -1);
+
+  g_assert_cmpuint (g_strv_length (lines), ==, g_strv_length ((char **) expected));
+  for (guint i = 0; expected[i] != NULL; i++)
+    g_assert_true (g_str_has_prefix (lines[i], expected[i]));
+}
+
+/* A branch that did not change costs one page, without an ETag too; one that is forced back and forth is
+ * asked for as a whole. */
+static void
+test_unchanged (void)
+{
+  static const char *const heads[] = { "c12", "c12", "c9", "c9", "c12" };
+  static const char *const asked[] = { "200 1 refs", "200 2 ",     "200 1 refs", "200 1 refs", "200 2 ",
+                                       "200 1 refs", "200 1 refs", "200 2 ",     NULL };
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (Forge) forge = NULL;
+  g_autoptr (CisWindowSource) source = NULL;
+  gint64 before = 0;
+
+  forge_make_repository (tree, 12);
+  forge = forge_new (tree, "--cap=5");
+  forge_set (forge, "plain");
+  source = source_new (forge->url, NULL, TIMEOUT);
+  for (guint i = 0; i < G_N_ELEMENTS (heads); i++)
+    {
+      g_autoptr (CisWindow) window = NULL;
+
+      g_free (forge_run (tree, "git -C repository update-ref refs/heads/main %s", heads[i]));
+      window = fetch (source, 8);
+      assert_like_git (tree, window, 8);
+      g_assert_cmpint (cis_window_get_fetched_at (window), >, before);
+      before = cis_window_get_fetched_at (window);
+    }
+  assert_asked (forge, asked);
+}
+
+/* Of a head whose window was cut, the rest is asked for again. */
+static void
+test_cut_is_not_kept (void)
+{
+  static const char *const modes[] = { "ok", "plain" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (modes); i++)
+    {
+      g_autoptr (TestTree) tree = test_tree_new ();
+      g_autoptr (Forge) forge = NULL;
+      g_autoptr (CisWindowSource) source = NULL;
+      g_autoptr (CisWindow) cut = NULL;
+      g_autoptr (CisWindow) whole = NULL;
+
+      forge_make_repository (tree, 12);
+      forge = forge_new (tree, "--cap=5");
+      source = source_new (forge->url, NULL, TIMEOUT);
+      forge_set (forge, "short");
+      cut = fetch (source, 10);
+      g_assert_true (cis_window_is_cut (cut));
+      forge_set (forge, modes[i]);
+      whole = fetch (source, 10);
+      g_assert_false (cis_window_is_cut (whole));
+      assert_like_git (tree, whole, 10);
+    }
+}
+
 /* git takes a plain name for the tag's, and the server asks git. */
 static void
 test_tag_of_the_same_name (void)
@@ -322,6 +390,8 @@ main (int argc, char **argv)
   forge_prepare ();
   g_test_add_func ("/forgejo/pages", test_pages);
   g_test_add_func ("/forgejo/etag", test_etag);
+  g_test_add_func ("/forgejo/unchanged", test_unchanged);
+  g_test_add_func ("/forgejo/cut-is-not-kept", test_cut_is_not_kept);
   g_test_add_func ("/forgejo/tag-of-the-same-name", test_tag_of_the_same_name);
   g_test_add_func ("/forgejo/token", test_token);
   g_test_add_func ("/forgejo/failures", test_failures);

@@ -3,6 +3,7 @@
 
 #include "cis-part.h"
 
+#include "../plugins/gate/window/history.h"
 #include "../plugins/gate/window/source.h"
 
 #include <git2.h>
@@ -60,21 +61,28 @@ fetch (const char *tree, const char *path, const char *branch, guint n, GError *
 }
 
 static void
-assert_like_git (const char *tree, const char *path, const char *branch, guint n)
+assert_is_like_git (const char *tree, CisWindow *window, const char *path, const char *branch, guint n)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (CisWindow) window = fetch (tree, path, branch, n, &error);
   g_autofree char *script = g_strdup_printf ("git -C %s rev-list --max-count=%u %s", path, n, branch);
   g_autofree char *output = NULL;
   g_auto (GStrv) commits = NULL;
 
-  g_assert_no_error (error);
   run (tree, script, &output);
   commits = g_strsplit (g_strstrip (output), "\n", -1);
   g_assert_cmpuint (cis_window_get_length (window), ==, g_strv_length (commits));
   g_assert_cmpstr (cis_window_get_head (window), ==, commits[0]);
   for (guint i = 0; commits[i] != NULL; i++)
     g_assert_cmpint (cis_window_get_position (window, commits[i]), ==, i);
+}
+
+static void
+assert_like_git (const char *tree, const char *path, const char *branch, guint n)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CisWindow) window = fetch (tree, path, branch, n, &error);
+
+  g_assert_no_error (error);
+  assert_is_like_git (tree, window, path, branch, n);
 }
 
 static void
@@ -205,6 +213,72 @@ test_lost_commit (void)
   g_assert_cmpstr (suggestion, ==, expected);
 }
 
+/* A branch that did not change costs a look at its head: the source would come across a commit that is lost.
+ * One that is forced back and forth is walked as a whole. */
+static void
+test_unchanged (void)
+{
+  static const char *const heads[] = { "c8", "c8", "c5", "c5", "c8" };
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *repository = g_build_filename (tree, "repository", NULL);
+  g_autoptr (CisWindowSource) source = cis_window_source_git_new (repository);
+  g_autoptr (CisWindow) last = NULL;
+  g_autoptr (CisWindow) same = NULL;
+  g_autoptr (GError) error = NULL;
+
+  run (tree,
+       "git init -q -b main repository; cd repository\n"
+       "for i in 1 2 3 4 5 6 7 8; do git commit -q --allow-empty -m $i; git tag c$i; done\n",
+       NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (heads); i++)
+    {
+      g_autofree char *move = g_strdup_printf ("git -C repository update-ref refs/heads/main %s", heads[i]);
+
+      run (tree, move, NULL);
+      g_clear_pointer (&last, cis_window_unref);
+      last = cis_window_source_fetch (source, "main", 4, NULL, &error);
+      g_assert_no_error (error);
+      assert_is_like_git (tree, last, "repository", "main", 4);
+    }
+  run (tree,
+       "cd repository; id=$(git rev-parse c7)\n"
+       "rm -f .git/objects/${id%??????????????????????????????????????}/${id#??}\n",
+       NULL);
+  same = cis_window_source_fetch (source, "main", 4, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (cis_window_equal (same, last));
+  g_assert_cmpint (cis_window_get_fetched_at (same), >, cis_window_get_fetched_at (last));
+  /* Another length is another question. */
+  g_assert_null (cis_window_source_fetch (source, "main", 5, NULL, &error));
+  g_assert_error (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_COMMIT);
+}
+
+/* Of a head whose window was cut, there may be more next time. */
+static void
+test_unshallowed (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *repository = g_build_filename (tree, "shallow", NULL);
+  g_autoptr (CisWindowSource) source = cis_window_source_git_new (repository);
+  g_autoptr (CisWindow) cut = NULL;
+  g_autoptr (CisWindow) whole = NULL;
+  g_autoptr (GError) error = NULL;
+
+  run (tree,
+       "git init -q -b main repository; cd repository\n"
+       "for i in 1 2 3 4 5 6; do git commit -q --allow-empty -m $i; done\n"
+       "git clone -q --depth 3 file://$PWD ../shallow\n",
+       NULL);
+  cut = cis_window_source_fetch (source, "main", 5, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (cis_window_is_cut (cut));
+  run (tree, "git -C shallow fetch -q --unshallow", NULL);
+  whole = cis_window_source_fetch (source, "main", 5, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_false (cis_window_is_cut (whole));
+  assert_is_like_git (tree, whole, "shallow", "main", 5);
+}
+
 static void
 test_cancelled (void)
 {
@@ -287,6 +361,8 @@ main (int argc, char **argv)
   g_test_add_func ("/window-source/shallow", test_shallow);
   g_test_add_func ("/window-source/errors", test_errors);
   g_test_add_func ("/window-source/lost-commit", test_lost_commit);
+  g_test_add_func ("/window-source/unchanged", test_unchanged);
+  g_test_add_func ("/window-source/unshallowed", test_unshallowed);
   g_test_add_func ("/window-source/cancelled", test_cancelled);
   g_test_add_func ("/window-source/beside-the-plugin", test_beside_the_plugin);
   if (geteuid () == 0)

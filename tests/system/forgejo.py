@@ -8,6 +8,8 @@ It says "listening on http://127.0.0.1:PORT" (https with a certificate) on stdou
 
     ok                     nothing
     500, 404, …            answers that status
+    plain                  answers without an ETag
+    slow                   answers after 0.7 s, without one
     hang                   never answers
     drip                   a byte of the answer's body every 50 ms
     head                   a byte of the answer's head every 50 ms
@@ -71,6 +73,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(url.query))
         self.asked = f"{query.get('page')} {query.get('sha')}"
+        if mode == "slow":
+            time.sleep(0.7)
         if mode == "hang":
             self.note(0)
             self.rfile.read(1)
@@ -112,7 +116,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.note(status)
         self.send_response(status)
         if status == 200:
-            self.send_header("ETag", etag)
+            if mode not in ("plain", "slow"):
+                self.send_header("ETag", etag)
             self.send_header("Content-Type", "application/json;charset=utf-8")
         if status != 304:
             self.send_header("Content-Length", str(len(body)))

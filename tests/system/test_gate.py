@@ -173,6 +173,25 @@ class Gate(scratch.TestCase):
         forge.start()
         self.assertEqual(ask(self.site.stale)[0], 412)
 
+    def test_a_window_that_takes_longer_than_a_request_waits(self):
+        forge = self.with_forge()
+        for _ in range(5):
+            self.push()
+        # Four pages.
+        self.site.write_site(window=8)
+        self.site.tune("receiver", "[gate]\nwait=2s\ntimeout=30s\n", "patient")
+        forge.set("slow")
+        self.receive()
+        number = itertools.count()
+
+        def ask(commit):
+            return put(self.site, self.site.host_name, f"a{next(number)}", commit, self.site.token)[2]
+
+        wait_until(lambda: ask(self.site.stale) == 412, "a stale commit is refused")
+        pushed = self.push()
+        wait_until(lambda: ask(pushed) == 201, "a pushed one is taken")
+        wait_until(lambda: ask(self.site.stale) == 412, "and a stale one still refused")
+
     def test_a_forge_of_a_private_authority(self):
         authority = Authority(self.site.folder / "authority")
         server = authority.sign("/CN=forge", "subjectAltName=IP:127.0.0.1")

@@ -85,6 +85,13 @@ cis_window_append (CisWindow *self, const char *commit, gint64 time)
 }
 
 void
+cis_window_append_all (CisWindow *self, CisWindow *other)
+{
+  for (guint i = 0; i < other->entries->len; i++)
+    cis_window_append (self, cis_window_get_commit (other, i), cis_window_get_time (other, i));
+}
+
+void
 cis_window_set_cut (CisWindow *self)
 {
   self->cut = TRUE;
@@ -161,12 +168,18 @@ cis_window_is_fallback (CisWindow *self)
 }
 
 gboolean
-cis_window_equal (CisWindow *self, CisWindow *other)
+cis_window_begins_with (CisWindow *self, CisWindow *beginning)
 {
-  if (self->entries->len != other->entries->len)
+  if (self->entries->len < beginning->entries->len)
     return FALSE;
-  for (guint i = 0; i < self->entries->len; i++)
-    if (!commit_equal (cis_window_get_commit (self, i), cis_window_get_commit (other, i)))
+  for (guint i = 0; i < beginning->entries->len; i++)
+    if (!commit_equal (cis_window_get_commit (self, i), cis_window_get_commit (beginning, i)))
       return FALSE;
   return TRUE;
+}
+
+gboolean
+cis_window_equal (CisWindow *self, CisWindow *other)
+{
+  return self->entries->len == other->entries->len && cis_window_begins_with (self, other);
 }

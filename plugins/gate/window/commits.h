@@ -22,6 +22,8 @@ void cis_window_unref (CisWindow *self);
 /* The next older commit, 40 lower-case hex, committed at @time (seconds since 1970; 0: not known). The first
  * one is the head; one that is there already is left alone. */
 void cis_window_append (CisWindow *self, const char *commit, gint64 time);
+/* All of @other's commits that are not there yet. */
+void cis_window_append_all (CisWindow *self, CisWindow *other);
 /* The source ran out of commits before the window was full, although the branch has more (a shallow clone).
  */
 void cis_window_set_cut (CisWindow *self);
@@ -40,6 +42,8 @@ char *cis_window_describe_source (CisWindow *self);
 gint64 cis_window_get_fetched_at (CisWindow *self);
 gboolean cis_window_is_cut (CisWindow *self);
 gboolean cis_window_is_fallback (CisWindow *self);
+/* Whether the first commits are those of @beginning, in the same order. */
+gboolean cis_window_begins_with (CisWindow *self, CisWindow *beginning);
 /* Whether both hold the same commits in the same order. */
 gboolean cis_window_equal (CisWindow *self, CisWindow *other);
 

@@ -4,9 +4,10 @@
  *
  * The branch is named only in the first page's request, as refs/heads/…: git, which the server asks, takes a
  * plain name for the tag's where a tag has the same. The other pages' name the head that the first one gave,
- * so that a push between two pages can neither hide nor double a commit. Where the list ends although a
- * commit in it has parents that were not listed, it is not the whole history, and nobody is refused because
- * of it.
+ * so that a push between two pages can neither hide nor double a commit. A commit's id stands for all of its
+ * history: where the first page is as before, so are the others, and they are not asked for. Where the list
+ * ends although a commit in it has parents that were not listed, it is not the whole history, and nobody is
+ * refused because of it.
  */
 #include "forgejo-client.h"
 #include "forgejo-page.h"
@@ -26,9 +27,9 @@ typedef struct
   char *token_file; /* nullable */
   char *ca_file;    /* nullable */
   CisForgejoClient *client;
-  /* The last whole answer: what a 304 stands for. */
-  char *etag; /* nullable */
-  CisWindow *last;
+  /* The last window that was not cut, and the ETag of its first page. */
+  CisWindow *last; /* nullable */
+  char *etag;      /* nullable */
   char *last_branch;
   guint last_n;
 } CisWindowSourceForgejo;
@@ -137,15 +138,7 @@ lacks_commits (Fetch *fetch)
   return FALSE;
 }
 
-static void
-copy_last (CisWindowSourceForgejo *self, CisWindow *window)
-{
-  for (guint i = 0; i < cis_window_get_length (self->last); i++)
-    cis_window_append (window, cis_window_get_commit (self->last, i), cis_window_get_time (self->last, i));
-  if (cis_window_is_cut (self->last))
-    cis_window_set_cut (window);
-}
-
+/* A list that ended too early may be whole next time, though its first page is the same. */
 static void
 remember (CisWindowSourceForgejo *self, const char *etag, CisWindow *window, const char *branch, guint n)
 {
@@ -153,28 +146,45 @@ remember (CisWindowSourceForgejo *self, const char *etag, CisWindow *window, con
   g_free (self->etag);
   g_free (self->last_branch);
   self->etag = g_strdup (etag);
-  self->last = etag != NULL ? cis_window_ref (window) : NULL;
+  self->last = !cis_window_is_cut (window) ? cis_window_ref (window) : NULL;
   self->last_branch = g_strdup (branch);
   self->last_n = n;
+}
+
+/* What follows the first page. */
+static gboolean
+complete (CisWindowSourceForgejo *self, Fetch *fetch, CisWindow *last, GCancellable *cancellable,
+          GError **error)
+{
+  if (last != NULL && cis_window_begins_with (last, fetch->window))
+    {
+      cis_window_append_all (fetch->window, last);
+      return TRUE;
+    }
+  if (!fetch_rest (self, fetch, cancellable, error))
+    return FALSE;
+  if (lacks_commits (fetch))
+    cis_window_set_cut (fetch->window);
+  return TRUE;
 }
 
 static gboolean
 fetch_all (CisWindowSourceForgejo *self, Fetch *fetch, const char *branch, GCancellable *cancellable,
            GError **error)
 {
-  gboolean same =
-      self->last != NULL && self->last_n == fetch->n && g_strcmp0 (self->last_branch, branch) == 0;
+  CisWindow *last =
+      self->last_n == fetch->n && g_strcmp0 (self->last_branch, branch) == 0 ? self->last : NULL;
+  const char *etag = last != NULL ? self->etag : NULL;
   g_autofree char *of = escape_branch (branch);
   g_autofree char *url = make_url (self, of, fetch->n, 1);
   g_auto (CisForgejoAnswer) answer = { 0 };
   guint n_listed;
 
-  if (!cis_forgejo_client_get (self->client, url, fetch->token, same ? self->etag : NULL, &answer,
-                               cancellable, error))
+  if (!cis_forgejo_client_get (self->client, url, fetch->token, etag, &answer, cancellable, error))
     return FALSE;
-  if (same && answer.status == 304)
+  if (etag != NULL && answer.status == 304)
     {
-      copy_last (self, fetch->window);
+      cis_window_append_all (fetch->window, last);
       return TRUE;
     }
   if (!check_status (answer.status, error) || !read_page (fetch, answer.body, &n_listed, error))
@@ -182,12 +192,9 @@ fetch_all (CisWindowSourceForgejo *self, Fetch *fetch, const char *branch, GCanc
   if (n_listed == 0)
     return TRUE;
   fetch->total = answer.total;
-  if (!fetch_rest (self, fetch, cancellable, error))
+  if (!complete (self, fetch, last, cancellable, error))
     return FALSE;
-  /* A list that ended too early may be whole next time, though its first page is the same. */
-  if (lacks_commits (fetch))
-    cis_window_set_cut (fetch->window);
-  remember (self, cis_window_is_cut (fetch->window) ? NULL : answer.etag, fetch->window, branch, fetch->n);
+  remember (self, answer.etag, fetch->window, branch, fetch->n);
   return TRUE;
 }
 

@@ -3,7 +3,8 @@
  * The window out of a local repository: what `git rev-list --max-count=N BRANCH` prints.
  *
  * The walk is our own: libgit2 1.5 knows nothing of a shallow clone's edge and fails there, and its
- * time-sorted walk reads the whole history first.
+ * time-sorted walk reads the whole history first. A commit's id stands for all of its history, so a branch
+ * that has the same head as before is not walked again.
  */
 #include "history.h"
 #include "source.h"
@@ -18,6 +19,10 @@ typedef struct
   CisWindowSource parent;
   char *repository;
   gint64 until; /* seconds since 1970 */
+  /* The last window that was not cut: the last_n commits that end at last_head. */
+  CisWindow *last; /* nullable */
+  git_oid last_head;
+  guint last_n;
 } CisWindowSourceGit;
 
 /* What the walk has still to visit: newest first, and first come first served within a second. */
@@ -156,28 +161,54 @@ walk_step (Walk *walk, CisWindow *window, gint64 until, guint n, GError **error)
 }
 
 static gboolean
-cis_window_source_git_fetch (CisWindowSource *source, CisWindow *window, const char *branch, guint n,
-                             GCancellable *cancellable, GError **error)
+walk_from (CisWindowSourceGit *self, git_repository *repository, const git_oid *head, CisWindow *window,
+           guint n, GCancellable *cancellable, GError **error)
 {
-  CisWindowSourceGit *self = (CisWindowSourceGit *) source;
-  g_autoptr (git_repository) repository = cis_history_open (self->repository, error);
   g_auto (Walk) walk = { .repository = repository };
-  git_oid head;
 
-  if (repository == NULL || !find_branch (repository, branch, &head, error))
-    return FALSE;
   walk.shallow = read_shallow (repository, error);
   if (walk.shallow == NULL)
     return FALSE;
   walk.seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   walk.candidates = g_sequence_new (candidate_free);
 
-  if (!walk_push (&walk, &head, error))
+  if (!walk_push (&walk, head, error))
     return FALSE;
   while (cis_window_get_length (window) < n && !g_sequence_is_empty (walk.candidates))
     if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
         !walk_step (&walk, window, self->until, n, error))
       return FALSE;
+  return TRUE;
+}
+
+/* One that a shallow clone cut may be longer next time, though it has the same head. */
+static void
+remember (CisWindowSourceGit *self, CisWindow *window, const git_oid *head, guint n)
+{
+  g_clear_pointer (&self->last, cis_window_unref);
+  self->last = !cis_window_is_cut (window) ? cis_window_ref (window) : NULL;
+  self->last_head = *head;
+  self->last_n = n;
+}
+
+static gboolean
+cis_window_source_git_fetch (CisWindowSource *source, CisWindow *window, const char *branch, guint n,
+                             GCancellable *cancellable, GError **error)
+{
+  CisWindowSourceGit *self = (CisWindowSourceGit *) source;
+  g_autoptr (git_repository) repository = cis_history_open (self->repository, error);
+  git_oid head;
+
+  if (repository == NULL || !find_branch (repository, branch, &head, error))
+    return FALSE;
+  if (self->last != NULL && self->last_n == n && git_oid_equal (&self->last_head, &head))
+    {
+      cis_window_append_all (window, self->last);
+      return TRUE;
+    }
+  if (!walk_from (self, repository, &head, window, n, cancellable, error))
+    return FALSE;
+  remember (self, window, &head, n);
   return TRUE;
 }
 
@@ -212,6 +243,7 @@ cis_window_source_git_free (CisWindowSource *source)
 {
   CisWindowSourceGit *self = (CisWindowSourceGit *) source;
 
+  g_clear_pointer (&self->last, cis_window_unref);
   g_free (self->repository);
   g_free (self);
 }
