@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "harness.h"
 
-#include "../plugins/gate/window/forecast.h"
 #include "../plugins/gate/window/refresher.h"
-#include "../plugins/gate/window/remedy.h"
 
 #define NEVER (24 * 3600 * G_TIME_SPAN_SECOND)
 #define WAIT  (10 * G_TIME_SPAN_SECOND)
@@ -424,43 +422,6 @@ test_saved_seldom (void)
   }
 }
 
-static void
-test_forecast (void)
-{
-  g_autoptr (CisWindow) window = cis_window_new ("test", 1);
-  g_autoptr (CisWindow) timeless = cis_window_new ("test", 1);
-  const gint64 now = 1700000000;
-
-  /* An hour apart, the head an hour old. */
-  for (guint i = 0; i < 30; i++)
-    {
-      g_autofree char *commit = g_strdup_printf ("%040u", i);
-
-      cis_window_append (window, commit, now - 3600 * (gint64) (i + 1));
-      cis_window_append (timeless, commit, 0);
-    }
-  g_assert_cmpint (cis_forecast_leaves_in (window, 0, 100, now), ==, 100 * 3600);
-  g_assert_cmpint (cis_forecast_leaves_in (window, 29, 30, now), ==, 3600);
-  g_assert_cmpint (cis_forecast_leaves_in (window, 29, 100, now), ==, 71 * 3600);
-  /* A quiet branch lets it stay longer, and one in the future (a wrong clock) is no reason to divide by
-   * nothing. */
-  g_assert_cmpint (cis_forecast_leaves_in (window, 29, 30, now + 20 * 3600), ==, 2 * 3600);
-  g_assert_cmpint (cis_forecast_leaves_in (window, 0, 100, now - 1000000), >=, 0);
-  g_assert_cmpint (cis_forecast_leaves_in (timeless, 0, 100, now), ==, -1);
-  g_assert_cmpint (cis_forecast_leaves_in (window, -1, 100, now), ==, -1);
-}
-
-static void
-test_remedy (void)
-{
-  const CisRemedy remedy = { "{host}", "b", "main", "lab-7", NULL };
-  g_autofree char *text =
-      cis_remedy_fill ("# {your_commit} {head_commit} {branch} on {host}: {episode} {other} {\ngit pull\n\n",
-                       &remedy);
-
-  g_assert_cmpstr (text, ==, "# {host} b main on lab-7: {episode} {other} {\ngit pull");
-}
-
 int
 main (int argc, char **argv)
 {
@@ -481,7 +442,5 @@ main (int argc, char **argv)
   g_test_add_func ("/refresher/saved-garbage", test_saved_garbage);
   g_test_add_func ("/refresher/saved-ahead", test_saved_ahead);
   g_test_add_func ("/refresher/saved-seldom", test_saved_seldom);
-  g_test_add_func ("/refresher/forecast", test_forecast);
-  g_test_add_func ("/refresher/remedy", test_remedy);
   return g_test_run ();
 }
