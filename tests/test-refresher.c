@@ -227,6 +227,40 @@ test_fallback (void)
   g_assert_cmpint (ask (refresher, 'e'), ==, CIS_REFRESHER_INSIDE);
 }
 
+/* What a ping is told. */
+static void
+assert_told (CisRefresher *refresher, char digit, const char *expected, gint64 position)
+{
+  g_autofree char *commit = g_strnfill (40, digit);
+  g_autofree char *source = NULL;
+  g_autoptr (CisWindow) window = NULL;
+
+  g_assert_cmpint (cis_refresher_ask (refresher, commit, WAIT, &window, NULL), ==, CIS_REFRESHER_INSIDE);
+  source = cis_window_describe_source (window);
+  g_assert_cmpstr (source, ==, expected);
+  g_assert_cmpint (cis_window_get_position (window, commit), ==, position);
+}
+
+/* The first one's last word admits for as long as it is away, but where a commit stands the fallback knows
+ * better. */
+static void
+test_told_by_the_newest (void)
+{
+  g_autoptr (CisPart) part = part_new ();
+  g_autoptr (TestSource) first = source_new ("cba");
+  g_autoptr (TestSource) second = source_new ("dcb");
+  g_autoptr (CisRefresher) refresher = refresher_new (part, first, second, NEVER);
+
+  assert_told (refresher, 'c', "test", 0);
+  give (first, NULL);
+  assert_told (refresher, 'd', "test-fallback", 0);
+  assert_told (refresher, 'c', "test-fallback", 1);
+  assert_told (refresher, 'a', "test", 2);
+  give (first, "edc");
+  assert_told (refresher, 'e', "test", 0);
+  assert_told (refresher, 'c', "test", 2);
+}
+
 static void
 test_cut (void)
 {
@@ -434,6 +468,7 @@ main (int argc, char **argv)
   g_test_add_func ("/refresher/off-path", test_off_path);
   g_test_add_func ("/refresher/kept", test_kept);
   g_test_add_func ("/refresher/fallback", test_fallback);
+  g_test_add_func ("/refresher/told-by-the-newest", test_told_by_the_newest);
   g_test_add_func ("/refresher/cut", test_cut);
   g_test_add_func ("/refresher/begun-before", test_begun_before);
   g_test_add_func ("/refresher/cancelled", test_cancelled);

@@ -313,8 +313,10 @@ cis_refresher_free (CisRefresher *self)
   g_free (self);
 }
 
+/* The most recent window that has @commit (nullable), as the first source's may be from before it went away;
+ * none. */
 static CisWindow *
-newest_window (CisRefresher *self)
+find (CisRefresher *self, const char *commit)
 {
   CisWindow *newest = NULL;
 
@@ -322,21 +324,12 @@ newest_window (CisRefresher *self)
     {
       CisWindow *window = self->windows[i];
 
-      if (window != NULL &&
-          (newest == NULL || cis_window_get_fetched_at (window) > cis_window_get_fetched_at (newest)))
+      if (window == NULL || (commit != NULL && cis_window_get_position (window, commit) < 0))
+        continue;
+      if (newest == NULL || cis_window_get_fetched_at (window) > cis_window_get_fetched_at (newest))
         newest = window;
     }
   return newest;
-}
-
-/* The window that has the commit, the first source's before all others; none. */
-static CisWindow *
-find (CisRefresher *self, const char *commit)
-{
-  for (guint i = 0; i < self->n_windows; i++)
-    if (self->windows[i] != NULL && cis_window_get_position (self->windows[i], commit) >= 0)
-      return self->windows[i];
-  return NULL;
 }
 
 gboolean
@@ -408,7 +401,7 @@ cis_refresher_ask (CisRefresher *self, const char *commit, gint64 wait, CisWindo
   answer = wait_for_answer (self, commit, since, since + wait, cancellable);
   decisive = answer == CIS_REFRESHER_INSIDE    ? find (self, commit)
              : answer == CIS_REFRESHER_OUTSIDE ? self->windows[0]
-                                               : newest_window (self);
+                                               : find (self, NULL);
   *window = decisive != NULL ? cis_window_ref (decisive) : NULL;
   g_mutex_unlock (&self->lock);
   if (cancellable != NULL)

@@ -31,7 +31,8 @@ CisRefresher *cis_refresher_new (CisPart *part, GPtrArray *sources, const char *
 void cis_refresher_free (CisRefresher *self);
 
 /* Waits at most @wait µs for a refresh that begins after the call, shared with all who wait. On any thread.
- * @window: the one that has the commit, or that refuses it, or the most recent one; full, may be %NULL. */
+ * @window: the most recent one that has the commit, or the one that refuses it, or the most recent of all;
+ * full, may be %NULL. */
 CisRefresherAnswer cis_refresher_ask (CisRefresher *self, const char *commit, gint64 wait, CisWindow **window,
                                       GCancellable *cancellable);
 
