@@ -333,13 +333,14 @@ park (CisJourney *self)
 }
 
 /* A stage of the outcome's own failed: the verdict stays, and only that stage is tried again. Where there is
- * no later, the item counts as waiting. */
+ * no later, or as many wait for it as may, the item counts as waiting. */
 static gboolean
 may_park (CisJourney *self, CisOutcome *outcome)
 {
   CisPart *part = CIS_PART (cis_pipeline_get_step (self->pipeline, self->next)->stage);
   const GError *error = cis_outcome_get_error (outcome);
   CisFinding *finding = cis_outcome_get_finding (outcome);
+  gboolean full;
 
   cis_part_log (part, self->item, G_LOG_LEVEL_WARNING, CIS_MESSAGE_ITEM,
                 "%s: %s by %s, but %s did not work: %s", cis_item_get_id (self->item),
@@ -350,7 +351,11 @@ may_park (CisJourney *self, CisOutcome *outcome)
                                   : "no reason given");
   if (cis_item_get_request (self->item) != NULL)
     return FALSE;
-  if (!self->pipeline->once && !self->last_try && !g_cancellable_is_cancelled (self->pipeline->sourcing))
+  g_mutex_lock (&self->pipeline->lock);
+  full = g_hash_table_size (self->pipeline->parked) >= CIS_PARKED_MAX;
+  g_mutex_unlock (&self->pipeline->lock);
+  if (!full && !self->pipeline->once && !self->last_try &&
+      !g_cancellable_is_cancelled (self->pipeline->sourcing))
     return TRUE;
   fix_outcome (self,
                cis_outcome_deferred (CIS_SCOPE_ITEM, 0, finding != NULL ? g_object_ref (finding) : NULL));

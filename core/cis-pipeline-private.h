@@ -53,7 +53,7 @@ struct _CisPipeline
   GError *error;        /* what ended it */
 };
 
-/* After how many items that wait for a second try the source is held back. */
+/* How many items may wait for a second try of one stage; those beyond go home as deferred. */
 #define CIS_PARKED_MAX 64
 /* How many remedies are remembered, so that they are not logged again for each item; then all are forgotten.
  */

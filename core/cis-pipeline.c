@@ -349,7 +349,7 @@ cis_pipeline_fail (CisPipeline *self, GError *error)
 static gboolean
 must_wait (CisPipeline *self)
 {
-  if (self->n_working >= self->workers || g_hash_table_size (self->parked) >= CIS_PARKED_MAX)
+  if (self->n_working >= self->workers)
     return TRUE;
   return self->hold.held && (self->n_working > 0 || g_get_monotonic_time () < self->hold.until);
 }

@@ -204,6 +204,31 @@ test_second_try_drain (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (count (fixture, "home item-1 none"), ==, 1);
 }
 
+/* However many wait for their second try, others go on: those beyond come again as what was deferred. */
+static void
+test_second_try_many (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GString) rejected = g_string_new (NULL);
+  g_autoptr (GString) failed = g_string_new (NULL);
+  g_autofree char *text = NULL;
+  g_autofree char *last = g_strdup_printf ("home item-%u passed", CIS_PARKED_MAX + 9);
+
+  for (guint i = 0; i < CIS_PARKED_MAX + 9; i++)
+    {
+      g_string_append_printf (rejected, "item-%u=rejected;", i);
+      g_string_append_printf (failed, "item-%u=failed;", i);
+    }
+  text =
+      g_strdup_printf (HEAD "count;a;q" SOURCE
+                            "items=%u\n" STAGE ("a") "script=%s\n" STAGE ("q") "when=rejected\nscript=%s\n",
+                       CIS_PARKED_MAX + 10, rejected->str, failed->str);
+  load (fixture, text);
+  start (fixture, FALSE);
+  test_wait_for (count (fixture, last) == 1);
+  g_assert_cmpuint (count_parked (fixture), <=, CIS_PARKED_MAX);
+  stop (fixture);
+}
+
 /* A stage that can take nothing: one probe at a time, nothing else reaches any stage, one finding. */
 static void
 test_hold (Fixture *fixture, gconstpointer data)
@@ -385,6 +410,7 @@ main (int argc, char **argv)
   ADD ("second-try", test_second_try);
   ADD ("second-try-once", test_second_try_once);
   ADD ("second-try-drain", test_second_try_drain);
+  ADD ("second-try-many", test_second_try_many);
   ADD ("hold", test_hold);
   ADD ("hold-once", test_hold_once);
   ADD ("failures", test_failures);
