@@ -184,6 +184,18 @@ def closed_file(site):
     yield {"shipped": ["one"]}
 
 
+def closed_folder(site):
+    """The same, where all can be read but the episode cannot be moved: its folder is of somebody else's."""
+    path = site.episode("one")
+    site.become_nobody()
+    os.chown(path, 0, 0)
+    path.chmod(0o755)
+    site.begin("receiver")
+    site.begin("shipper")
+    yield "shipper"
+    yield {"shipped": ["one"]}
+
+
 @standing("keeps-failing")
 def _(site):
     obstacle = site.host / "receipts" / "one.json" / "x"

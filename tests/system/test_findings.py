@@ -15,7 +15,7 @@ import test_disk
 from operators import OperatorSite
 from relay import Relay
 from scratch import wait_until
-from standing import STANDING, closed_file
+from standing import STANDING, closed_file, closed_folder
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 
@@ -232,6 +232,9 @@ class Findings(scratch.TestCase):
 
     def test_a_file_that_nobody_may_read_is_opened(self):
         self.provoke_standing("episode-unreadable", closed_file)
+
+    def test_a_folder_that_cannot_be_moved_is_given_away(self):
+        self.provoke_standing("episode-unreadable", closed_folder)
 
     def test_a_reload_keeps_what_stands(self):
         """It is told once, and once that it is over, whichever pipeline sees that."""

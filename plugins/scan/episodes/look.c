@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Whether an episode is ready: it has a meta.json, and nobody writes to it any more. */
+/* Whether an episode is ready: it has a meta.json, nobody writes to it any more, and it can be moved. */
 
 #include "episodes.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define LONG_QUIET (10 * 60 * G_USEC_PER_SEC)
 #define CLOCK_STEP (60 * G_USEC_PER_SEC)
@@ -58,8 +59,9 @@ look_again_unfinished (CisScanEpisodes *self, BacklogEntry *entry, gint64 now)
               &self->n_unfinished);
 }
 
+/* @what: it cannot be. */
 static void
-look_again_unreadable (CisScanEpisodes *self, BacklogEntry *entry, GError *error)
+look_again_unreadable (CisScanEpisodes *self, BacklogEntry *entry, const char *what, GError *error)
 {
   g_autofree char *path = cis_host_state_get_file (self->state, CIS_FOLDER_EPISODES, entry->name, NULL);
   g_autofree char *quoted = g_shell_quote (path);
@@ -79,7 +81,7 @@ look_again_unreadable (CisScanEpisodes *self, BacklogEntry *entry, GError *error
       return;
     }
   finding = cis_finding_new ("episode-unreadable", CIS_SEVERITY_ERROR, entry->name,
-                             "The episode %s cannot be read, so it is not shipped: %s", entry->name,
+                             "The episode %s cannot be %s, so it is not shipped: %s", entry->name, what,
                              error->message);
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
     cis_finding_set_fix (finding, "chown -R \"$(stat -c %%U:%%G %s/..)\" %s && chmod -R u+rwX %s", quoted,
@@ -91,6 +93,15 @@ look_again_unreadable (CisScanEpisodes *self, BacklogEntry *entry, GError *error
     backlog_park (self->backlog, entry->name);
   else
     backlog_defer (self->backlog, entry->name, g_get_monotonic_time (), 0);
+}
+
+/* A folder gets another parent only where it can be written itself, as its ".." changes: one that an
+ * experiment of root's left would go neither to shipped/ nor to quarantine/. */
+static gboolean
+can_be_moved (CisScanEpisodes *self, const char *name, GError **error)
+{
+  return faccessat (get_episodes_fd (self), name, W_OK, AT_EACCESS) == 0 || errno != EACCES ||
+         cis_error_set_errno (error, errno, "Its folder cannot be written");
 }
 
 /* Whether the fingerprint says that nobody writes any more; otherwise remembers it for the next look. */
@@ -139,9 +150,9 @@ look (CisScanEpisodes *self, BacklogEntry *entry, GCancellable *cancellable)
   watch_remove_unfinished (self->watch, entry->name);
   entry->looks++;
   fingerprint = cis_fingerprint (get_episodes_fd (self), entry->name, &newest, cancellable, &error);
-  if (fingerprint == NULL)
+  if (fingerprint == NULL || !can_be_moved (self, entry->name, &error))
     {
-      look_again_unreadable (self, entry, error);
+      look_again_unreadable (self, entry, fingerprint == NULL ? "read" : "moved", error);
       return NULL;
     }
   cis_part_clear (CIS_PART (self), "episode-unreadable", entry->name);
