@@ -431,7 +431,8 @@ judge_failure (CisJourney *self)
                            cis_part_get_name (part), cis_outcome_get_error (self->outcome)->message);
 
       cis_finding_set_fix (finding, "journalctl CIS490_EPISODE=%s", id);
-      cis_pipeline_raise (pipeline, part, finding);
+      /* The source is the one that notices when the item is taken away. */
+      cis_pipeline_raise (pipeline, CIS_PART (pipeline->source), finding);
     }
   else if (n == 0)
     cis_pipeline_clear (pipeline, part, "keeps-failing", id);

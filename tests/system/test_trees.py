@@ -189,6 +189,18 @@ class Hostile(scratch.TestCase):
         self.assertEqual(shipper.stop(), 0)
         self.assertTrue((site.folder / "taken" / "data.bin").exists())
 
+    def test_one_that_is_taken_away_fails_no_more(self):
+        site = Site(self)
+        site.tune("shipper", "[pipeline]\nattempts=1\n", "attempts")
+        (site.host / "receipts" / "one.json").mkdir(parents=True)
+        path = site.episode("one")
+        site.receiver()
+        shipper = site.shipper()
+        shipper.wait_to_say("keeps-failing: one failed in ship")
+        path.rename(site.folder / "one")
+        shipper.wait_to_say("keeps-failing: over: one")
+        self.assertEqual(shipper.stop(), 0)
+
 
 if __name__ == "__main__":
     scratch.main()

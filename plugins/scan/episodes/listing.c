@@ -67,6 +67,7 @@ end_listing (CisScanEpisodes *self)
   g_hash_table_foreach_remove (self->invalid, is_of_old_listing, GUINT_TO_POINTER (self->listing));
   cis_part_clear_unless (part, "episode-name-invalid", (CisSubjectFunc) g_hash_table_contains, self->invalid);
   cis_part_clear_unless (part, "episode-unreadable", (CisSubjectFunc) backlog_is_known, self->backlog);
+  cis_part_clear_unless (part, "keeps-failing", (CisSubjectFunc) backlog_is_known, self->backlog);
 }
 
 static gboolean
