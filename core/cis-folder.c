@@ -158,13 +158,31 @@ removal_ascend (Removal *self, GError **error)
                             : cis_error_set_errno (error, errno, "Cannot remove %s in %s", name, self->top);
 }
 
+/* Unlinks from the folder that is being emptied. One of our own that is read-only, as data often are, becomes
+ * writable for that. */
+static int
+removal_unlink (Removal *self, const char *name)
+{
+  int fd = dirfd (self->dir);
+  struct stat st;
+
+  if (unlinkat (fd, name, 0) == 0)
+    return 0;
+  if (errno != EACCES)
+    return -1;
+  if (fstat (fd, &st) == 0 && fchmod (fd, (st.st_mode & 07777) | S_IRWXU) == 0)
+    return unlinkat (fd, name, 0);
+  errno = EACCES;
+  return -1;
+}
+
 /* Removes an entry; a folder that is not empty is entered instead. */
 static gboolean
 removal_step (Removal *self, const char *name, GError **error)
 {
   int fd = dirfd (self->dir);
 
-  if (unlinkat (fd, name, 0) == 0 || errno == ENOENT)
+  if (removal_unlink (self, name) == 0 || errno == ENOENT)
     return TRUE;
   if (errno != EISDIR)
     return cis_error_set_errno (error, errno, "Cannot remove %s in %s", name, self->top);

@@ -7,8 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEEP 1500 /* a path of this depth is longer than PATH_MAX */
-
 static int
 open_tree (const char *tree)
 {
@@ -295,143 +293,6 @@ test_lock_cancelled (void)
   close_fd (dirfd);
 }
 
-static void
-test_folder_open (void)
-{
-  g_autoptr (TestTree) tree = test_tree_new ();
-  g_autoptr (GError) error = NULL;
-  int dirfd = open_tree (tree);
-  int fd = cis_folder_open (dirfd, "a/b/c//", TRUE, &error);
-  struct stat st;
-
-  g_assert_no_error (error);
-  g_assert_no_errno (fstat (fd, &st));
-  g_assert_cmpuint (st.st_mode & 07777 & ~0750, ==, 0);
-  g_assert_true (test_exists (tree, "a/b/c"));
-  close_fd (fd);
-
-  g_assert_cmpint (cis_folder_open (dirfd, "d", FALSE, &error), ==, -1);
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
-  g_assert_false (test_exists (tree, "d"));
-  g_clear_error (&error);
-
-  test_write (tree, "file", "");
-  g_assert_cmpint (cis_folder_open (dirfd, "file/e", TRUE, &error), ==, -1);
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_DIRECTORY);
-  close_fd (dirfd);
-}
-
-static void
-test_folder_remove (void)
-{
-  g_autoptr (TestTree) tree = test_tree_new ();
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  g_autofree char *names = NULL;
-  int dirfd = open_tree (tree);
-
-  test_write (tree, "kept/file", "kept");
-  for (guint i = 0; i < 300; i++)
-    {
-      g_autofree char *path = g_strdup_printf ("gone/%u/%u/file", i % 20, i);
-
-      test_write (tree, path, "gone");
-    }
-  g_assert_no_errno (symlinkat ("../kept", dirfd, "gone/link"));
-  g_assert_no_errno (mkfifoat (dirfd, "gone/odd\nname\xff", 0));
-
-  g_cancellable_cancel (cancellable);
-  g_assert_false (cis_folder_remove (dirfd, "gone", cancellable, &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
-  g_clear_error (&error);
-  g_assert_true (cis_folder_remove (dirfd, "gone", NULL, &error));
-  g_assert_true (cis_folder_remove (dirfd, "gone", NULL, &error));
-  g_assert_no_error (error);
-  g_assert_cmpstr (names = test_list (tree, "."), ==, "kept");
-  g_assert_true (test_exists (tree, "kept/file"));
-
-  g_assert_no_errno (symlinkat ("kept", dirfd, "link"));
-  g_assert_false (cis_folder_remove (dirfd, "link", NULL, &error));
-  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_DIRECTORY);
-  g_assert_true (test_exists (tree, "kept/file"));
-  close_fd (dirfd);
-}
-
-static void
-test_folder_remove_deep (void)
-{
-  g_autoptr (TestTree) tree = test_tree_new ();
-  g_autoptr (GError) error = NULL;
-  int dirfd = open_tree (tree);
-  int fd = fcntl (dirfd, F_DUPFD_CLOEXEC, 0);
-
-  for (guint i = 0; i < DEEP; i++)
-    {
-      int below;
-
-      g_assert_no_errno (mkdirat (fd, "folder", 0750));
-      below = openat (fd, "folder", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-      g_assert_no_errno (below);
-      close_fd (fd);
-      fd = below;
-    }
-  close_fd (fd);
-  g_assert_true (cis_folder_remove (dirfd, "folder", NULL, &error));
-  g_assert_no_error (error);
-  g_assert_false (test_exists (tree, "folder"));
-  close_fd (dirfd);
-}
-
-static gpointer
-remove_folder (gpointer dirfd)
-{
-  g_autoptr (GError) error = NULL;
-
-  cis_folder_remove (GPOINTER_TO_INT (dirfd), "gone", NULL, &error);
-  g_assert_no_error (error);
-  return NULL;
-}
-
-/* Entries that vanish while we are at it are what we want, not errors. */
-static void
-test_folder_remove_twice_at_once (void)
-{
-  g_autoptr (TestTree) tree = test_tree_new ();
-  int dirfd = open_tree (tree);
-  GThread *other;
-
-  for (guint i = 0; i < 400; i++)
-    {
-      g_autofree char *path = g_strdup_printf ("gone/%u/file", i);
-
-      test_write (tree, path, "");
-    }
-  other = g_thread_new ("remove", remove_folder, GINT_TO_POINTER (dirfd));
-  remove_folder (GINT_TO_POINTER (dirfd));
-  g_thread_join (other);
-  g_assert_false (test_exists (tree, "gone"));
-  close_fd (dirfd);
-}
-
-static void
-test_folder_probe (void)
-{
-  g_autoptr (TestTree) tree = test_tree_new ();
-  g_autoptr (GError) error = NULL;
-  g_autofree char *names = NULL;
-  int dirfd = open_tree (tree);
-  int proc = open_tree ("/proc/self");
-
-  g_assert_true (cis_folder_probe (dirfd, "the state folder", &error));
-  g_assert_no_error (error);
-  g_assert_cmpstr (names = test_list (tree, "."), ==, "");
-  g_assert_false (cis_folder_probe (proc, "the state folder", &error));
-  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
-  g_assert_true (g_str_has_prefix (error->message, "the state folder cannot make files: "));
-  close_fd (proc);
-  close_fd (dirfd);
-}
-
 /* What operators write: through a symlink, which is how configurations are often laid out, but never half. */
 static void
 test_read_text (void)
@@ -473,10 +334,5 @@ main (int argc, char **argv)
   g_test_add_func ("/file/errors", test_errors);
   g_test_add_func ("/file/lock", test_lock);
   g_test_add_func ("/file/lock-cancelled", test_lock_cancelled);
-  g_test_add_func ("/folder/open", test_folder_open);
-  g_test_add_func ("/folder/remove", test_folder_remove);
-  g_test_add_func ("/folder/remove/deep", test_folder_remove_deep);
-  g_test_add_func ("/folder/remove/twice-at-once", test_folder_remove_twice_at_once);
-  g_test_add_func ("/folder/probe", test_folder_probe);
   return g_test_run ();
 }

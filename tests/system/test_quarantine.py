@@ -279,6 +279,22 @@ class Operator(scratch.TestCase):
         os.close(ours)
         return status
 
+    def test_what_cannot_be_removed_keeps_nothing_else(self):
+        site = self.site
+        for name in ("bad", "other"):
+            site.episode(name, files={"logs/line": b"1"}, stamped=False)
+        site.become_nobody()
+        self.assertEqual(site.once().status, 65)
+        os.chown(site.host / "quarantine" / "bad" / "logs", 0, 0)
+        run = site.quarantine("purge", "bad", "--yes", status=1)
+        self.assertIn("Permission denied", run.stderr)
+        run = site.quarantine("purge", "--all", "--yes")
+        self.assertIn("Cannot finish the removal of", run.stderr)
+        self.assertEqual(os.listdir(site.host / "quarantine"), [".bad.purged"])
+        os.chown(site.host / "quarantine" / ".bad.purged" / "logs", scratch.NOBODY, scratch.NOBODY)
+        site.quarantine("purge", "--all", "--yes")
+        self.assertEqual(os.listdir(site.host / "quarantine"), [])
+
     def test_root_helps_a_shipper_that_is_not(self):
         site = self.site
         site.episode("one", stamped=False)

@@ -182,8 +182,16 @@ quarantine_sweep (Quarantine *self, GCancellable *cancellable, GError **error)
   g_autoptr (GPtrArray) names = quarantine_list (self, TRUE, error);
 
   for (guint i = 0; names != NULL && i < names->len; i++)
-    if (g_str_has_suffix (g_ptr_array_index (names, i), PURGED_SUFFIX) &&
-        !cis_folder_remove (self->fd, g_ptr_array_index (names, i), cancellable, error))
-      return FALSE;
+    {
+      const char *name = g_ptr_array_index (names, i);
+      g_autoptr (GError) cause = NULL;
+
+      if (g_cancellable_set_error_if_cancelled (cancellable, error))
+        return FALSE;
+      /* One that holds files of somebody else's, say, must not keep all others. */
+      if (g_str_has_suffix (name, PURGED_SUFFIX) && !cis_folder_remove (self->fd, name, cancellable, &cause))
+        cis_part_log (self->part, NULL, G_LOG_LEVEL_WARNING, NULL,
+                      "Cannot finish the removal of %s/quarantine/%s: %s", self->state, name, cause->message);
+    }
   return names != NULL;
 }
