@@ -37,6 +37,24 @@ cis_folder_open_parent (int dirfd, const char *path, char **name, GError **error
   return fd;
 }
 
+/* What root makes belongs to whom the folder around it belongs: the drain may run as root, before a shipper
+ * that does not. By descriptor, as the name may be another's by now. */
+static gboolean
+give_to_owner (int parent, const char *name, const char *path, GError **error)
+{
+  struct stat st;
+  gboolean given;
+  int fd;
+
+  if (geteuid () != 0)
+    return TRUE;
+  fd = TEMP_FAILURE_RETRY (openat (parent, name, OPEN_FOLDER | O_NOFOLLOW));
+  given = (fd >= 0 && fstat (parent, &st) == 0 && fchown (fd, st.st_uid, st.st_gid) == 0) ||
+          cis_error_set_errno (error, errno, "Cannot give the folder %s to the owner of its parent", path);
+  cis_file_close (&fd, path, NULL); /* nothing was written through it */
+  return given;
+}
+
 static gboolean
 make_folder (int dirfd, const char *path, GError **error)
 {
@@ -47,10 +65,11 @@ make_folder (int dirfd, const char *path, GError **error)
 
   if (parent < 0)
     return FALSE;
+  made = mkdirat (parent, name, 0750) == 0
+             ? give_to_owner (parent, name, path, error)
+             : errno == EEXIST || cis_error_set_errno (error, errno, "Cannot make the folder %s", path);
   /* One that another has made just now may not be on the disk either, so sync in any case. */
-  made = (mkdirat (parent, name, 0750) == 0 || errno == EEXIST ||
-          cis_error_set_errno (error, errno, "Cannot make the folder %s", path)) &&
-         cis_file_sync (parent, parent_path, error);
+  made = made && cis_file_sync (parent, parent_path, error);
   cis_file_close (&parent, parent_path, NULL); /* synced already */
   return made;
 }

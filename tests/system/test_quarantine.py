@@ -310,6 +310,22 @@ class Operator(scratch.TestCase):
         self.assertEqual(run.returncode, 65, run.stderr)
         self.assertEqual(site.listed()["entries"][0]["attempts"], 2)
 
+    def test_root_drains_before_there_was_a_shipper(self):
+        site = self.site
+        site.episode("kept")
+        site.episode("one", stamped=False)
+        site.receiver()
+        site.become_nobody()
+        nobody, site.prefix = site.prefix, ()
+        self.assertEqual(site.once("drain").status, 65)
+        site.prefix = nobody
+        for name in ("outbox", "receipts", "shipped", "quarantine"):
+            info = (site.host / name).stat()
+            self.assertEqual((info.st_uid, info.st_gid), (scratch.NOBODY, scratch.NOBODY), name)
+        self.assertEqual(site.once().status, 0)
+        self.assertEqual(site.names("shipped"), ["kept"])
+        site.quarantine("release", "one")
+
 
 class Drain(scratch.TestCase):
 
