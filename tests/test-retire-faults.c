@@ -128,10 +128,8 @@ try_maintain (gpointer unused)
   g_assert_true (test_exists (tree, "shipped/odd/meta.json"));
   g_assert_true (test_exists (tree, "receipts/odd.json"));
 
-  /* What could not be looked at is, after the next start at the latest. */
-  cis_part_close (retire);
+  /* What could not be looked at is, by a later pass. */
   g_clear_error (&error);
-  g_assert_true (cis_part_open (retire, NULL, &error));
   for (guint i = 0; i < 3; i++)
     klass->maintain (retire, NULL, &error);
   g_assert_no_error (error);

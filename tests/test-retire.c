@@ -262,6 +262,24 @@ test_retire_idle_pass (Site *site, gconstpointer unused)
   assert_list (site, "shipped", "run-1");
 }
 
+/* What a disk does not tell just now is asked again, and removed by nothing but what it says then. */
+static void
+test_retire_unreadable_receipt (Site *site, gconstpointer unused)
+{
+  test_write (site->tree, "state/shipped/run-1/data", "");
+  test_write (site->tree, "state/shipped/run-2/data", "");
+  test_write (site->tree, "state/receipts/run-1.json", "{\"episode\": \"ru");
+  test_write (site->tree, "state/receipts/run-2.json", "{\"episode\": \"ru");
+  maintain_twice (site);
+  assert_list (site, "shipped", "run-1 run-2");
+  test_write (site->tree, "state/receipts/run-1.json",
+              "{\"episode\": \"run-1\", \"received_at\": \"2001-01-01T00:00:00Z\", \"sha256\": "
+              "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}");
+  maintain_twice (site);
+  assert_list (site, "shipped", "run-2");
+  assert_list (site, "receipts", "run-2.json");
+}
+
 static void
 test_retire_due_already (Site *site, gconstpointer unused)
 {
@@ -300,6 +318,7 @@ main (int argc, char *argv[])
   add ("/retire/own-receipt", 30, test_retire_own_receipt);
   add ("/retire/keeps-for-ever", 0, test_retire_keeps_for_ever);
   add ("/retire/idle-pass", 30, test_retire_idle_pass);
+  add ("/retire/unreadable-receipt", 30, test_retire_unreadable_receipt);
   add ("/retire/due-already", 30, test_retire_due_already);
   return g_test_run ();
 }

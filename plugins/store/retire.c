@@ -259,7 +259,8 @@ remove_shipped (CisStoreRetire *self, const char *name, JsonObject *receipt, GCa
 }
 
 /* Looks at one receipt, and returns when its episode becomes due; G_MAXINT64 where there is nothing to wait
- * for. One that was due by @by is removed, and added to @spent. */
+ * for. One that cannot be read may be due, so that it is looked at again. One that was due by @by is removed,
+ * and added to @spent. */
 static gint64
 consider (CisStoreRetire *self, const char *file, gint64 by, GPtrArray *spent, GCancellable *cancellable)
 {
@@ -274,7 +275,7 @@ consider (CisStoreRetire *self, const char *file, gint64 by, GPtrArray *spent, G
       if (error != NULL)
         cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_WARNING, NULL, "Nothing is removed for it: %s",
                       error->message);
-      return G_MAXINT64;
+      return error != NULL ? 0 : G_MAXINT64;
     }
   due = get_due (self, receipt);
   /* In episodes/ it still has to be retired, and this is its proof. Once it is in shipped/, a notice that
@@ -312,6 +313,7 @@ go_through_receipts (CisStoreRetire *self, gint64 by, gint64 *next_due, GCancell
   g_autoptr (Dir) dir = fd >= 0 ? fdopendir (fd) : NULL;
   g_autoptr (GPtrArray) spent = g_ptr_array_new_with_free_func (g_free);
   struct dirent *entry;
+  int errsv;
 
   if (dir == NULL)
     {
@@ -320,10 +322,15 @@ go_through_receipts (CisStoreRetire *self, gint64 by, gint64 *next_due, GCancell
         g_close (fd, NULL);
       return FALSE;
     }
-  while ((entry = readdir (dir)) != NULL && !g_cancellable_is_cancelled (cancellable))
+  for (errno = 0; (entry = readdir (dir)) != NULL && !g_cancellable_is_cancelled (cancellable); errno = 0)
     if (*entry->d_name != '.' && g_str_has_suffix (entry->d_name, ".json"))
       *next_due = MIN (*next_due, consider (self, entry->d_name, by, spent, cancellable));
-  return remove_receipts (self, spent, error) && !g_cancellable_set_error_if_cancelled (cancellable, error);
+  errsv = errno;
+  if (!remove_receipts (self, spent, error) || g_cancellable_set_error_if_cancelled (cancellable, error))
+    return FALSE;
+  /* A list that was cut does not say when the oldest becomes due. */
+  return errsv == 0 ||
+         cis_error_set_errno (error, errsv, "Cannot list %s/receipts", cis_host_state_get_path (self->state));
 }
 
 /* Removes what was due by @by, and learns when the oldest that is left becomes due. */
