@@ -171,6 +171,7 @@ receipt_name (const char *name, GError **error)
   return NULL;
 }
 
+/* File and folder are synced: a power cut must not take the receipt of an episode that has left episodes/. */
 gboolean
 cis_host_state_store_receipt (CisHostState *self, CisEpisode *episode, JsonObject *receipt, GError **error)
 {
@@ -186,6 +187,7 @@ cis_host_state_store_receipt (CisHostState *self, CisEpisode *episode, JsonObjec
   return FALSE;
 }
 
+/* Nothing is synced: an archive that a power cut brings back is one without its episode, which is swept. */
 gboolean
 cis_host_state_drop_archive (CisHostState *self, const char *name, GError **error)
 {

@@ -144,7 +144,8 @@ load_receipt (CisStoreRetire *self, CisEpisode *episode, GError **error)
   return NULL;
 }
 
-/* Renames the episode to a name in shipped/ that is free, and returns that; full. */
+/* Renames the episode to a name in shipped/ that is free, and returns that; full. shipped/ is synced before
+ * episodes/: after a power cut it is in the one or the other, and never in neither. */
 static char *
 move_to_shipped (CisStoreRetire *self, const char *name, GError **error)
 {
