@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -80,6 +81,36 @@ test_reads_on (Fixture *f, gconstpointer data)
   g_assert_cmpuint (audit_count_releases (f->audit, "run", NULL), ==, 3);
 }
 
+static glong
+get_peak_kib (void)
+{
+  struct rusage usage;
+
+  g_assert_no_errno (getrusage (RUSAGE_SELF, &usage));
+  return usage.ru_maxrss;
+}
+
+/* Nothing ever shortens the file, and the shipper reads it while it runs. */
+static void
+test_large (Fixture *f, gconstpointer data)
+{
+  g_autofree char *path = g_build_filename (f->tree, "audit.jsonl", NULL);
+  g_autofree char *line = g_strnfill (1023, 'x');
+  g_autoptr (GString) lines = g_string_new (NULL);
+  FILE *file = fopen (path, "w");
+  glong before;
+
+  for (guint i = 0; i < 1024; i++)
+    g_string_append_printf (lines, "%s\n", line);
+  for (guint i = 0; i < 64; i++)
+    g_assert_cmpuint (fwrite (lines->str, lines->len, 1, file), ==, 1);
+  g_assert_cmpint (fputs (RELEASE ("run", STAY ("2026-01-02T00:00:00Z")), file), >=, 0);
+  g_assert_no_errno (fclose (file));
+  before = get_peak_kib ();
+  g_assert_cmpuint (audit_count_releases (f->audit, "run", NULL), ==, 1);
+  g_assert_cmpint (get_peak_kib () - before, <, 16 * 1024);
+}
+
 /* A FIFO that nobody writes to must not hold the shipper. */
 static void
 test_no_file (Fixture *f, gconstpointer data)
@@ -143,6 +174,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add ("/audit/counts", Fixture, NULL, set_up, test_counts, tear_down);
   g_test_add ("/audit/reads-on", Fixture, NULL, set_up, test_reads_on, tear_down);
+  g_test_add ("/audit/large", Fixture, NULL, set_up, test_large, tear_down);
   g_test_add ("/audit/no-file", Fixture, NULL, set_up, test_no_file, tear_down);
   g_test_add ("/audit/user", Fixture, NULL, set_up, test_user, tear_down);
   g_test_add ("/audit/torn", Fixture, NULL, set_up, test_torn, tear_down);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -88,51 +90,38 @@ add_line (Audit *self, const char *line, gsize length)
   history->last_stay = g_strdup (stay);
 }
 
-/* As much as there is: one pread() may give less. */
-static gsize
-read_at (int fd, char *data, gsize size, goffset offset)
-{
-  gsize length = 0;
-  ssize_t n;
-
-  while (length < size &&
-         (n = TEMP_FAILURE_RETRY (pread (fd, data + length, size - length, offset + (goffset) length))) > 0)
-    length += (gsize) n;
-  return length;
-}
-
-/* Reads what was appended since the last time; a last line that was cut is left for the next. */
+/* Reads what was appended since the last time, a line at a time, as nothing ever shortens the file; a last
+ * line that was cut is left for the next. */
 static void
 read_on (Audit *self)
 {
   int fd =
       TEMP_FAILURE_RETRY (openat (self->dirfd, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  g_autofree char *text = NULL;
+  FILE *file = NULL;
+  char *line = NULL;
+  gsize size = 0;
+  gssize length;
   struct stat st;
-  gsize length = 0;
 
   if (fd < 0)
     return;
-  if (fstat (fd, &st) == 0 && S_ISREG (st.st_mode))
+  if (fstat (fd, &st) != 0 || !S_ISREG (st.st_mode) || (file = fdopen (fd, "r")) == NULL)
     {
-      /* Somebody rotated it: what it told so far still holds. */
-      if (st.st_ino != self->inode || st.st_size < self->offset)
-        self->offset = 0;
-      self->inode = st.st_ino;
-      if (st.st_size > self->offset)
-        {
-          text = g_malloc ((gsize) (st.st_size - self->offset));
-          length = read_at (fd, text, (gsize) (st.st_size - self->offset), self->offset);
-        }
+      g_close (fd, NULL);
+      return;
     }
-  for (const char *line = text, *end; length > 0 && (end = memchr (line, '\n', length)) != NULL;
-       line = end + 1)
-    {
-      add_line (self, line, (gsize) (end - line));
-      length -= (gsize) (end + 1 - line);
-      self->offset += end + 1 - line;
-    }
-  g_close (fd, NULL);
+  /* Somebody rotated it: what it told so far still holds. */
+  if (st.st_ino != self->inode || st.st_size < self->offset)
+    self->offset = 0;
+  self->inode = st.st_ino;
+  if (fseeko (file, self->offset, SEEK_SET) == 0)
+    while ((length = getline (&line, &size, file)) > 0 && line[length - 1] == '\n')
+      {
+        add_line (self, line, (gsize) length - 1);
+        self->offset += length;
+      }
+  free (line);
+  fclose (file); /* which was only read */
 }
 
 guint
