@@ -258,6 +258,17 @@ class HostFull(scratch.TestCase):
         wait_until(lambda: self.site.names("quarantine") == ["unstamped"], "it is in quarantine")
         self.assertEqual(self.site.reason("unstamped")["finding"], "unstamped")
 
+    def test_no_room_and_yet_it_is_purged(self):
+        for name in ("one", "two", "three"):
+            self.site.episode(name, 100_000, stamped=False)
+        self.assertEqual(self.site.once().status, 65)
+        fill(self.site.host)
+        run = self.site.command("quarantine", "purge", "--all", "--yes")
+        self.assertEqual((run.returncode, run.stderr), (0, "3 removed, 0 not.\n"))
+        self.assertEqual(self.site.names("quarantine"), [])
+        audit = (self.site.host / "audit.jsonl").read_text().splitlines()
+        self.assertEqual({json.loads(line)["id"] for line in audit}, {"one", "two", "three"})
+
 
 class QuarantineClosed(scratch.TestCase):
 

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #define FILE_NAME "audit.jsonl"
+/* How many bytes it has ahead of its end: dozens of lines. */
+#define AHEAD (64 * 1024)
 
 typedef struct
 {
@@ -24,6 +26,7 @@ struct _Audit
   GHashTable *histories; /* episode to History, up to: */
   ino_t inode;
   goffset offset;
+  gboolean reserved; /* see audit_reserve() */
 };
 
 static void
@@ -170,18 +173,18 @@ make_line (const char *verb, const char *id, const char *episode, JsonObject *re
 
 /* The file belongs to whom the state belongs: what root began, the shipper goes on with. */
 static int
-open_to_append (Audit *self, gboolean *made, GError **error)
+open_to_append (Audit *self, GError **error)
 {
   int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
   int fd = TEMP_FAILURE_RETRY (openat (self->dirfd, FILE_NAME, flags));
+  gboolean made = fd < 0 && errno == ENOENT;
   struct stat st;
 
-  *made = fd < 0 && errno == ENOENT;
-  if (*made)
+  if (made)
     fd = TEMP_FAILURE_RETRY (openat (self->dirfd, FILE_NAME, flags | O_CREAT, 0640));
   if (fd < 0)
     cis_error_set_errno (error, errno, "Cannot open " FILE_NAME);
-  else if (*made && geteuid () == 0 &&
+  else if (made && geteuid () == 0 &&
            (fstat (self->dirfd, &st) != 0 || fchown (fd, st.st_uid, st.st_gid) != 0))
     {
       cis_error_set_errno (error, errno, "Cannot give " FILE_NAME " to the owner of its folder");
@@ -191,14 +194,37 @@ open_to_append (Audit *self, gboolean *made, GError **error)
   return fd;
 }
 
-/* A line that a power cut tore gets its end, so that it spoils no other. */
-static gboolean
-end_torn_line (int fd, GError **error)
+/* What is to free space on a full disk needs a line first. Where the file system cannot do that, it is as it
+ * was. */
+static void
+get_ahead (int fd)
 {
   goffset size = lseek (fd, 0, SEEK_END);
+
+  if (size >= 0)
+    (void) fallocate (fd, FALLOC_FL_KEEP_SIZE, size, AHEAD);
+}
+
+void
+audit_reserve (Audit *self)
+{
+  int fd = self->reserved ? -1 : open_to_append (self, NULL);
+
+  if (fd < 0)
+    return;
+  get_ahead (fd);
+  g_close (fd, NULL);
+  self->reserved = TRUE;
+}
+
+/* A line that a power cut tore gets its end, so that it spoils no other. @size: of the file before. */
+static gboolean
+end_torn_line (int fd, goffset *size, GError **error)
+{
   char last = '\n';
 
-  if (size < 0 || (size > 0 && TEMP_FAILURE_RETRY (pread (fd, &last, 1, size - 1)) != 1))
+  *size = lseek (fd, 0, SEEK_END);
+  if (*size < 0 || (*size > 0 && TEMP_FAILURE_RETRY (pread (fd, &last, 1, *size - 1)) != 1))
     return cis_error_set_errno (error, errno, "Cannot read " FILE_NAME);
   return last == '\n' || cis_file_write_all (fd, "\n", 1, FILE_NAME, error);
 }
@@ -208,13 +234,17 @@ audit_append (Audit *self, const char *verb, const char *id, const char *episode
               GError **error)
 {
   g_autofree char *line = make_line (verb, id, episode, reason);
-  gboolean made, written;
-  int fd = open_to_append (self, &made, error);
+  gboolean written;
+  goffset size;
+  int fd = open_to_append (self, error);
 
   if (fd < 0)
     return FALSE;
-  written = end_torn_line (fd, error) && cis_file_write_all (fd, line, strlen (line), FILE_NAME, error) &&
+  /* The name of a file that has no line yet may not be on the disk either. */
+  written = end_torn_line (fd, &size, error) &&
+            cis_file_write_all (fd, line, strlen (line), FILE_NAME, error) &&
             cis_file_sync (fd, FILE_NAME, error) &&
-            (!made || cis_file_sync (self->dirfd, "the state folder", error));
+            (size > 0 || cis_file_sync (self->dirfd, "the state folder", error));
+  get_ahead (fd);
   return cis_file_close (&fd, FILE_NAME, written ? error : NULL) && written;
 }

@@ -20,6 +20,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Audit, audit_free)
 /* Appends {"ts","verb","episode","finding","user","id","reason"} and syncs it. @reason: nullable. */
 gboolean audit_append (Audit *self, const char *verb, const char *id, const char *episode, JsonObject *reason,
                        GError **error);
+/* Sees that there is room for some lines more, once; where there is none, or it cannot, nothing is said. */
+void audit_reserve (Audit *self);
 /* How often the episode was released so far. @first_seen: when it was first quarantined; nullable, full. A
  * file that cannot be read counts as an empty one. */
 guint audit_count_releases (Audit *self, const char *episode, char **first_seen);

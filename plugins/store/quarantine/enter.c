@@ -139,6 +139,8 @@ quarantine_put (Quarantine *self, CisEpisode *episode, CisFinding *finding, GErr
       g_free (target);
       target = g_strdup_printf ("%s-%u", name, n);
     }
+  /* What comes in takes the room for the way out with it. */
+  audit_reserve (self->audit);
   if (quarantine_move_reason_in (self, target, &cause))
     return g_steal_pointer (&target);
   if (g_error_matches (cause, CIS_ERROR, CIS_ERROR_FATAL))
