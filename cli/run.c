@@ -107,21 +107,30 @@ switch_over (Runner *runner)
   return TRUE;
 }
 
+static const int deadly[] = { SIGTERM, SIGINT };
+
+/* From here on they end the process at once. @served: what they did, as many as are deadly. */
+static void
+become_mortal (struct sigaction *served)
+{
+  const struct sigaction end = { .sa_handler = SIG_DFL };
+
+  for (guint i = 0; i < G_N_ELEMENTS (deadly); i++)
+    sigaction (deadly[i], &end, &served[i]);
+}
+
 /* Nobody serves signals while a pipeline opens, which may wait for another process: one that ends us does so
  * at once, as it does at the start. */
 static gboolean
 switch_over_mortally (Runner *runner)
 {
-  static const int signals[] = { SIGTERM, SIGINT };
-  const struct sigaction end = { .sa_handler = SIG_DFL };
-  struct sigaction served[G_N_ELEMENTS (signals)];
+  struct sigaction served[G_N_ELEMENTS (deadly)];
   gboolean switched;
 
-  for (guint i = 0; i < G_N_ELEMENTS (signals); i++)
-    sigaction (signals[i], &end, &served[i]);
+  become_mortal (served);
   switched = switch_over (runner);
-  for (guint i = 0; i < G_N_ELEMENTS (signals); i++)
-    sigaction (signals[i], &served[i], NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (deadly); i++)
+    sigaction (deadly[i], &served[i], NULL);
   return switched;
 }
 
@@ -169,12 +178,14 @@ on_finished (CisPipeline *pipeline, gpointer user_data)
 
 /* ---- signals ---- */
 
-/* The handler goes with the first signal, so that a second one ends the process at once. */
+/* Before it is said, so that whoever reads it can. */
 static gboolean
 on_terminate (gpointer user_data)
 {
   Run *run = user_data;
+  struct sigaction served[G_N_ELEMENTS (deadly)];
 
+  become_mortal (served);
   sd_notify (0, "STOPPING=1");
   say (G_LOG_LEVEL_MESSAGE, "stopping; once more ends it at once");
   end_all (run);

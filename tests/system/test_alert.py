@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import signal
-import time
 
 import scratch
 from scratch import Site
@@ -35,23 +34,21 @@ class Alert(scratch.TestCase):
         shipper.wait_to_say("alerts are too slow")
         self.assertEqual(len(site.names("quarantine")), 30)
         self.assert_arrived(site, names)
-        began = time.monotonic()
         self.assertEqual(shipper.stop(), 0)
-        self.assertLess(time.monotonic() - began, 10)
 
     def test_once_ends_all_the_same(self):
         site = self.hanging()
         self.assertEqual(site.once().status, 65)
 
     def test_a_second_signal_ends_at_once(self):
-        shipper = self.hanging().shipper()
-        shipper.wait_to_say("hanging over unstamped")
-        shipper.send(signal.SIGTERM)
-        shipper.wait_to_say("stopping")
-        began = time.monotonic()
-        shipper.send(signal.SIGTERM)
-        self.assertEqual(shipper.wait(), -signal.SIGTERM)
-        self.assertLess(time.monotonic() - began, 1)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(number):
+                shipper = self.hanging().shipper()
+                shipper.wait_to_say("hanging over unstamped")
+                shipper.send(signal.SIGTERM)
+                shipper.wait_to_say("once more ends it at once")
+                shipper.send(number)
+                self.assertEqual(shipper.wait(), -number)
 
     def test_a_reload_is_not_held_up_for_good(self):
         site = self.hanging()
