@@ -70,7 +70,7 @@ gate_new (Fixture *fixture, gint64 ttl)
 {
   g_autoptr (GError) error = NULL;
   gpointer gate = test_part_new ("gate/window", "repository", fixture->repository, "branch", "main", "window",
-                                 3, "ttl", ttl, "wait", 20 * SECOND, "save-file", NULL, NULL);
+                                 3, "ttl", ttl, "wait", 60 * SECOND, "save-file", NULL, NULL);
 
   cis_part_open (gate, NULL, &error);
   g_assert_no_error (error);

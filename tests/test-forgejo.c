@@ -3,7 +3,7 @@
 
 #include "../plugins/gate/window/source.h"
 
-#define TIMEOUT (2 * G_TIME_SPAN_SECOND)
+#define TIMEOUT (30 * G_TIME_SPAN_SECOND)
 
 static CisWindowSource *
 source_new (const char *url, const char *token_file, gint64 timeout)
@@ -57,7 +57,7 @@ test_pages (void)
   for (guint c = 0; c < G_N_ELEMENTS (caps); c++)
     {
       g_autoptr (Forge) forge = forge_new (tree, caps[c]);
-      g_autoptr (CisWindowSource) source = source_new (forge->url, NULL, 30 * G_USEC_PER_SEC);
+      g_autoptr (CisWindowSource) source = source_new (forge->url, NULL, TIMEOUT);
 
       for (guint i = c == 0 ? 4 : 0; i < G_N_ELEMENTS (lengths); i++)
         {
@@ -227,21 +227,20 @@ test_token (void)
 static void
 assert_fails (Forge *forge, const char *mode, int code)
 {
-  g_autoptr (CisWindowSource) source = source_new (forge->url, NULL, G_TIME_SPAN_SECOND / 2);
+  gint64 timeout = code == G_IO_ERROR_TIMED_OUT ? G_TIME_SPAN_SECOND / 2 : TIMEOUT;
+  g_autoptr (CisWindowSource) source = source_new (forge->url, NULL, timeout);
   g_autoptr (GError) error = NULL;
   g_autofree char *fix = NULL;
-  gint64 began = g_get_monotonic_time ();
 
   forge_set (forge, mode);
   g_test_message ("%s", mode);
   g_assert_null (cis_window_source_fetch (source, "main", 30, NULL, &error));
   g_assert_error (error, G_IO_ERROR, code);
-  g_assert_cmpint (g_get_monotonic_time () - began, <, 5 * G_USEC_PER_SEC);
   fix = cis_window_source_suggest (source, "main", error);
   g_assert_true (g_str_has_prefix (fix, "curl "));
   forge_set (forge, "ok");
   {
-    g_autoptr (CisWindowSource) patient = source_new (forge->url, NULL, 30 * G_TIME_SPAN_SECOND);
+    g_autoptr (CisWindowSource) patient = source_new (forge->url, NULL, TIMEOUT);
     g_autoptr (CisWindow) window = fetch (patient, 30);
 
     assert_like_git (forge->tree, window, 30);
