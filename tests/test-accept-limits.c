@@ -13,64 +13,38 @@
   "Content-Length: 0\r\nUpload-Length: 7\r\nX-Cis490-Sha256: " ZERO_SHA256 "\r\n\r\n"
 
 static void
-test_heads (void)
+test_long_head (void)
 {
-  g_autoptr (Site) site = site_new (2, "max-head=1024\nhead-timeout=300ms\nidle-timeout=600ms\n");
-  g_autoptr (Client) large = client_new (site), slow = client_new (site), idle = client_new (site);
-  g_autofree char *long_line = g_strnfill (2000, 'x');
-  gint64 began = g_get_monotonic_time ();
+  g_autoptr (Site) site = site_new (2, "max-head=1024\n");
+  g_autoptr (Client) client = client_new (site);
+  g_autofree char *line = g_strnfill (2000, 'x');
 
-  client_say (large, "PUT /");
-  client_say (large, long_line);
-  assert_answer (large, 431, "head-too-large");
-  assert_end (large);
+  client_say (client, "PUT /");
+  client_say (client, line);
+  assert_answer (client, 431, "head-too-large");
+  assert_end (client);
+}
+
+static void
+test_slow_heads (void)
+{
+  g_autoptr (Site) site = site_new (2, "head-timeout=300ms\nidle-timeout=600ms\n");
+  gint64 began = g_get_monotonic_time ();
+  g_autoptr (Client) slow = client_new (site), idle = client_new (site);
+  char byte;
 
   /* A byte now and then does not help. */
   client_say (slow, "PUT / HTTP/1.1\r\nX: ");
-  while (recv (slow->fd, long_line, 1, MSG_DONTWAIT | MSG_PEEK) < 0 &&
-         g_get_monotonic_time () < began + 10 * G_USEC_PER_SEC)
+  while (recv (slow->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0)
     {
-      client_say (slow, "x");
+      g_assert_cmpint (g_get_monotonic_time () - began, <, 20 * G_USEC_PER_SEC);
+      (void) !send (slow->fd, "x", 1, MSG_NOSIGNAL);
       g_usleep (20 * 1000);
     }
-  g_assert_cmpint (g_get_monotonic_time () - began, <, 5 * G_USEC_PER_SEC);
   assert_answer (slow, 408, "head-too-slow");
   assert_end (slow);
   assert_end (idle);
   g_assert_cmpint (g_get_monotonic_time () - began, >=, 600 * 1000);
-}
-
-static void
-test_turns (void)
-{
-  g_autoptr (Site) site = site_new (8, "queue-timeout=1s\n");
-  g_autoptr (Client) first = client_new (site), second = client_new (site), third = client_new (site);
-  g_autoptr (Client) other = client_new (site), ping = client_new (site);
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", ""), *others = make_put ("h2", "");
-  gint64 began;
-
-  /* Two of eight workers for one host. */
-  client_say (first, held);
-  client_say (second, held);
-  client_say (other, others);
-  assert_answer (other, 201, NULL);
-  client_say (third, plain);
-  assert_answer (third, 429, "host-busy");
-  client_say (ping, PING);
-  assert_answer (ping, 200, NULL);
-
-  g_clear_pointer (&third, client_free);
-  third = client_new (site);
-  client_say (third, plain);
-  client_say (ping, PING); /* so that the other has been read before the way is free */
-  assert_answer (ping, 200, NULL);
-  test_write (site->tree, "go", "");
-  began = g_get_monotonic_time ();
-  assert_answer (third, 201, NULL);
-  g_assert_cmpint (g_get_monotonic_time () - began, <, 700 * 1000);
-  assert_answer (first, 201, NULL);
-  assert_answer (second, 201, NULL);
 }
 
 /* A host whose only turn hangs on a half-dead connection can still ask where to go on. */
@@ -167,40 +141,6 @@ test_in_flight (void)
   assert_answer (second, 201, NULL);
 }
 
-/* Of one host: so many requests, waiting or not, and so many bytes. Others go on. */
-static void
-test_one_host (void)
-{
-  g_autoptr (Site) site = site_new (16, "host-requests=3\nhost-in-flight=10\nqueue-timeout=1s\n");
-  g_autoptr (Client) first = client_new (site), second = client_new (site), third = client_new (site);
-  g_autoptr (Client) fourth = client_new (site), other = client_new (site);
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", ""), *others = make_put ("h2", "");
-  gint64 began = g_get_monotonic_time ();
-
-  client_say (first, held);
-  client_say (second, plain); /* over the bytes, so that it waits */
-  client_say (third, plain);
-  client_say (fourth, plain);
-  assert_answer (fourth, 429, "host-busy");
-  g_assert_cmpint (g_get_monotonic_time () - began, <, 700 * 1000);
-  client_say (other, others);
-  assert_answer (other, 201, NULL);
-  assert_answer (second, 429, "host-busy");
-  assert_answer (third, 429, "host-busy");
-
-  test_write (site->tree, "go", "");
-  assert_answer (first, 201, NULL);
-  for (guint i = 0; i < 5; i++)
-    {
-      client_say (first, plain);
-      assert_answer (first, 201, NULL);
-    }
-  /* One that alone is too long is not refused for ever. */
-  client_say (first, PUT_HEAD ("h", "12", ZERO_SHA256, "") "twelve bytes");
-  assert_answer (first, 400, "digest-mismatch");
-}
-
 /* Nobody's requests, which may wait at the gate as any other, have a share of the workers as a host has. */
 static void
 test_pings (void)
@@ -235,7 +175,7 @@ ask_without_listening (Client *client)
   guint n = 0;
 
   g_assert_no_errno (setsockopt (client->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience));
-  while (send (client->fd, PING, strlen (PING), MSG_NOSIGNAL) == (gssize) strlen (PING))
+  while (TEMP_FAILURE_RETRY (send (client->fd, PING, strlen (PING), MSG_NOSIGNAL)) == (gssize) strlen (PING))
     n++;
   return n;
 }
@@ -244,16 +184,14 @@ ask_without_listening (Client *client)
 static void
 test_not_taken (void)
 {
-  g_autoptr (Site) site = site_new (2, "");
+  /* Nobody ends them, which would let their workers go. */
+  g_autoptr (Site) site = site_new (2, "head-timeout=1h\n");
   g_autoptr (Client) deaf = client_new (site), deaf_too = client_new (site), ping = client_new (site);
   guint n_asked = ask_without_listening (deaf);
-  gint64 began;
 
   ask_without_listening (deaf_too);
-  began = g_get_monotonic_time ();
   client_say (ping, PING);
   assert_answer (ping, 200, NULL);
-  g_assert_cmpint (g_get_monotonic_time () - began, <, 2 * G_USEC_PER_SEC);
   for (guint i = 0; i < n_asked; i++)
     assert_answer (deaf, 200, NULL);
 }
@@ -279,7 +217,6 @@ test_many_idle (void)
   g_autoptr (Client) client = NULL;
   g_autofree char *sha256 = NULL, *head = NULL;
   g_autofree char *megabytes = g_strnfill (4 << 20, 'x');
-  gint64 began;
 
   allow_descriptors (4096);
   site = site_new (4, "max-connections=1200\n");
@@ -292,11 +229,9 @@ test_many_idle (void)
   client = client_new (site);
   sha256 = cis_digest_bytes (megabytes, 4 << 20);
   head = g_strdup_printf (PUT_HEAD ("h", "4194304", "%s", ""), sha256);
-  began = g_get_monotonic_time ();
   client_say (client, head);
   client_send (client, megabytes, 4 << 20);
   assert_answer (client, 201, NULL);
-  g_assert_cmpint (g_get_monotonic_time () - began, <, 5 * G_USEC_PER_SEC);
 
   /* Over the limit the one that has been idle for longest goes, and the new one is served. */
   for (guint i = 0; i < 200; i++)
@@ -464,13 +399,12 @@ int
 main (int argc, char **argv)
 {
   site_init (&argc, &argv);
-  g_test_add_func ("/accept-limits/heads", test_heads);
-  g_test_add_func ("/accept-limits/turns", test_turns);
+  g_test_add_func ("/accept-limits/long-head", test_long_head);
+  g_test_add_func ("/accept-limits/slow-heads", test_slow_heads);
   g_test_add_func ("/accept-limits/question-beside-body", test_question_beside_body);
   g_test_add_func ("/accept-limits/reserved-worker", test_reserved_worker);
   g_test_add_func ("/accept-limits/no-room", test_no_room);
   g_test_add_func ("/accept-limits/in-flight", test_in_flight);
-  g_test_add_func ("/accept-limits/one-host", test_one_host);
   g_test_add_func ("/accept-limits/pings", test_pings);
   g_test_add_func ("/accept-limits/not-taken", test_not_taken);
   g_test_add_func ("/accept-limits/many-idle", test_many_idle);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Whose turn it is at transport/accept, and how soon. */
+
+#include "receiver-site.h"
+
+static void
+test_turns (void)
+{
+  g_autoptr (Site) site = site_new (8, "queue-timeout=1s\n");
+  g_autoptr (Client) first = client_new (site), second = client_new (site), third = client_new (site);
+  g_autoptr (Client) other = client_new (site), ping = client_new (site);
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", ""), *others = make_put ("h2", "");
+
+  /* Two of eight workers for one host. */
+  client_say (first, held);
+  client_say (second, held);
+  client_say (other, others);
+  assert_answer (other, 201, NULL);
+  client_say (third, plain);
+  assert_answer (third, 429, "host-busy");
+  client_say (ping, PING);
+  assert_answer (ping, 200, NULL);
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+  assert_answer (second, 201, NULL);
+}
+
+/* Whoever waits has its turn as soon as the one before is answered: not with the next tick, as that would be
+ * a second for each. */
+static void
+test_next_turn (void)
+{
+  g_autoptr (GPtrArray) waiting = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
+  g_autoptr (Site) site = site_new (4, "queue-timeout=10min\n");
+  g_autoptr (Client) first = client_new (site), ping = client_new (site);
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", "");
+  gint64 began;
+
+  client_say (first, held);
+  for (guint i = 0; i < 30; i++)
+    {
+      g_ptr_array_add (waiting, client_new (site));
+      client_say (waiting->pdata[i], plain);
+    }
+  client_say (ping, PING); /* so that the others have been read before the way is free */
+  assert_answer (ping, 200, NULL);
+  began = g_get_monotonic_time ();
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+  for (guint i = 0; i < waiting->len; i++)
+    assert_answer (waiting->pdata[i], 201, NULL);
+  g_assert_cmpint (g_get_monotonic_time () - began, <, 15 * G_USEC_PER_SEC);
+}
+
+/* Of one host: so many requests, waiting or not, and so many bytes. Others go on. */
+static void
+test_one_host (void)
+{
+  g_autoptr (Site) site = site_new (16, "host-requests=3\nhost-in-flight=10\nqueue-timeout=1min\n");
+  g_autoptr (Client) first = client_new (site), second = client_new (site), third = client_new (site);
+  g_autoptr (Client) fourth = client_new (site), other = client_new (site);
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", ""), *others = make_put ("h2", "");
+  gint64 began = g_get_monotonic_time ();
+
+  client_say (first, held);
+  client_say (second, plain); /* over the bytes, so that it waits */
+  client_say (third, plain);
+  client_say (fourth, plain);
+  assert_answer (fourth, 429, "host-busy");
+  g_assert_cmpint (g_get_monotonic_time () - began, <, 20 * G_USEC_PER_SEC);
+  client_say (other, others);
+  assert_answer (other, 201, NULL);
+
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+  assert_answer (second, 201, NULL);
+  assert_answer (third, 201, NULL);
+  for (guint i = 0; i < 5; i++)
+    {
+      client_say (first, plain);
+      assert_answer (first, 201, NULL);
+    }
+  /* One that alone is too long is not refused for ever. */
+  client_say (first, PUT_HEAD ("h", "12", ZERO_SHA256, "") "twelve bytes");
+  assert_answer (first, 400, "digest-mismatch");
+}
+
+/* What is over the bytes of its host waits for so long, and no longer. */
+static void
+test_host_in_flight (void)
+{
+  g_autoptr (Site) site = site_new (16, "host-in-flight=10\nqueue-timeout=300ms\n");
+  g_autoptr (Client) first = client_new (site), second = client_new (site);
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", "");
+
+  client_say (first, held);
+  client_say (second, plain);
+  assert_answer (second, 429, "host-busy");
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+}
+
+int
+main (int argc, char **argv)
+{
+  site_init (&argc, &argv);
+  g_test_add_func ("/accept-queue/turns", test_turns);
+  g_test_add_func ("/accept-queue/next-turn", test_next_turn);
+  g_test_add_func ("/accept-queue/one-host", test_one_host);
+  g_test_add_func ("/accept-queue/host-in-flight", test_host_in_flight);
+  return g_test_run ();
+}
