@@ -30,11 +30,11 @@ char *test_list (const char *tree, const char *path);
  * some data. */
 void test_make_episode (const char *tree, const char *path, char digit);
 
-/* Waits (at most 30 s) until @condition is true, looking every millisecond. */
+/* Waits (at most two minutes) until @condition is true, looking every millisecond. */
 #define test_wait_for(condition)                                                                             \
   G_STMT_START                                                                                               \
   {                                                                                                          \
-    gint64 deadline_ = g_get_monotonic_time () + 30 * G_USEC_PER_SEC;                                        \
+    gint64 deadline_ = g_get_monotonic_time () + 120 * G_USEC_PER_SEC;                                       \
     gboolean met_ = FALSE;                                                                                   \
                                                                                                              \
     while (!(met_ = (condition)) && g_get_monotonic_time () < deadline_)                                     \

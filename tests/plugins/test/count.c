@@ -76,7 +76,7 @@ cis_test_count_class_init (CisSourceClass *klass)
   klass->run = cis_test_count_run;
   klass->settled = cis_test_count_settled;
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestCount, items),
-                             g_param_spec_uint ("items", NULL, "How many.", 0, 100000, 3, CIS_PARAM_OPTION));
+                             g_param_spec_uint ("items", NULL, "How many.", 0, 1000000, 3, CIS_PARAM_OPTION));
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestCount, record),
                              g_param_spec_string ("record", NULL, "Where it says what came home.", NULL,
                                                   CIS_PARAM_OPTION));
