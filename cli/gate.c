@@ -31,6 +31,7 @@ typedef struct
   gint64 behind;     /* -1: not known */
   gint64 leaves_in;  /* seconds; -1: not known */
   char *grant;       /* owned, nullable */
+  char *unread;      /* owned; why not all of the grants count; NULL where they do */
 } Explanation;
 
 static void
@@ -39,6 +40,7 @@ explanation_clear (Explanation *self)
   g_clear_pointer (&self->window, cis_window_unref);
   g_free (self->trouble);
   g_free (self->grant);
+  g_free (self->unread);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Explanation, explanation_clear)
@@ -154,20 +156,21 @@ fetch (Explanation *self, GError **error)
   return sources != NULL;
 }
 
-static gboolean
-find_grant (Explanation *self, GError **error)
+static void
+find_grant (Explanation *self)
 {
   g_autofree char *path = NULL;
   g_autoptr (CisGrants) grants = NULL;
+  g_autoptr (GError) error = NULL;
+  gboolean whole;
 
   g_object_get (self->gate->stage, "grants-file", &path, NULL);
   if (path == NULL || path[0] == '\0')
-    return TRUE;
+    return;
   grants = cis_grants_new (path, self->gate->repository);
-  if (!cis_grants_refresh (grants, error))
-    return FALSE;
-  self->grant = cis_grants_find (grants, self->commit, self->host, self->time * G_USEC_PER_SEC);
-  return TRUE;
+  if (!cis_grants_refresh (grants, &error))
+    self->unread = g_strdup (error->message);
+  self->grant = cis_grants_find (grants, self->commit, self->host, self->time * G_USEC_PER_SEC, &whole);
 }
 
 static gboolean
@@ -183,7 +186,9 @@ find_out (Explanation *self, GError **error)
           cis_history_count_behind (self->gate->repository, self->commit, cis_window_get_head (self->window));
       self->leaves_in = cis_forecast_leaves_in (self->window, self->position, self->gate->window, self->time);
     }
-  return self->position >= 0 || find_grant (self, error);
+  if (self->position < 0)
+    find_grant (self);
+  return TRUE;
 }
 
 static gboolean
@@ -207,6 +212,8 @@ describe (Explanation *self)
   if (self->grant != NULL)
     return g_strdup_printf (_ ("passes: by the grant “%s”, though not among the last %u commits of %s"),
                             self->grant, self->gate->window, self->gate->branch);
+  if (may_refuse && self->unread != NULL)
+    return g_strdup (_ ("waits: a grant may name it, as not all of the grants can be read"));
   if (may_refuse)
     return g_strdup_printf (_ ("is refused: not among the last %u commits of %s"), self->gate->window,
                             self->gate->branch);
@@ -241,6 +248,8 @@ print_json (Explanation *self, const char *reason)
     json_object_set_string_member (object, "grant", self->grant);
   if (self->trouble != NULL)
     json_object_set_string_member (object, "trouble", self->trouble);
+  if (self->unread != NULL)
+    json_object_set_string_member (object, "grants", self->unread);
   line = cis_json_to_line (object);
   g_print ("%s\n", line);
 }
@@ -268,6 +277,8 @@ print_text (Explanation *self, const char *reason)
     }
   if (self->trouble != NULL)
     g_print (_ ("  trouble %s\n"), self->trouble);
+  if (self->unread != NULL)
+    g_print (_ ("  grants  %s\n"), self->unread);
 }
 
 static int

@@ -136,6 +136,34 @@ test_grant (Fixture *fixture, gconstpointer data)
   other = gate (fixture, 1, "explain", commit, "--host=lab-2", NULL);
 }
 
+static void
+assert_reason (JsonObject *object, const char *beginning)
+{
+  g_test_message ("%s", cis_json_get_string (object, "reason"));
+  g_assert_true (g_str_has_prefix (cis_json_get_string (object, "reason"), beginning));
+}
+
+/* What a line does not say, nobody knows, as it is with the gate itself. */
+static void
+test_mistaken_grants (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *good = get_commit (fixture, 3);
+  g_autofree char *stale = get_commit (fixture, 4);
+  g_autofree char *site = test_read (fixture->tree, "cis490.ini");
+  g_autofree char *text = g_strdup_printf ("%sgrants-file=%s/grants\n", site, fixture->tree);
+  g_autofree char *lines = g_strdup_printf ("bad\ngood %s * 2090-01-01\n", good);
+  g_autoptr (JsonObject) granted = NULL;
+  g_autoptr (JsonObject) waiting = NULL;
+
+  test_write (fixture->tree, "cis490.ini", text);
+  test_write (fixture->tree, "grants", lines);
+  granted = gate (fixture, 0, "explain", good, NULL);
+  g_assert_cmpstr (cis_json_get_string (granted, "grant"), ==, "good");
+  waiting = gate (fixture, 1, "explain", stale, NULL);
+  assert_reason (waiting, "waits: a grant");
+  g_assert_nonnull (strstr (cis_json_get_string (waiting, "grants"), "grants:1: "));
+}
+
 /* By Forgejo while it is there, else by the repository, which refuses nobody then. */
 static void
 test_forgejo (Fixture *fixture, gconstpointer data)
@@ -229,8 +257,11 @@ main (int argc, char **argv)
     const char *path;
     void (*test) (Fixture *fixture, gconstpointer data);
   } tests[] = {
-    { "/gate-verb/explain", test_explain }, { "/gate-verb/grant", test_grant },
-    { "/gate-verb/forgejo", test_forgejo }, { "/gate-verb/usage", test_usage },
+    { "/gate-verb/explain", test_explain },
+    { "/gate-verb/grant", test_grant },
+    { "/gate-verb/mistaken-grants", test_mistaken_grants },
+    { "/gate-verb/forgejo", test_forgejo },
+    { "/gate-verb/usage", test_usage },
     { "/gate-verb/replay", test_replay },
   };
 

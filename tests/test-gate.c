@@ -193,6 +193,46 @@ test_grants (Fixture *fixture, gconstpointer data)
   gate_free (gate);
 }
 
+/* A mistake in the grants, or none at all where there should be some: good lines count, and nobody is
+ * refused.
+ */
+static void
+test_mistaken_grants (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *path = g_build_filename (fixture->tree, "grants", NULL);
+  g_autofree char *good = get_commit (fixture, "c5");
+  g_autofree char *stale = get_commit (fixture, "c4");
+  g_autofree char *text = g_strdup_printf ("good %s * 2090-01-01\nbad %s * 2090-13-01\n", good, stale);
+  g_autofree char *whole = g_strdup_printf ("good %s * 2090-01-01\n", good);
+  const char *texts[] = { text, NULL, whole };
+  g_autoptr (Forge) forge = forge_new (fixture->tree, NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
+    {
+      g_autoptr (CisRequest) request = cis_request_new ("POST", "/v1/ping");
+      g_autoptr (CisItem) item = cis_item_new ("ping", request);
+      gpointer gate;
+
+      if (texts[i] != NULL)
+        test_write (fixture->tree, "grants", texts[i]);
+      else
+        g_free (run (fixture, "rm grants"));
+      gate = forge_gate_new (fixture, forge, "grants-file", path);
+      if (texts[i] != NULL)
+        assert_grant (gate, good, "good");
+      else
+        assert_deferred (gate, good, DAY);
+      if (texts[i] != whole)
+        assert_deferred (gate, stale, DAY);
+      else
+        assert_rejected (gate, stale, "commit-not-in-window");
+      cis_request_set_header (request, "x-cis490-code-commit", stale);
+      g_assert_cmpint (test_process (gate, item, NULL), ==, CIS_VERDICT_PASSED);
+      g_assert_cmpstr (cis_item_get_mark (item, "window"), ==, texts[i] == whole ? "out" : "unknown");
+      gate_free (gate);
+    }
+}
+
 /* Neither a ping nor any other item but an episode is ever refused, and a ping learns where its code stands.
  */
 static void
@@ -254,10 +294,15 @@ main (int argc, char **argv)
     const char *path;
     void (*test) (Fixture *fixture, gconstpointer data);
   } tests[] = {
-    { "/gate/forge", test_forge },       { "/gate/slow-forge", test_slow_forge },
-    { "/gate/saved", test_saved },       { "/gate/setup", test_setup },
-    { "/gate/remedy", test_remedy },     { "/gate/grants", test_grants },
-    { "/gate/forecast", test_forecast }, { "/gate/forced", test_forced },
+    { "/gate/forge", test_forge },
+    { "/gate/slow-forge", test_slow_forge },
+    { "/gate/saved", test_saved },
+    { "/gate/setup", test_setup },
+    { "/gate/remedy", test_remedy },
+    { "/gate/grants", test_grants },
+    { "/gate/mistaken-grants", test_mistaken_grants },
+    { "/gate/forecast", test_forecast },
+    { "/gate/forced", test_forced },
   };
 
   g_test_init (&argc, &argv, NULL);

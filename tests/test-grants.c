@@ -5,6 +5,7 @@
 
 #define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define C "cccccccccccccccccccccccccccccccccccccccc"
 
 static CisGrants *
 grants_new (const char *tree, const char *text)
@@ -20,10 +21,20 @@ static void
 assert_granted (CisGrants *grants, const char *commit, const char *host, const char *until, const char *name)
 {
   g_autoptr (GDateTime) time = g_date_time_new_from_iso8601 (until, NULL);
+  gboolean whole;
   g_autofree char *found =
-      cis_grants_find (grants, commit, host, g_date_time_to_unix (time) * G_USEC_PER_SEC);
+      cis_grants_find (grants, commit, host, g_date_time_to_unix (time) * G_USEC_PER_SEC, &whole);
 
   g_assert_cmpstr (found, ==, name);
+}
+
+static gboolean
+is_whole (CisGrants *grants)
+{
+  gboolean whole;
+
+  g_free (cis_grants_find (grants, A, NULL, 0, &whole));
+  return whole;
 }
 
 static void
@@ -33,6 +44,7 @@ refresh (CisGrants *grants)
 
   cis_grants_refresh (grants, &error);
   g_assert_no_error (error);
+  g_assert_true (is_whole (grants));
 }
 
 static void
@@ -74,28 +86,38 @@ test_range (void)
     }
 }
 
+/* The lines around it count, before and after a restart. */
 static void
 assert_mistake (const char *line, const char *message)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (CisGrants) grants = grants_new (tree, "good " A " * 2026-12-31\n");
-  g_autofree char *text = g_strconcat ("other " B " * 2026-12-31\n", line, "\n", NULL);
-  g_autoptr (GError) error = NULL;
+  g_autofree char *text =
+      g_strconcat ("other " B " * 2026-12-31\n", line, "\nlast " C " * 2026-12-31\n", NULL);
 
+  g_assert_false (is_whole (grants));
   refresh (grants);
   test_write (tree, "grants", text);
-  g_assert_false (cis_grants_refresh (grants, &error));
-  g_assert_error (error, error->domain, error->code);
-  g_test_message ("%s", error->message);
-  g_assert_nonnull (strstr (error->message, "grants:2: "));
-  g_assert_nonnull (strstr (error->message, message));
-  /* What was read before stays, all of it and nothing else. */
-  assert_granted (grants, A, "lab-1", "2026-12-31T00:00:00Z", "good");
-  assert_granted (grants, B, "lab-1", "2026-12-31T00:00:00Z", NULL);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (CisGrants) fresh = i > 0 ? cis_grants_new (cis_grants_get_path (grants), tree) : NULL;
+      CisGrants *of = i > 0 ? fresh : grants;
+      g_autoptr (GError) error = NULL;
+
+      g_assert_false (cis_grants_refresh (of, &error));
+      g_assert_error (error, error->domain, error->code);
+      g_test_message ("%s", error->message);
+      g_assert_nonnull (strstr (error->message, "grants:2: "));
+      g_assert_nonnull (strstr (error->message, message));
+      g_assert_false (is_whole (of));
+      assert_granted (of, A, "lab-1", "2026-12-31T00:00:00Z", NULL);
+      assert_granted (of, B, "lab-1", "2026-12-31T00:00:00Z", "other");
+      assert_granted (of, C, "lab-1", "2026-12-31T00:00:00Z", "last");
+    }
   /* Mended, it counts at once. */
   test_write (tree, "grants", "other " B " * 2026-12-31\n");
   refresh (grants);
-  assert_granted (grants, A, "lab-1", "2026-12-31T00:00:00Z", NULL);
+  assert_granted (grants, C, "lab-1", "2026-12-31T00:00:00Z", NULL);
   assert_granted (grants, B, "lab-1", "2026-12-31T00:00:00Z", "other");
 }
 
@@ -115,20 +137,26 @@ test_mistakes (void)
   assert_mistake ("x " A " lab/7 2026-12-31", "the host");
   assert_mistake ("x " A " * 2026-13-31", "no date");
   assert_mistake ("x " A " * tomorrow", "no date");
+  assert_mistake ("x " A " *\ny " A " *",
+                  "a grant is NAME COMMIT|COMMIT..COMMIT HOST|* UNTIL (mistakes further down: 1)");
   /* A range that no repository knows. */
-  assert_mistake ("x " A ".." B " * 2026-12-31", "repository");
+  assert_mistake ("x " A ".." B " * 2090-12-31", "repository");
 }
 
+/* It names nobody then, and says nobody may be refused. */
 static void
 test_gone (void)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (CisGrants) grants = grants_new (tree, "good " A " * 2026-12-31\n");
+  g_autoptr (GError) error = NULL;
 
   refresh (grants);
   assert_granted (grants, A, "lab-1", "2026-12-31T00:00:00Z", "good");
   g_free (forge_run (tree, "rm grants"));
-  refresh (grants);
+  g_assert_false (cis_grants_refresh (grants, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_assert_false (is_whole (grants));
   assert_granted (grants, A, "lab-1", "2026-12-31T00:00:00Z", NULL);
   test_write (tree, "grants", "again " A " * 2026-12-31\n");
   refresh (grants);
@@ -145,12 +173,14 @@ static void
 test_expired (void)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
-  g_autoptr (CisGrants) grants = grants_new (tree, "one " A " * 2020-01-01\ntwo " B " * 2090-01-01\n");
+  g_autoptr (CisGrants) grants = grants_new (tree, "one " A " * 2020-01-01\ntwo " B " * 2090-01-01\n"
+                                                   "past " A ".." B " * 2020-01-02\n");
   g_autoptr (GString) names = g_string_new (NULL);
 
+  /* That no repository has its range any more is no mistake. */
   refresh (grants);
   cis_grants_foreach_expired (grants, g_get_real_time (), append_name, names);
-  g_assert_cmpstr (names->str, ==, "one 2020-01-01;");
+  g_assert_cmpstr (names->str, ==, "one 2020-01-01;past 2020-01-02;");
 }
 
 int

@@ -27,10 +27,11 @@ cis_amnesty_free (CisAmnesty *self)
 CisFinding *
 cis_amnesty_describe_error (const char *path, const GError *error)
 {
-  CisFinding *finding =
-      cis_finding_new ("grants-unreadable", CIS_SEVERITY_WARNING, path,
-                       "The grants are not as they should be, and those read before stay: %s.",
-                       error->message);
+  CisFinding *finding = cis_finding_new (
+      "grants-unreadable", CIS_SEVERITY_WARNING, path,
+      "Not all of the grants can be read: %s. What the other lines name is let in; other old "
+      "commits wait instead of being refused.",
+      error->message);
 
   cis_finding_set_fix (finding,
                        "${EDITOR:-vi} %s\n"
@@ -86,7 +87,7 @@ cis_amnesty_refresh (CisAmnesty *self)
 }
 
 char *
-cis_amnesty_find (CisAmnesty *self, const char *commit, const char *host)
+cis_amnesty_find (CisAmnesty *self, const char *commit, const char *host, gboolean *whole)
 {
-  return cis_grants_find (self->grants, commit, host, g_get_real_time ());
+  return cis_grants_find (self->grants, commit, host, g_get_real_time (), whole);
 }

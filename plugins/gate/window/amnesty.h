@@ -15,10 +15,10 @@ typedef struct _CisAmnesty CisAmnesty;
 CisAmnesty *cis_amnesty_new (CisPart *part, const char *path, const char *repository);
 void cis_amnesty_free (CisAmnesty *self);
 void cis_amnesty_refresh (CisAmnesty *self);
-/* The grant's name; full, %NULL where none admits @commit of @host. */
-char *cis_amnesty_find (CisAmnesty *self, const char *commit, const char *host);
+/* The grant's name; full, %NULL where none admits @commit of @host. @whole: as cis_grants_find() has it. */
+char *cis_amnesty_find (CisAmnesty *self, const char *commit, const char *host, gboolean *whole);
 
-/* That the file cannot be used. full. */
+/* That the file cannot be read, or has lines that are mistakes. full. */
 CisFinding *cis_amnesty_describe_error (const char *path, const GError *error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisAmnesty, cis_amnesty_free)

@@ -32,6 +32,7 @@ struct _CisGrants
   GMutex lock;
   GPtrArray *grants;   /* locked; of Grant */
   GHashTable *commits; /* locked; commit to GPtrArray of Grant, none */
+  gboolean whole;      /* locked; whether all that the file says is in these */
 };
 
 /* What a file holds. */
@@ -39,6 +40,7 @@ typedef struct
 {
   GPtrArray *grants;
   GHashTable *commits;
+  gboolean whole;
 } Table;
 
 static void
@@ -166,6 +168,7 @@ parse_line (CisGrants *self, Table *table, char **words, GError **error)
 {
   const char *mistake = find_mistake (table, words);
   g_autoptr (GPtrArray) commits = NULL;
+  g_autoptr (GError) problem = NULL;
   Grant *grant;
   gint64 end;
 
@@ -176,8 +179,17 @@ parse_line (CisGrants *self, Table *table, char **words, GError **error)
       g_set_error_literal (error, CIS_ERROR, CIS_ERROR_INVALID, mistake);
       return FALSE;
     }
-  if (!parse_commits (self, words[1], &commits, error))
-    return FALSE;
+  if (!parse_commits (self, words[1], &commits, &problem))
+    {
+      /* A range that is over and has left the repository is no mistake: nobody misses it. */
+      if (!g_error_matches (problem, CIS_ERROR, CIS_ERROR_INVALID) && end < g_get_real_time ())
+        commits = g_ptr_array_new ();
+      else
+        {
+          g_propagate_error (error, g_steal_pointer (&problem));
+          return FALSE;
+        }
+    }
   grant = g_new0 (Grant, 1);
   *grant = (Grant){ g_strdup (words[0]), g_strdup (words[2]), g_strdup (words[3]), end };
   g_ptr_array_add (table->grants, grant);
@@ -206,22 +218,34 @@ split_words (char *line)
   return g_strv_builder_end (builder);
 }
 
+/* Each line for itself: a mistake in one takes nothing from the others. */
 static gboolean
 parse (CisGrants *self, const char *text, Table *table, GError **error)
 {
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  g_autoptr (GError) first = NULL;
+  guint n_more = 0;
 
   for (guint i = 0; lines[i] != NULL; i++)
     {
       g_auto (GStrv) words = split_words (lines[i]);
+      g_autoptr (GError) problem = NULL;
 
-      if (words[0] != NULL && !parse_line (self, table, words, error))
-        {
-          g_prefix_error (error, "%s:%u: ", self->path, i + 1);
-          return FALSE;
-        }
+      if (words[0] == NULL || parse_line (self, table, words, &problem))
+        continue;
+      g_prefix_error (&problem, "%s:%u: ", self->path, i + 1);
+      if (first == NULL)
+        first = g_steal_pointer (&problem);
+      else
+        n_more++;
     }
-  return TRUE;
+  if (first == NULL)
+    return TRUE;
+  if (n_more > 0)
+    g_set_error (error, first->domain, first->code, "%s (mistakes further down: %u)", first->message, n_more);
+  else
+    g_propagate_error (error, g_steal_pointer (&first));
+  return FALSE;
 }
 
 /* What tells that a file was replaced or rewritten; %NULL where it is not there. */
@@ -240,15 +264,9 @@ make_stamp (const char *path)
 static gboolean
 read_table (CisGrants *self, Table *table, GError **error)
 {
-  g_autoptr (GError) problem = NULL;
-  g_autofree char *text = cis_file_read_text (self->path, FILE_MAX, &problem);
+  g_autofree char *text = cis_file_read_text (self->path, FILE_MAX, error);
 
-  if (text != NULL)
-    return parse (self, text, table, error);
-  if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&problem));
-  return FALSE;
+  return text != NULL && parse (self, text, table, error);
 }
 
 static void
@@ -260,6 +278,7 @@ swap (CisGrants *self, Table *table)
   old = (Table){ self->grants, self->commits };
   self->grants = g_steal_pointer (&table->grants);
   self->commits = g_steal_pointer (&table->commits);
+  self->whole = table->whole;
   g_mutex_unlock (&self->lock);
   table_clear (&old);
 }
@@ -270,7 +289,6 @@ cis_grants_refresh (CisGrants *self, GError **error)
   g_autofree char *stamp = make_stamp (self->path);
   gint64 now = g_get_monotonic_time ();
   g_auto (Table) table = { NULL, NULL };
-  g_autoptr (GError) problem = NULL;
 
   if (self->failed_at != 0 ? g_strcmp0 (stamp, self->stamp) == 0 && now - self->failed_at < RETRY
                            : stamp != NULL && g_strcmp0 (stamp, self->stamp) == 0)
@@ -282,22 +300,19 @@ cis_grants_refresh (CisGrants *self, GError **error)
   table_init (&table);
   g_free (self->stamp);
   self->stamp = g_steal_pointer (&stamp);
-  if (!read_table (self, &table, error))
-    {
-      self->failed_at = now;
-      return FALSE;
-    }
-  self->failed_at = 0;
+  table.whole = read_table (self, &table, error);
+  self->failed_at = table.whole ? 0 : now;
   swap (self, &table);
-  return TRUE;
+  return self->failed_at == 0;
 }
 
 char *
-cis_grants_find (CisGrants *self, const char *commit, const char *host, gint64 now)
+cis_grants_find (CisGrants *self, const char *commit, const char *host, gint64 now, gboolean *whole)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   GPtrArray *of = g_hash_table_lookup (self->commits, commit);
 
+  *whole = self->whole;
   for (guint i = 0; of != NULL && i < of->len; i++)
     {
       Grant *grant = of->pdata[i];

@@ -19,13 +19,14 @@ CisGrants *cis_grants_new (const char *path, const char *repository);
 void cis_grants_free (CisGrants *self);
 const char *cis_grants_get_path (CisGrants *self);
 
-/* Reads the file where it changed, or could not be read before. A mistake in it leaves what was read last; a
- * file that is gone grants nothing. */
+/* Reads the file where it changed, or was not in order before. %FALSE: it cannot be read, or a line of it is
+ * a mistake; then just what its other lines say is granted. */
 gboolean cis_grants_refresh (CisGrants *self, GError **error);
 
 /* The name of the grant that admits @commit of @host (%NULL: of whichever) at @now, µs since 1970; full,
- * %NULL where none does. */
-char *cis_grants_find (CisGrants *self, const char *commit, const char *host, gint64 now);
+ * %NULL where none does. *@whole: whether that was all of the file; else nobody knows what the rest of it
+ * would have said. */
+char *cis_grants_find (CisGrants *self, const char *commit, const char *host, gint64 now, gboolean *whole);
 /* Calls @function for each grant that ended before @now. */
 typedef void (*CisGrantFunc) (const char *name, const char *until, gpointer user_data);
 void cis_grants_foreach_expired (CisGrants *self, gint64 now, CisGrantFunc function, gpointer user_data);

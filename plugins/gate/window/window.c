@@ -230,29 +230,36 @@ cis_gate_window_check (CisPart *part, GPtrArray *findings, GCancellable *cancell
   check_grants (self, findings);
 }
 
-/* Of the severity that no alert tells: the refresher has raised why, once, and this comes with each attempt.
- */
+/* Of the severity that no alert tells: the refresher or the amnesty has raised why, once, and this comes with
+ * each attempt. */
 static CisOutcome *
-defer (CisGateWindow *self, CisItem *item, const char *commit)
+defer (CisGateWindow *self, CisItem *item, const char *commit, gboolean knows_grants)
 {
   CisFinding *finding =
       cis_finding_new ("window-unavailable", CIS_SEVERITY_INFO, cis_item_get_id (item),
-                       "Whether commit %.12s is recent cannot be told at the moment.", commit);
+                       knows_grants
+                           ? "Whether commit %.12s is recent cannot be told at the moment."
+                           : "Commit %.12s is not recent, and the receiver cannot read all of its grants.",
+                       commit);
 
-  cis_finding_set_fix (finding, "# nothing on this host, which tries again; on the receiver:\n"
-                                "journalctl -u cis490-receiver --grep window-");
+  cis_finding_set_fix (finding,
+                       "# nothing on this host, which tries again; on the receiver:\n"
+                       "journalctl -u cis490-receiver --grep '%s'",
+                       knows_grants ? "window-" : "grants-");
   return cis_outcome_deferred (CIS_SCOPE_ITEM, self->ttl, finding);
 }
 
+/* @whole: whether there can be no other; %FALSE forbids a refusal. */
 static char *
-find_grant (CisGateWindow *self, CisItem *item, const char *commit)
+find_grant (CisGateWindow *self, CisItem *item, const char *commit, gboolean *whole)
 {
   CisRequest *request = cis_item_get_request (item);
   const char *host = request != NULL ? cis_request_get_identity (request) : NULL;
 
+  *whole = TRUE;
   if (self->amnesty == NULL || cis_refresher_knows (self->refresher, commit))
     return NULL;
-  return cis_amnesty_find (self->amnesty, commit, host != NULL ? host : "");
+  return cis_amnesty_find (self->amnesty, commit, host != NULL ? host : "", whole);
 }
 
 static void
@@ -270,11 +277,14 @@ forecast (CisGateWindow *self, CisItem *item, const char *commit, GCancellable *
   static const char *const answers[] = {
     [CIS_REFRESHER_INSIDE] = "in", [CIS_REFRESHER_OUTSIDE] = "out", [CIS_REFRESHER_UNKNOWN] = "unknown"
   };
-  g_autofree char *grant = find_grant (self, item, commit);
+  gboolean whole;
+  g_autofree char *grant = find_grant (self, item, commit, &whole);
   g_autofree char *source = NULL;
   g_autoptr (CisWindow) window = NULL;
   CisRefresherAnswer answer = cis_refresher_ask (self->refresher, commit, self->wait, &window, cancellable);
 
+  if (answer == CIS_REFRESHER_OUTSIDE && !whole)
+    answer = CIS_REFRESHER_UNKNOWN;
   cis_item_set_mark (item, "window", answers[answer]);
   if (grant != NULL)
     cis_item_set_mark (item, "grant", grant);
@@ -298,7 +308,8 @@ forecast (CisGateWindow *self, CisItem *item, const char *commit, GCancellable *
 static CisOutcome *
 judge (CisGateWindow *self, CisItem *item, const char *commit, GCancellable *cancellable)
 {
-  g_autofree char *grant = find_grant (self, item, commit);
+  gboolean whole;
+  g_autofree char *grant = find_grant (self, item, commit, &whole);
   g_autoptr (CisWindow) window = NULL;
   CisRefresherAnswer answer;
 
@@ -312,8 +323,8 @@ judge (CisGateWindow *self, CisItem *item, const char *commit, GCancellable *can
     return cis_outcome_passed ();
   if (g_cancellable_is_cancelled (cancellable))
     return cis_outcome_none ();
-  if (answer == CIS_REFRESHER_UNKNOWN)
-    return defer (self, item, commit);
+  if (answer == CIS_REFRESHER_UNKNOWN || !whole)
+    return defer (self, item, commit, answer == CIS_REFRESHER_UNKNOWN);
   return cis_outcome_rejected (
       cis_refusal_describe (self->refusal, item, commit, cis_window_get_head (window)));
 }
