@@ -300,6 +300,44 @@ explain (Explanation *self)
   return passes (self) ? 0 : 1;
 }
 
+typedef struct
+{
+  char *site_file, *pipeline, *at, *host, *index;
+  gint window; /* G_MAXINT: as the gate has it */
+  gboolean json;
+} Options;
+
+static void
+options_clear (Options *options)
+{
+  g_free (options->site_file);
+  g_free (options->pipeline);
+  g_free (options->at);
+  g_free (options->host);
+  g_free (options->index);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
+
+/* What is wrong; none, %NULL where nothing is. @commit: %NULL for replay. @time: that of --at. */
+static const char *
+find_mistake (const Options *options, const char *commit, gint64 *time)
+{
+  if (commit == NULL && (options->at != NULL || options->host != NULL))
+    return _ ("--at and --host are for explain");
+  if (commit != NULL && (options->window != G_MAXINT || options->index != NULL))
+    return _ ("--window and --index are for replay");
+  if (commit != NULL && !cis_hex_is_valid (commit, CIS_COMMIT_LENGTH))
+    return _ ("a commit is 40 lower-case hex digits, as `git rev-parse HEAD` prints them");
+  if (options->host != NULL && !cis_name_is_valid (options->host, CIS_HOST_NAME_MAX))
+    return _ ("--host: there can be no host of that name");
+  if (options->at != NULL && !gate_parse_time (options->at, time))
+    return _ ("--at: a time is written 2026-11-21 or 2026-11-21T22:51:00Z");
+  if (options->window < 1)
+    return _ ("--window: a window has at least one commit");
+  return NULL;
+}
+
 static int
 complain (const char *message)
 {
@@ -310,30 +348,24 @@ complain (const char *message)
 int
 cis_verb_gate (int argc, char **argv)
 {
-  g_autofree char *site_file = NULL;
-  g_autofree char *pipeline = NULL;
-  g_autofree char *at = NULL;
-  g_autofree char *host = NULL;
-  g_autofree char *index = NULL;
-  gint window = G_MAXINT; /* as the gate has it */
-  gboolean json = FALSE;
+  g_auto (Options) options = { .window = G_MAXINT };
   const GOptionEntry entries[] = {
-    { "at", 0, 0, G_OPTION_ARG_STRING, &at, N_ ("explain: as it was then, by the local repository"),
+    { "at", 0, 0, G_OPTION_ARG_STRING, &options.at, N_ ("explain: as it was then, by the local repository"),
       N_ ("TIME") },
-    { "host", 0, 0, G_OPTION_ARG_STRING, &host, N_ ("explain: look at the grants of this host only"),
+    { "host", 0, 0, G_OPTION_ARG_STRING, &options.host, N_ ("explain: look at the grants of this host only"),
       N_ ("HOST") },
-    { "window", 'w', 0, G_OPTION_ARG_INT, &window, N_ ("replay: with a window of N commits"), N_ ("N") },
-    { "index", 0, 0, G_OPTION_ARG_FILENAME, &index, N_ ("replay: another index.jsonl"), N_ ("FILE") },
-    { "pipeline", 'p', 0, G_OPTION_ARG_STRING, &pipeline, N_ ("The pipeline with the gate (receiver)"),
-      N_ ("NAME") },
-    { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("Print a JSON object"), NULL },
-    OPTIONS_CONFIG_ENTRY (&site_file),
+    { "window", 'w', 0, G_OPTION_ARG_INT, &options.window, N_ ("replay: with a window of N commits"),
+      N_ ("N") },
+    { "index", 0, 0, G_OPTION_ARG_FILENAME, &options.index, N_ ("replay: another index.jsonl"), N_ ("FILE") },
+    { "pipeline", 'p', 0, G_OPTION_ARG_STRING, &options.pipeline,
+      N_ ("The pipeline with the gate (receiver)"), N_ ("NAME") },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &options.json, N_ ("Print a JSON object"), NULL },
+    OPTIONS_CONFIG_ENTRY (&options.site_file),
     { NULL }
   };
   g_auto (Gate) gate = { NULL };
-  g_auto (Explanation)
-      explanation = { .gate = &gate, .host = host, .time = g_get_real_time () / G_USEC_PER_SEC };
-  gboolean explains;
+  g_auto (Explanation) explanation = { .gate = &gate, .time = g_get_real_time () / G_USEC_PER_SEC };
+  const char *mistake;
   int status;
 
   if (!options_parse (
@@ -343,24 +375,21 @@ cis_verb_gate (int argc, char **argv)
              "commits, as nobody notes when they were pushed."),
           entries))
     return EX_USAGE;
-  explains = argc == 3 && g_str_equal (argv[1], "explain");
-  if (!explains && !(argc == 2 && g_str_equal (argv[1], "replay")))
+  if (argc == 3 && g_str_equal (argv[1], "explain"))
+    explanation.commit = argv[2];
+  else if (argc != 2 || !g_str_equal (argv[1], "replay"))
     return complain (_ ("write: cis490 gate explain COMMIT, or: cis490 gate replay --window N"));
-  if (explains && !cis_hex_is_valid (argv[2], CIS_COMMIT_LENGTH))
-    return complain (_ ("a commit is 40 lower-case hex digits, as `git rev-parse HEAD` prints them"));
-  if (host != NULL && !cis_name_is_valid (host, CIS_HOST_NAME_MAX))
-    return complain (_ ("--host: there can be no host of that name"));
-  if (at != NULL && !gate_parse_time (at, &explanation.time))
-    return complain (_ ("--at: a time is written 2026-11-21 or 2026-11-21T22:51:00Z"));
-  if (window < 1)
-    return complain (_ ("--window: a window has at least one commit"));
-  if (!gate_load (&gate, pipeline != NULL ? pipeline : "receiver", site_file, &status))
+  mistake = find_mistake (&options, explanation.commit, &explanation.time);
+  if (mistake != NULL)
+    return complain (mistake);
+  if (!gate_load (&gate, options.pipeline != NULL ? options.pipeline : "receiver", options.site_file,
+                  &status))
     return status;
-  if (!explains)
-    return gate_replay (&gate, window < G_MAXINT ? (guint) window : 0, index, json);
-  explanation.commit = argv[2];
-  explanation.host = host;
-  explanation.at = at != NULL;
-  explanation.json = json;
+  if (explanation.commit == NULL)
+    return gate_replay (&gate, options.window < G_MAXINT ? (guint) options.window : 0, options.index,
+                        options.json);
+  explanation.host = options.host;
+  explanation.at = options.at != NULL;
+  explanation.json = options.json;
   return explain (&explanation);
 }

@@ -197,7 +197,11 @@ test_usage (Fixture *fixture, gconstpointer data)
   gate (fixture, 64, "explain", "main", NULL);
   gate (fixture, 64, "explain", "HEAD~1", NULL);
   gate (fixture, 64, "explain", commit, "--at=yesterday", NULL);
+  gate (fixture, 64, "explain", commit, "--window=1", NULL);
+  gate (fixture, 64, "explain", commit, "--index=x", NULL);
   gate (fixture, 64, "replay", "--window=-1", NULL);
+  gate (fixture, 64, "replay", "--at=2026-11-21", NULL);
+  gate (fixture, 64, "replay", "--host=lab-1", NULL);
   gate (fixture, 64, "repaly", NULL);
   gate (fixture, 78, "explain", commit, "--pipeline=shipper", NULL);
 }
