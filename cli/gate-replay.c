@@ -4,7 +4,9 @@
 
 #include "../plugins/gate/window/source.h"
 
+#include <errno.h>
 #include <glib/gi18n.h>
+#include <stdio.h>
 
 /* Longer than any history that a gate looks at. */
 #define WHOLE_HISTORY 10000000
@@ -14,9 +16,11 @@ typedef struct
   guint window;
   CisWindow *history; /* owned: the whole branch, newest first */
   GArray *oldest;     /* owned: of gint64: the earliest time among the commits down to this one */
+  char *mend;         /* owned: what to do about a history that is cut */
   guint n_rows;
   guint n_without_commit;
   guint n_exempt;      /* by a grant, or with the gate off */
+  guint n_unknown;     /* whose commit may be behind the edge of a history that is cut */
   JsonArray *refused;  /* owned */
   GHashTable *commits; /* owned: those of the refused */
 } Replay;
@@ -26,6 +30,7 @@ replay_clear (Replay *self)
 {
   g_clear_pointer (&self->history, cis_window_unref);
   g_clear_pointer (&self->oldest, g_array_unref);
+  g_clear_pointer (&self->mend, g_free);
   g_clear_pointer (&self->refused, json_array_unref);
   g_clear_pointer (&self->commits, g_hash_table_unref);
 }
@@ -42,6 +47,7 @@ replay_init (Replay *self, Gate *gate, guint window, GError **error)
   self->history = cis_window_source_fetch (source, gate->branch, WHOLE_HISTORY, NULL, error);
   if (self->history == NULL)
     return FALSE;
+  self->mend = cis_window_source_suggest (source, gate->branch, NULL);
   self->oldest = g_array_new (FALSE, FALSE, sizeof (gint64));
   for (guint i = 0; i < cis_window_get_length (self->history); i++)
     {
@@ -119,40 +125,45 @@ judge_row (Replay *self, const char *line, gsize length, GError **error)
     self->n_without_commit++;
   else if (json_object_has_member (row, "grant") || json_object_has_member (row, "gate"))
     self->n_exempt++;
+  else if (cis_window_is_cut (self->history) && cis_window_get_position (self->history, commit) < 0)
+    self->n_unknown++;
   else if ((position = get_position (self, commit, time)) == 0 || position > self->window)
     refuse (self, row, commit, position > 0);
   return TRUE;
 }
 
 static gboolean
-read_index (Replay *self, const char *path, GError **error)
+read_rows (Replay *self, FILE *file, const char *path, GError **error)
 {
-  g_autoptr (GFile) file = g_file_new_for_path (path);
-  g_autoptr (GFileInputStream) stream = g_file_read (file, NULL, error);
-  g_autoptr (GDataInputStream) lines = NULL;
+  g_autofree char *line = NULL;
+  size_t size = 0;
+  ssize_t length;
 
-  if (stream == NULL)
-    return FALSE;
-  lines = g_data_input_stream_new (G_INPUT_STREAM (stream));
-  for (guint number = 1;; number++)
+  for (guint number = 1; (length = getline (&line, &size, file)) > 0; number++)
     {
-      GError *problem = NULL;
-      gsize length;
-      g_autofree char *line = g_data_input_stream_read_line (lines, &length, NULL, &problem);
-
-      if (problem != NULL)
-        {
-          g_propagate_error (error, problem);
-          return FALSE;
-        }
-      if (line == NULL)
-        return TRUE;
-      if (length > 0 && !judge_row (self, line, length, error))
+      /* A receiver is just writing it, or was killed at it. */
+      if (line[length - 1] != '\n')
+        break;
+      if (length > 1 && !judge_row (self, line, (gsize) length - 1, error))
         {
           g_prefix_error (error, "%s:%u: ", path, number);
           return FALSE;
         }
     }
+  return !ferror (file) || cis_error_set_errno (error, errno, _ ("Reading %s"), path);
+}
+
+static gboolean
+read_index (Replay *self, const char *path, GError **error)
+{
+  FILE *file = fopen (path, "re");
+  gboolean read;
+
+  if (file == NULL)
+    return cis_error_set_errno (error, errno, _ ("Opening %s"), path);
+  read = read_rows (self, file, path, error);
+  fclose (file);
+  return read;
 }
 
 static void
@@ -165,6 +176,7 @@ print_json (Replay *self)
   json_object_set_int_member (object, "rows", self->n_rows);
   json_object_set_int_member (object, "without_commit", self->n_without_commit);
   json_object_set_int_member (object, "exempt", self->n_exempt);
+  json_object_set_int_member (object, "unknown", self->n_unknown);
   json_object_set_array_member (object, "refused", json_array_ref (self->refused));
   line = cis_json_to_line (object);
   g_print ("%s\n", line);
@@ -173,6 +185,9 @@ print_json (Replay *self)
 static void
 print_text (Replay *self)
 {
+  guint n_commits = g_hash_table_size (self->commits);
+  g_autofree char *commits = g_strdup_printf (ngettext ("%u commit", "%u commits", n_commits), n_commits);
+
   for (guint i = 0; i < json_array_get_length (self->refused); i++)
     {
       JsonObject *row = json_array_get_object_element (self->refused, i);
@@ -180,11 +195,11 @@ print_text (Replay *self)
       g_print ("%s  %s/%s  %.12s\n", cis_json_get_string (row, "ts"), cis_json_get_string (row, "host"),
                cis_json_get_string (row, "episode"), cis_json_get_string (row, "commit"));
     }
-  g_printerr (_ ("A window of %u would have refused %u of %u indexed episodes, of %u commits; %u have no "
-                 "commit, %u were "
-                 "exempt (a grant, or the gate off)\n"),
-              self->window, json_array_get_length (self->refused), self->n_rows,
-              g_hash_table_size (self->commits), self->n_without_commit, self->n_exempt);
+  g_printerr (ngettext ("A window of %u would have refused %u of %u indexed episode, of %s\n",
+                        "A window of %u would have refused %u of %u indexed episodes, of %s\n", self->n_rows),
+              self->window, json_array_get_length (self->refused), self->n_rows, commits);
+  g_printerr (_ ("Without a commit: %u; exempt (a grant, or the gate off): %u; cannot be told: %u\n"),
+              self->n_without_commit, self->n_exempt, self->n_unknown);
 }
 
 int
@@ -208,5 +223,9 @@ gate_replay (Gate *gate, guint window, const char *index, gboolean json)
     print_json (&replay);
   else
     print_text (&replay);
+  if (replay.n_unknown > 0)
+    g_printerr (
+        _ ("The history of %s is cut, so that nothing can be said of older commits. All of it:\n%s\n"),
+        gate->branch, replay.mend);
   return 0;
 }

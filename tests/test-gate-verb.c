@@ -249,8 +249,34 @@ test_replay (Fixture *fixture, gconstpointer data)
   assert_replayed (fixture, "3", "cd");
   assert_replayed (fixture, "19", "cd");
   assert_replayed (fixture, "20", "d");
-  test_write (fixture->tree, "state/index.jsonl", "{\"ts\":");
+  /* A receiver is writing a row. */
+  g_string_append (rows, "{\"ts\":");
+  test_write (fixture->tree, "state/index.jsonl", rows->str);
+  assert_replayed (fixture, "20", "d");
+  g_string_append (rows, "\n");
+  test_write (fixture->tree, "state/index.jsonl", rows->str);
   g_assert_null (gate (fixture, 1, "replay", NULL));
+}
+
+/* What lies behind the edge of a shallow clone was not refused for that. */
+static void
+test_shallow (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GString) rows = g_string_new (NULL);
+  g_autoptr (JsonObject) object = NULL;
+  JsonArray *refused;
+
+  append_row (fixture, rows, "a", 10, 10, "");
+  append_row (fixture, rows, "b", 18, 20, "");
+  append_row (fixture, rows, "c", 19, 20, "");
+  test_write (fixture->tree, "state/index.jsonl", rows->str);
+  g_free (forge_run (fixture->tree, "git clone -q --bare --depth=3 file://$PWD/repository shallow\n"
+                                    "sed -i \"s|^repository=.*|repository=$PWD/shallow|\" cis490.ini"));
+  object = gate (fixture, 0, "replay", "--window=2", NULL);
+  refused = json_object_get_array_member (object, "refused");
+  g_assert_cmpuint (json_array_get_length (refused), ==, 1);
+  g_assert_cmpstr (cis_json_get_string (json_array_get_object_element (refused, 0), "episode"), ==, "b");
+  g_assert_cmpint (cis_json_get_size (object, "unknown", 0), ==, 1);
 }
 
 int
@@ -267,6 +293,7 @@ main (int argc, char **argv)
     { "/gate-verb/forgejo", test_forgejo },
     { "/gate-verb/usage", test_usage },
     { "/gate-verb/replay", test_replay },
+    { "/gate-verb/shallow", test_shallow },
   };
 
   g_test_init (&argc, &argv, NULL);
