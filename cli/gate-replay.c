@@ -153,12 +153,19 @@ read_rows (Replay *self, FILE *file, const char *path, GError **error)
   return !ferror (file) || cis_error_set_errno (error, errno, _ ("Reading %s"), path);
 }
 
+/* @given: by --index; else it is in the state folder. */
 static gboolean
-read_index (Replay *self, const char *path, GError **error)
+read_index (Replay *self, const char *path, gboolean given, GError **error)
 {
   FILE *file = fopen (path, "re");
   gboolean read;
 
+  if (file == NULL && errno == ENOENT && !given)
+    {
+      g_set_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE,
+                   _ ("there is no %s; set STATE_DIRECTORY to the receiver's state folder"), path);
+      return FALSE;
+    }
   if (file == NULL)
     return cis_error_set_errno (error, errno, _ ("Opening %s"), path);
   read = read_rows (self, file, path, error);
@@ -213,7 +220,7 @@ gate_replay (Gate *gate, guint window, const char *index, gboolean json)
     g_set_error (&error, CIS_ERROR, CIS_ERROR_CONFIG,
                  _ ("the pipeline has no store/index; name the file with --index"));
   else if (replay_init (&replay, gate, window > 0 ? window : gate->window, &error))
-    read_index (&replay, path, &error);
+    read_index (&replay, path, index != NULL, &error);
   if (error != NULL)
     {
       g_printerr ("cis490 gate: %s\n", error->message);

@@ -6,9 +6,11 @@
 #include "terminal.h"
 #include "verbs.h"
 
+#include <errno.h>
 #include <glib-unix.h>
 #include <glib/gi18n.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 
 #define PIPELINE      "backfill"
@@ -19,7 +21,7 @@ typedef struct
 {
   char *site_file;
   gboolean quick, json;
-  int jobs; /* 0: as many as there are processors */
+  int jobs; /* G_MAXINT: as many as there are processors */
 } Options;
 
 /* ---- backfill ---- */
@@ -118,16 +120,20 @@ print_counts (const Counts *counts, gboolean json)
 }
 
 static int
+report_error (const GError *error)
+{
+  g_printerr ("cis490 index: %s\n", error->message);
+  return cis_error_exit_status (error);
+}
+
+static int
 run_to_end (Backfill *backfill)
 {
   g_autoptr (GError) error = NULL;
   int status;
 
   if (!cis_pipeline_open (backfill->pipeline, &error))
-    {
-      g_printerr ("cis490 index: %s\n", error->message);
-      return cis_error_exit_status (error);
-    }
+    return report_error (error);
   g_unix_signal_add (SIGTERM, on_signal, backfill);
   g_unix_signal_add (SIGINT, on_signal, backfill);
   if (terminal_is_interactive ())
@@ -143,20 +149,25 @@ run_to_end (Backfill *backfill)
 
 /* Opening would make the folders, and an index of nothing would pass for one that agrees. */
 static gboolean
-has_store (CisPipeline *pipeline)
+find_store (CisPipeline *pipeline, GError **error)
 {
   g_autofree char *directory = NULL;
   g_autofree char *store = NULL;
+  struct stat st;
+  gboolean seen;
 
   if (g_object_class_find_property (G_OBJECT_GET_CLASS (cis_pipeline_get_source (pipeline)), "directory") ==
       NULL)
     return TRUE; /* a source of somebody else's */
   g_object_get (cis_pipeline_get_source (pipeline), "directory", &directory, NULL);
   store = g_build_filename (directory, "store", NULL);
-  if (g_file_test (store, G_FILE_TEST_IS_DIR))
+  seen = stat (store, &st) == 0;
+  if (seen && S_ISDIR (st.st_mode))
     return TRUE;
-  g_printerr (_ ("cis490 index: there is no %s; set STATE_DIRECTORY to the receiver's state folder\n"),
-              store);
+  if (!seen && errno == EACCES)
+    return cis_error_set_errno (error, errno, _ ("%s is for the receiver's user"), store);
+  g_set_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE,
+               _ ("there is no %s; set STATE_DIRECTORY to the receiver's state folder"), store);
   return FALSE;
 }
 
@@ -252,7 +263,7 @@ static int
 run_verify (CisPipeline *pipeline, const Options *options)
 {
   CisSource *source = cis_pipeline_get_source (pipeline);
-  guint jobs = options->jobs > 0 ? (guint) options->jobs : g_get_num_processors ();
+  guint jobs = options->jobs < G_MAXINT ? (guint) options->jobs : g_get_num_processors ();
   g_autofree char *directory = NULL;
   g_autoptr (GError) error = NULL;
   g_auto (VerifyReport) report = { NULL };
@@ -267,10 +278,7 @@ run_verify (CisPipeline *pipeline, const Options *options)
       return EX_CONFIG;
     }
   if (!verify_index (directory, options->quick, MIN (jobs, JOBS_MAX), &report, &error))
-    {
-      g_printerr ("cis490 index: %s\n", error->message);
-      return 1;
-    }
+    return report_error (error);
   if (options->json)
     print_report_json (&report, options->quick);
   else
@@ -291,7 +299,7 @@ refuse (const char *message)
 int
 cis_verb_index (int argc, char **argv)
 {
-  Options options = { NULL };
+  Options options = { .jobs = G_MAXINT };
   const GOptionEntry entries[] = {
     OPTIONS_CONFIG_ENTRY (&options.site_file),
     { "quick", 'q', 0, G_OPTION_ARG_NONE, &options.quick, N_ ("verify: compare names and sizes only"), NULL },
@@ -303,6 +311,7 @@ cis_verb_index (int argc, char **argv)
   const char *names[] = { PIPELINE, NULL };
   g_autofree char *site_file = NULL;
   g_autoptr (GPtrArray) pipelines = NULL;
+  g_autoptr (GError) error = NULL;
   gboolean backfill, parsed;
 
   parsed = options_parse (&argc, &argv, _ ("backfill|verify"),
@@ -316,14 +325,14 @@ cis_verb_index (int argc, char **argv)
   backfill = argc == 2 && g_str_equal (argv[1], "backfill");
   if (!backfill && (argc != 2 || !g_str_equal (argv[1], "verify")))
     return refuse (_ ("write: cis490 index backfill, or cis490 index verify"));
-  if (backfill && (options.quick || options.jobs != 0))
+  if (backfill && (options.quick || options.jobs != G_MAXINT))
     return refuse (_ ("--quick and --jobs are for verify"));
-  if (options.jobs < 0)
+  if (options.jobs < 1)
     return refuse (_ ("--jobs wants a number of threads, 1 or more"));
   pipelines = options_load_pipelines (names, site_file);
   if (pipelines == NULL)
     return EX_CONFIG;
-  if (!has_store (pipelines->pdata[0]))
-    return EX_UNAVAILABLE;
+  if (!find_store (pipelines->pdata[0], &error))
+    return report_error (error);
   return backfill ? run_backfill (pipelines->pdata[0], &options) : run_verify (pipelines->pdata[0], &options);
 }

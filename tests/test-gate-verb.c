@@ -238,6 +238,8 @@ test_replay (Fixture *fixture, gconstpointer data)
   g_autoptr (GString) rows =
       g_string_new ("{\"ts\":\"2026-01-01T00:00:00Z\",\"host\":\"lab-1\",\"episode\":\"old\"}\n");
 
+  gate (fixture, 69, "replay", NULL);
+  gate (fixture, 1, "replay", "--index=nowhere", NULL);
   append_row (fixture, rows, "a", 10, 10, ""); /* the head of then */
   append_row (fixture, rows, "b", 8, 10, "");  /* the third */
   append_row (fixture, rows, "c", 1, 20, "");  /* the twentieth */

@@ -227,10 +227,19 @@ class Verify(IndexCase):
         self.assertEqual(self.flaws(self.verify(status=1)), {"extra": [f"lab-1/{name}" for name in names]})
 
     def test_mistakes(self):
-        for arguments in ((), ("mend",), ("verify", "more"), ("verify", "--jobs=-1"), ("backfill", "--quick")):
+        for arguments in ((), ("mend",), ("verify", "more"), ("verify", "--jobs=-1"), ("verify", "--jobs=0"),
+                          ("backfill", "--quick")):
             with self.subTest(arguments):
                 self.run_index(*arguments, status=64)
         self.assertIn("set STATE_DIRECTORY", self.run_index("verify", status=69).stderr)
+
+    def test_a_store_that_somebody_else_may_not_see_is_there(self):
+        self.ship(1)
+        self.site.become_nobody()
+        self.site.receiver_state.chmod(0)
+        self.addCleanup(self.site.receiver_state.chmod, 0o700)
+        for verb in ("verify", "backfill"):
+            self.assertIn("Permission denied", self.run_index(verb, status=77).stderr)
 
 
 class Gate(IndexCase):
