@@ -5,6 +5,7 @@
 #include "harness.h"
 
 #include <glib/gstdio.h>
+#include <unistd.h>
 
 static void
 make_noise (const char *tree, const char *name, gsize size)
@@ -106,6 +107,49 @@ test_outbox_max_reached (void)
   pack_end (pack);
 }
 
+/* A file of that size, which takes no space on the disk. */
+static void
+make_sparse (const char *tree, const char *path, off_t size)
+{
+  g_autofree char *file = g_build_filename (tree, path, NULL);
+
+  test_write (tree, path, "");
+  g_assert_no_errno (truncate (file, size));
+}
+
+static gpointer
+take_room (gpointer tree)
+{
+  test_wait_for (test_exists (tree, "state/outbox/e2.tar.zst.partial"));
+  make_sparse (tree, "state/outbox/e1.tar.zst", (off_t) 2 << 30);
+  return NULL;
+}
+
+/* Others take the room while it is packed. Once they give it back it fits, though there is no more than there
+ * was when it began. */
+static void
+test_taken_meanwhile (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  CisStage *pack = pack_new (tree, 1 << 30, 0);
+  g_autofree char *taken = g_build_filename (tree, "state/outbox/e1.tar.zst", NULL);
+  g_autofree char *packed = NULL;
+  GThread *thread;
+
+  test_write (tree, "state/outbox/e0.tar.zst", "waits all the time");
+  /* Far more than there is time for. */
+  make_sparse (tree, "state/episodes/e2/huge", (off_t) 1 << 42);
+  thread = g_thread_new ("take-room", take_room, tree);
+  g_assert_null (pack_one (pack, tree, "e2"));
+  g_thread_join (thread);
+  make_sparse (tree, "state/episodes/e2/huge", 1024);
+  g_assert_null (pack_one (pack, tree, "e2"));
+  g_assert_no_errno (g_unlink (taken));
+  packed = pack_one (pack, tree, "e2");
+  g_assert_nonnull (packed);
+  pack_end (pack);
+}
+
 static void
 test_free_space (void)
 {
@@ -126,6 +170,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/room/outbox-max", test_outbox_max);
   g_test_add_func ("/room/outbox-max-reached", test_outbox_max_reached);
+  g_test_add_func ("/room/taken-meanwhile", test_taken_meanwhile);
   g_test_add_func ("/room/free-space", test_free_space);
   return g_test_run ();
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* How large an archive will be nobody knows before it is made. So the first attempt stops where the room
- * ends, and how much there was is remembered: the next one waits until there is more. */
+ * ends, and how much it had used by then is remembered: the next one waits until there is more. What there
+ * was when it began says nothing, as others may have taken of it. */
 
 #include "room.h"
 
@@ -21,7 +22,7 @@ struct _CisRoom
   char *outbox;        /* its path, for people */
   guint64 outbox_max, free_space;
   GMutex lock;
-  GHashTable *too_little; /* episode to how much room it did not fit into (guint64 *); under the lock */
+  GHashTable *too_little; /* episode to how many bytes it used up in vain (guint64 *); under the lock */
   char *told;             /* the episode that people were told about, nullable; under the lock */
 };
 
@@ -124,23 +125,24 @@ set_no_space (GError **error, const char *why)
 static guint64
 get_too_little (CisRoom *self, const char *name)
 {
-  guint64 *room = g_hash_table_lookup (self->too_little, name);
+  guint64 *used = g_hash_table_lookup (self->too_little, name);
 
-  return room != NULL ? *room : 0;
+  return used != NULL ? *used : 0;
 }
 
 gboolean
-cis_room_begin (CisRoom *self, const char *name, guint64 *room, GError **error)
+cis_room_begin (CisRoom *self, const char *name, GError **error)
 {
   g_autoptr (GMutexLocker) locker = NULL;
   const char *why;
+  guint64 room;
 
-  if (!measure (self, name, room, &why, error))
+  if (!measure (self, name, &room, &why, error))
     return FALSE;
   locker = g_mutex_locker_new (&self->lock);
-  if (*room > get_too_little (self, name))
+  if (room > get_too_little (self, name))
     return TRUE;
-  return set_no_space (error, *room == 0 ? why : "there is no more room than it did not fit into before");
+  return set_no_space (error, room == 0 ? why : "there is no more room than it did not fit into before");
 }
 
 gboolean
@@ -172,13 +174,13 @@ make_finding (CisRoom *self, CisSeverity severity, const char *subject, const ch
 }
 
 CisOutcome *
-cis_room_lack (CisRoom *self, const char *name, guint64 room, const char *what)
+cis_room_lack (CisRoom *self, const char *name, guint64 used, const char *what)
 {
   gboolean first;
 
   g_mutex_lock (&self->lock);
-  room = MAX (room, get_too_little (self, name));
-  g_hash_table_replace (self->too_little, g_strdup (name), g_memdup2 (&room, sizeof room));
+  used = MAX (used, get_too_little (self, name));
+  g_hash_table_replace (self->too_little, g_strdup (name), g_memdup2 (&used, sizeof used));
   first = self->told == NULL;
   if (first)
     self->told = g_strdup (name);

@@ -13,13 +13,13 @@ typedef struct _CisRoom CisRoom;
  */
 CisRoom *cis_room_new (CisPart *part, CisHostState *state, guint64 outbox_max, guint64 free_space);
 void cis_room_free (CisRoom *self);
-/* Before the episode @name is packed. @room: how many bytes there are, to be handed to cis_room_lack(). Where
- * there is no more than it was too large for before: G_IO_ERROR_NO_SPACE. */
-gboolean cis_room_begin (CisRoom *self, const char *name, guint64 *room, GError **error);
+/* Before the episode @name is packed. Where there is no more than it was too large for before:
+ * G_IO_ERROR_NO_SPACE. */
+gboolean cis_room_begin (CisRoom *self, const char *name, GError **error);
 /* While it is packed, now and then: G_IO_ERROR_NO_SPACE where nothing is left. */
 gboolean cis_room_check (CisRoom *self, const char *name, GError **error);
-/* It did not fit into @room bytes, because of @what; people are told once. full. */
-CisOutcome *cis_room_lack (CisRoom *self, const char *name, guint64 room, const char *what);
+/* It did not fit, because of @what, and had @used so many bytes by then; people are told once. full. */
+CisOutcome *cis_room_lack (CisRoom *self, const char *name, guint64 used, const char *what);
 /* It is packed. */
 void cis_room_suffice (CisRoom *self, const char *name);
 /* Tells people that it is over, where it is. */

@@ -55,7 +55,7 @@ typedef struct
   guint64 total;   /* bytes of input */
   guint64 done;
   guint64 checked; /* of done: when it was last looked whether there is room */
-  guint64 room;    /* bytes, when it began */
+  guint64 used;    /* bytes of the outbox, when it ended */
   char *sha256;
   guint64 size;
 } Pack;
@@ -262,17 +262,21 @@ static gboolean
 make_tarball (Pack *pack, GError **error)
 {
   int outbox = cis_host_state_get_fd (pack->stage->state, CIS_FOLDER_OUTBOX);
+  struct stat info;
   gboolean ok;
   int fd;
 
   if (!cis_file_remove (outbox, pack->description, error) || !cis_file_remove (outbox, pack->name, error) ||
       !cis_file_remove (outbox, pack->partial, error) ||
-      !cis_room_begin (pack->stage->room, cis_episode_get_name (pack->episode), &pack->room, error))
+      !cis_room_begin (pack->stage->room, cis_episode_get_name (pack->episode), error))
     return FALSE;
   fd = openat (outbox, pack->partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
   if (fd < 0)
     return cis_error_set_errno (error, errno, "Cannot write %s in the outbox", pack->partial);
   ok = pack_tree (pack, fd, error);
+  /* What the last write could still place on a full disk counts, too. */
+  if (fstat (fd, &info) == 0)
+    pack->used = (guint64) info.st_size;
   ok = cis_file_close (&fd, pack->partial, ok ? error : NULL) && ok;
   ok = ok && cis_file_publish (outbox, pack->partial, outbox, pack->name, error);
   if (!ok)
@@ -325,7 +329,7 @@ outcome_of_error (Pack *pack, GError *error)
       g_error_matches (owned, CIS_ERROR, CIS_ERROR_INVALID))
     return reject_unsupported (pack, owned->message);
   if (g_error_matches (owned, G_IO_ERROR, G_IO_ERROR_NO_SPACE))
-    return cis_room_lack (pack->stage->room, cis_episode_get_name (pack->episode), pack->room,
+    return cis_room_lack (pack->stage->room, cis_episode_get_name (pack->episode), pack->used,
                           owned->message);
   return cis_outcome_failed (g_steal_pointer (&owned));
 }
