@@ -214,6 +214,19 @@ class HostFull(scratch.TestCase):
         self.assert_arrived(self.site, ["large"])
         shipper.wait_to_say("outbox-full: over")
 
+    def test_nobody_waits_for_an_episode_that_is_gone(self):
+        self.site.episode("large", 3_000_000)
+        fill(self.site.host, leave=1_000_000)
+        self.site.receiver()
+        shipper = self.site.shipper()
+        shipper.wait_to_say("outbox-full")
+        # There is no more room than before.
+        (self.site.host / "episodes" / "large").rename(self.site.host / "large")
+        (self.site.host / "log").write_bytes(bytes(300_000))
+        self.site.episode("small")
+        self.wait_shipped(self.site, ["small"])
+        shipper.wait_to_say("outbox-full: over")
+
     def test_what_is_packed_goes_out_below_the_floor(self):
         self.site.tune("shipper", scratch.QUICK + "[pack]\nfree-space=4MiB\n")
         self.site.episode("first", 100_000)

@@ -208,6 +208,24 @@ cis_room_suffice (CisRoom *self, const char *name)
     cis_part_clear_unless (self->part, FINDING, NULL, NULL);
 }
 
+/* Whether there is nothing left to pack. */
+static gboolean
+is_gone (gpointer name, gpointer used, gpointer self)
+{
+  int episodes = cis_host_state_get_fd (((CisRoom *) self)->state, CIS_FOLDER_EPISODES);
+  struct stat st;
+
+  return fstatat (episodes, name, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+}
+
+void
+cis_room_forget_gone (CisRoom *self)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  g_hash_table_foreach_remove (self->too_little, is_gone, self);
+}
+
 void
 cis_room_look (CisRoom *self)
 {
@@ -219,7 +237,9 @@ cis_room_look (CisRoom *self)
   name = g_strdup (self->told);
   too_little = name != NULL ? get_too_little (self, name) : 0;
   g_mutex_unlock (&self->lock);
-  if (name == NULL || !measure (self, name, &room, &why, NULL) || room <= too_little)
+  if (name == NULL)
+    return;
+  if (!is_gone (name, NULL, self) && (!measure (self, name, &room, &why, NULL) || room <= too_little))
     return;
   g_mutex_lock (&self->lock);
   g_clear_pointer (&self->told, g_free);

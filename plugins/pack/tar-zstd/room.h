@@ -22,6 +22,8 @@ gboolean cis_room_check (CisRoom *self, const char *name, GError **error);
 CisOutcome *cis_room_lack (CisRoom *self, const char *name, guint64 used, const char *what);
 /* It is packed. */
 void cis_room_suffice (CisRoom *self, const char *name);
-/* Tells people that it is over, where it is. */
+/* Tells people that it is over, where it is: there is more room, or the episode is gone. */
 void cis_room_look (CisRoom *self);
+/* Forgets what is remembered of episodes that are gone. */
+void cis_room_forget_gone (CisRoom *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisRoom, cis_room_free)

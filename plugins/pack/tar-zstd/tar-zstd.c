@@ -99,7 +99,10 @@ cis_tar_zstd_close (CisPart *part)
 static gint64
 cis_tar_zstd_maintain (CisPart *part, GCancellable *cancellable, GError **error)
 {
-  cis_room_look (((CisTarZstd *) part)->room);
+  CisRoom *room = ((CisTarZstd *) part)->room;
+
+  cis_room_look (room);
+  cis_room_forget_gone (room);
   return LOOK_INTERVAL;
 }
 
