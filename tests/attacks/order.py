@@ -36,6 +36,8 @@ FOLDERS = [
     ("the answer is sent", r'sendto\(.*"HTTP/1\.1 201 '),
 ]
 SHIPPER = [
+    ("a file is written out, so that stores show", r"sync_file_range\(\d+<.*/episodes/{name}/.*>, 0, 0, .*\) += 0"),
+    ("it is read", r"read\(\d+<.*/episodes/{name}/.*>"),
     ("the tarball is flushed", r"fsync\(\d+<.*/outbox/{name}\.tar\.zst\.partial>\) += 0"),
     ("the tarball gets its name", r'renameat2\(.*"{name}\.tar\.zst\.partial".*"{name}\.tar\.zst", RENAME_NOREPLACE'),
     ("the outbox is flushed", r"fsync\(\d+<.*/outbox>\) += 0"),

@@ -14,7 +14,7 @@ from checker import wait_until
 
 # What may leave something half done: all that touches a file or a socket.
 FILE_CALLS = ("openat", "read", "write", "pread64", "pwrite64", "fadvise64", "fsync", "fdatasync", "rename", "renameat",
-              "renameat2", "link",
+              "renameat2", "link", "sync_file_range",
               "linkat", "unlink", "unlinkat", "ftruncate", "fcntl", "fsetxattr", "fgetxattr", "mkdirat", "close",
               "newfstatat", "getdents64", "statfs", "fchown")
 SOCKET_CALLS = ("connect", "accept4", "sendto", "recvfrom", "sendmsg", "recvmsg", "shutdown")

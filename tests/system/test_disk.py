@@ -5,10 +5,12 @@ import contextlib
 import ctypes
 import errno
 import json
+import mmap
 import os
 import re
 import socket
 import subprocess
+import threading
 
 import scratch
 from relay import Relay
@@ -188,6 +190,51 @@ class WritebackFails(scratch.TestCase):
         with open(site.archive("large"), "rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         self.assert_arrived(site, ["large"])
+
+
+class StoredThroughMemory(scratch.TestCase):
+    """A store through a mapping changes no time of the file where the page is dirty already."""
+
+    def setUp(self):
+        super().setUp()
+        self.site = Site(self)
+        backing = self.site.folder / "backing"
+        mount_small(self, backing, "80M")
+        mount_thin(self, self.site.host, backing)
+        self.site.tune("shipper", scratch.QUICK + "[pack]\nfree-space=0\n")
+        (self.site.host / "episodes").mkdir()
+
+    @contextlib.contextmanager
+    def writer(self, path):
+        stop = threading.Event()
+
+        def store():
+            with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as ring:
+                count = 0
+                while not stop.wait(0.001):
+                    count += 1
+                    ring[:8] = ring[-8:] = count.to_bytes(8, "big")
+
+        thread = threading.Thread(target=store)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def test_whoever_stores_while_it_is_packed_is_noticed(self):
+        episode = self.site.episode("ring", files={"ring": bytes(65536), "zeros": b""})
+        # So that it takes a while.
+        os.truncate(episode / "zeros", 512 << 20)
+        self.site.receiver()
+        with self.writer(episode / "ring"):
+            shipper = self.site.shipper()
+            shipper.wait_to_say("The episode was written to while it was packed")
+            os.truncate(episode / "zeros", 0)
+        self.wait_shipped(self.site, ["ring"])
+        self.assert_arrived(self.site, ["ring"])
+        self.assert_same_content(self.site, "ring")
 
 
 class HostFull(scratch.TestCase):

@@ -36,8 +36,8 @@ typedef gboolean (*CisTreeVisit) (const CisTreeEntry *entry, gpointer user_data,
  * followed. A @directory that is not there is CIS_ERROR_GONE. */
 gboolean cis_tree_walk (int dirfd, const char *directory, const char *name, CisTreeVisit visit,
                         gpointer user_data, GCancellable *cancellable, GError **error);
-/* Opens the regular file of @entry for reading; one that is another by now is CIS_TREE_ERROR_CHANGED. -1 on
- * error. */
+/* Opens the regular file of @entry for reading; one that is another by now is CIS_TREE_ERROR_CHANGED. What is
+ * stored into it from here on, through a mapping too, shows in cis_fingerprint(). -1 on error. */
 int cis_tree_open_file (const CisTreeEntry *entry, GError **error);
 /* @path as a person can read it and paste it into a shell, whatever bytes it has; UTF-8, full. */
 char *cis_tree_quote (const char *path);
