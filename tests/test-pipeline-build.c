@@ -35,7 +35,7 @@ static const Mistake mistakes[] = {
   { "unknown-key-far", "items=5", "elephant=5", "config-unknown-key", "p.ini:5", "there are: items, record" },
   { "bad-number", "items=5", "items=five", "config-bad-value", "p.ini:5",
     "items=five is not a whole number" },
-  { "out-of-range", "items=5", "items=100001", "config-bad-value", "p.ini:5", "0 to 100000" },
+  { "out-of-range", "items=5", "items=1000001", "config-bad-value", "p.ini:5", "0 to 1000000" },
   { "unset-variable", "items=5", "items=${how-many}", "config-bad-value", "p.ini:5",
     "${how-many} is not set" },
   { "pipeline-key", "[pipeline]\n", "[pipeline]\nworker=1\n", "config-unknown-key", "p.ini:2",
