@@ -301,10 +301,11 @@ test_other_owner (void)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autofree char *config = g_build_filename (tree, "system", NULL);
-  g_autofree char *fix =
-      g_strdup_printf ("GIT_CONFIG_SYSTEM=%s/system/gitconfig git config --system --add safe.directory "
-                       "%s/repository",
-                       tree, tree);
+  g_autofree char *trust =
+      g_strdup_printf ("GIT_CONFIG_SYSTEM=%s/system/gitconfig git config --system --add safe.directory",
+                       tree);
+  g_autofree char *everything = g_strdup_printf ("%s '*'", trust);
+  g_autofree char *fix = g_strdup_printf ("%s %s/repository", trust, tree);
   g_autoptr (GError) error = NULL;
   g_autoptr (CisWindow) window = NULL;
 
@@ -317,7 +318,10 @@ test_other_owner (void)
 
     run (tree, script, NULL);
   }
-  assert_explained (tree, "repository", "main", "cannot open the repository",
+  assert_explained (tree, "repository", "main", "no safe.directory is exactly its path",
+                    "git config --system --add safe.directory PATH");
+  run (tree, everything, NULL);
+  assert_explained (tree, "repository", "main", "(* is not enough)",
                     "git config --system --add safe.directory PATH");
   run (tree, fix, NULL);
   window = fetch (tree, "repository", "main", 5, &error);

@@ -25,7 +25,8 @@ start_libgit2 (gpointer data)
   return GINT_TO_POINTER (git_libgit2_init ());
 }
 
-/* libgit2 1.5 says "not found" where no configuration has a safe.directory at all. */
+/* libgit2 1.5 says "not found" where no configuration has a safe.directory at all. Unlike git, it takes no
+ * "*". */
 static gboolean
 is_owner_problem (int rc)
 {
@@ -47,8 +48,10 @@ cis_history_open (const char *path, GError **error)
     rc = git_repository_open_ext (&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
   if (is_owner_problem (rc))
     {
-      g_set_error (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_OWNER,
-                   "%s: it belongs to another user, so git does not trust it", what);
+      g_set_error (
+          error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_OWNER,
+          "%s: it belongs to another user, and no safe.directory is exactly its path (* is not enough)",
+          what);
       return NULL;
     }
   if (rc < 0)
