@@ -31,6 +31,8 @@ typedef struct
   gint64 behind;     /* -1: not known */
   gint64 leaves_in;  /* seconds; -1: not known */
   char *grant;       /* owned, nullable */
+  char *ended;       /* owned, nullable: the grant that did name it */
+  char *until;       /* owned: when that ended */
   char *unread;      /* owned; why not all of the grants count; NULL where they do */
 } Explanation;
 
@@ -40,6 +42,8 @@ explanation_clear (Explanation *self)
   g_clear_pointer (&self->window, cis_window_unref);
   g_free (self->trouble);
   g_free (self->grant);
+  g_free (self->ended);
+  g_free (self->until);
   g_free (self->unread);
 }
 
@@ -162,6 +166,7 @@ find_grant (Explanation *self)
   g_autofree char *path = NULL;
   g_autoptr (CisGrants) grants = NULL;
   g_autoptr (GError) error = NULL;
+  gint64 now = self->time * G_USEC_PER_SEC;
   gboolean whole;
 
   g_object_get (self->gate->stage, "grants-file", &path, NULL);
@@ -170,7 +175,9 @@ find_grant (Explanation *self)
   grants = cis_grants_new (path, self->gate->repository);
   if (!cis_grants_refresh (grants, &error))
     self->unread = g_strdup (error->message);
-  self->grant = cis_grants_find (grants, self->commit, self->host, self->time * G_USEC_PER_SEC, &whole);
+  self->grant = cis_grants_find (grants, self->commit, self->host, now, &whole);
+  if (self->grant == NULL)
+    self->ended = cis_grants_find_ended (grants, self->commit, self->host, now, &self->until);
 }
 
 static gboolean
@@ -246,6 +253,11 @@ print_json (Explanation *self, const char *reason)
     json_object_set_int_member (object, "leaves_in_seconds", self->leaves_in);
   if (self->grant != NULL)
     json_object_set_string_member (object, "grant", self->grant);
+  if (self->ended != NULL)
+    {
+      json_object_set_string_member (object, "ended_grant", self->ended);
+      json_object_set_string_member (object, "ended", self->until);
+    }
   if (self->trouble != NULL)
     json_object_set_string_member (object, "trouble", self->trouble);
   if (self->unread != NULL)
@@ -275,6 +287,8 @@ print_text (Explanation *self, const char *reason)
 
       g_print (_ ("  leaves  in about %s, as %s goes at present\n"), duration, self->gate->branch);
     }
+  if (self->ended != NULL)
+    g_print (_ ("  ended   %s: the grant “%s”\n"), self->until, self->ended);
   if (self->trouble != NULL)
     g_print (_ ("  trouble %s\n"), self->trouble);
   if (self->unread != NULL)

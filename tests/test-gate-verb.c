@@ -126,14 +126,25 @@ test_grant (Fixture *fixture, gconstpointer data)
   g_autofree char *site = test_read (fixture->tree, "cis490.ini");
   g_autofree char *text = g_strdup_printf ("%sgrants-file=%s/grants\n", site, fixture->tree);
   g_autofree char *line = g_strdup_printf ("old %s lab-1 2090-01-01\n", commit);
+  g_autofree char *past =
+      g_strdup_printf ("older %s lab-1 2020-01-01\nold %s lab-1 2020-01-02\n", commit, commit);
   g_autoptr (JsonObject) granted = NULL;
   g_autoptr (JsonObject) other = NULL;
+  g_autoptr (JsonObject) ended = NULL;
+  g_autoptr (JsonObject) never = NULL;
 
   test_write (fixture->tree, "cis490.ini", text);
   test_write (fixture->tree, "grants", line);
   granted = gate (fixture, 0, "explain", commit, "--host=lab-1", NULL);
   g_assert_cmpstr (cis_json_get_string (granted, "grant"), ==, "old");
   other = gate (fixture, 1, "explain", commit, "--host=lab-2", NULL);
+  g_assert_null (cis_json_get_string (other, "ended_grant"));
+  test_write (fixture->tree, "grants", past);
+  ended = gate (fixture, 1, "explain", commit, "--host=lab-1", NULL);
+  g_assert_cmpstr (cis_json_get_string (ended, "ended_grant"), ==, "old");
+  g_assert_cmpstr (cis_json_get_string (ended, "ended"), ==, "2020-01-02");
+  never = gate (fixture, 1, "explain", commit, "--host=lab-2", NULL);
+  g_assert_null (cis_json_get_string (never, "ended_grant"));
 }
 
 static void

@@ -306,6 +306,12 @@ cis_grants_refresh (CisGrants *self, GError **error)
   return self->failed_at == 0;
 }
 
+static gboolean
+is_for (const Grant *grant, const char *host)
+{
+  return host == NULL || g_str_equal (grant->host, "*") || g_str_equal (grant->host, host);
+}
+
 char *
 cis_grants_find (CisGrants *self, const char *commit, const char *host, gint64 now, gboolean *whole)
 {
@@ -317,11 +323,28 @@ cis_grants_find (CisGrants *self, const char *commit, const char *host, gint64 n
     {
       Grant *grant = of->pdata[i];
 
-      if (now <= grant->end &&
-          (host == NULL || g_str_equal (grant->host, "*") || g_str_equal (grant->host, host)))
+      if (now <= grant->end && is_for (grant, host))
         return g_strdup (grant->name);
     }
   return NULL;
+}
+
+char *
+cis_grants_find_ended (CisGrants *self, const char *commit, const char *host, gint64 now, char **until)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  GPtrArray *of = g_hash_table_lookup (self->commits, commit);
+  const Grant *last = NULL;
+
+  for (guint i = 0; of != NULL && i < of->len; i++)
+    {
+      const Grant *grant = of->pdata[i];
+
+      if (now > grant->end && is_for (grant, host) && (last == NULL || grant->end > last->end))
+        last = grant;
+    }
+  *until = last != NULL ? g_strdup (last->until) : NULL;
+  return last != NULL ? g_strdup (last->name) : NULL;
 }
 
 void

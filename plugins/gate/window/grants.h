@@ -27,6 +27,9 @@ gboolean cis_grants_refresh (CisGrants *self, GError **error);
  * %NULL where none does. *@whole: whether that was all of the file; else nobody knows what the rest of it
  * would have said. */
 char *cis_grants_find (CisGrants *self, const char *commit, const char *host, gint64 now, gboolean *whole);
+/* The one of @commit that ended last before @now, and *@until when, as it is written; both full, %NULL where
+ * none did. */
+char *cis_grants_find_ended (CisGrants *self, const char *commit, const char *host, gint64 now, char **until);
 /* Calls @function for each grant that ended before @now. */
 typedef void (*CisGrantFunc) (const char *name, const char *until, gpointer user_data);
 void cis_grants_foreach_expired (CisGrants *self, gint64 now, CisGrantFunc function, gpointer user_data);
