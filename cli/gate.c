@@ -217,13 +217,16 @@ describe (Explanation *self)
     return g_strdup_printf (_ ("passes: commit %" PRId64 " of the last %u of %s"), self->position + 1,
                             self->gate->window, self->gate->branch);
   if (self->grant != NULL)
-    return g_strdup_printf (_ ("passes: by the grant “%s”, though not among the last %u commits of %s"),
+    return g_strdup_printf (ngettext ("passes: by the grant “%s”, though not among the last %u commit of %s",
+                                      "passes: by the grant “%s”, though not among the last %u commits of %s",
+                                      self->gate->window),
                             self->grant, self->gate->window, self->gate->branch);
   if (may_refuse && self->unread != NULL)
     return g_strdup (_ ("waits: a grant may name it, as not all of the grants can be read"));
   if (may_refuse)
-    return g_strdup_printf (_ ("is refused: not among the last %u commits of %s"), self->gate->window,
-                            self->gate->branch);
+    return g_strdup_printf (ngettext ("is refused: not among the last %u commit of %s",
+                                      "is refused: not among the last %u commits of %s", self->gate->window),
+                            self->gate->window, self->gate->branch);
   if (self->window != NULL)
     return g_strdup (_ ("waits: it is not in the window at hand, which is no ground for a refusal"));
   return g_strdup (_ ("waits: no source has a window, unless one that the receiver keeps has this commit"));
@@ -278,7 +281,9 @@ print_text (Explanation *self, const char *reason)
       g_print (_ ("  source  %s\n"), source);
     }
   if (self->behind >= 0)
-    g_print (_ ("  behind  %" PRId64 " commits\n"), self->behind);
+    g_print (ngettext ("  behind  %" PRId64 " commit\n", "  behind  %" PRId64 " commits\n",
+                       (gulong) self->behind),
+             self->behind);
   else if (self->window != NULL)
     g_print (_ ("  behind  not known: %s does not have it below the head\n"), self->gate->repository);
   if (self->leaves_in >= 0)

@@ -217,8 +217,8 @@ draw (Verify *self, gint64 began)
   g_autofree char *all = g_format_size (self->n_bytes);
   g_autofree char *rate = g_format_size ((guint64) ((double) self->n_hashed / seconds));
   g_autofree char *lines =
-      self->quick ? g_strdup_printf (_ ("  %" PRIu64 " of %u archives\n"), self->n_done, self->order->len)
-                  : g_strdup_printf (_ ("  %" PRIu64 " of %u archives, %s of %s, %s/s\n"), self->n_done,
+      self->quick ? g_strdup_printf (_ ("  archives: %" PRIu64 " of %u\n"), self->n_done, self->order->len)
+                  : g_strdup_printf (_ ("  archives: %" PRIu64 " of %u, %s of %s, %s/s\n"), self->n_done,
                                      self->order->len, hashed, all, rate);
 
   terminal_set_status (lines);

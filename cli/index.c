@@ -101,13 +101,22 @@ print_counts (const Counts *counts, gboolean json)
 
   if (!json)
     {
-      g_print (_ ("%" PRIu64 " rows added, %u were there\n"), counts->added, counts->present);
+      g_print (ngettext ("%" PRIu64 " row added, %u were there\n", "%" PRIu64 " rows added, %u were there\n",
+                         counts->added),
+               counts->added, counts->present);
       if (counts->unreadable > 0)
-        g_print (_ ("%u of the archives are unreadable: their rows have no commit\n"), counts->unreadable);
+        g_print (ngettext ("%u of the archives is unreadable: its row has no commit\n",
+                           "%u of the archives are unreadable: their rows have no commit\n",
+                           counts->unreadable),
+                 counts->unreadable);
       if (counts->in_flight > 0)
-        g_print (_ ("%u archives are a running receiver's to index\n"), counts->in_flight);
+        g_print (ngettext ("%u archive is a running receiver's to index\n",
+                           "%u archives are a running receiver's to index\n", counts->in_flight),
+                 counts->in_flight);
       if (counts->failed > 0)
-        g_print (_ ("%" PRIu64 " archives still have no row\n"), counts->failed);
+        g_print (ngettext ("%" PRIu64 " archive still has no row\n",
+                           "%" PRIu64 " archives still have no row\n", counts->failed),
+                 counts->failed);
       return;
     }
   json_object_set_int_member (object, "added", counts->added);
@@ -202,8 +211,10 @@ print_report (const VerifyReport *report)
 
       g_print ("%s %s%s%s\n", styled, flaw->id, flaw->id[0] != '\0' ? ": " : "", flaw->detail);
     }
-  g_print (_ ("%" PRIu64 " rows, %" PRIu64 " archives, %s hashed: "), report->n_rows, report->n_archives,
-           hashed);
+  g_print (ngettext ("%" PRIu64 " row, ", "%" PRIu64 " rows, ", report->n_rows), report->n_rows);
+  g_print (ngettext ("%" PRIu64 " archive, %s hashed: ", "%" PRIu64 " archives, %s hashed: ",
+                     report->n_archives),
+           report->n_archives, hashed);
   if (report->flaws->len == 0)
     g_print (_ ("index and store agree\n"));
   else

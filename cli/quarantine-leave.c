@@ -70,7 +70,9 @@ confirm (guint n, guint64 bytes)
   g_autofree char *size = quarantine_format_size (bytes);
   char answer[16] = "";
 
-  g_printerr (_ ("Remove %u episodes (%s) for good? [y/N] "), n, size);
+  g_printerr (ngettext ("Remove %u episode (%s) for good? [y/N] ", "Remove %u episodes (%s) for good? [y/N] ",
+                        n),
+              n, size);
   if (fgets (answer, sizeof answer, stdin) == NULL)
     return FALSE;
   g_strstrip (answer);

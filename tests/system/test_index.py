@@ -233,6 +233,12 @@ class Verify(IndexCase):
                 self.run_index(*arguments, status=64)
         self.assertIn("set STATE_DIRECTORY", self.run_index("verify", status=69).stderr)
 
+    def test_one_is_said_as_one(self):
+        self.ship(1)
+        self.index.unlink()
+        self.assertEqual(self.run_index("backfill").stdout, "1 row added, 0 were there\n")
+        self.assertRegex(self.run_index("verify").stdout, "^1 row, 1 archive, .* hashed: ")
+
     def test_a_store_that_somebody_else_may_not_see_is_there(self):
         self.ship(1)
         self.site.become_nobody()

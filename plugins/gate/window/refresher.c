@@ -121,8 +121,8 @@ log_window (CisRefresher *self, CisWindow *window)
   /* A new head alone is no news to an operator, but a source is. */
   if (self->seen == NULL || strncmp (seen, self->seen, strlen (source) + 1) != 0)
     cis_part_log (self->part, NULL, fallback ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE, NULL,
-                  "Window of %u commits of %s, head %s, source=%s", cis_window_get_length (window),
-                  self->branch, cis_window_get_head (window), source);
+                  "Window of %s, length %u, head %s, source=%s", self->branch, cis_window_get_length (window),
+                  cis_window_get_head (window), source);
   else
     cis_part_log (self->part, NULL, G_LOG_LEVEL_INFO, NULL, "Head of %s is now %s, source=%s", self->branch,
                   cis_window_get_head (window), source);
@@ -256,9 +256,8 @@ load_saved (CisRefresher *self)
 
   self->windows[self->n_windows - 1] = window;
   if (window != NULL)
-    cis_part_log (self->part, NULL, G_LOG_LEVEL_INFO, NULL,
-                  "Window of %u commits of %s, head %s, source=saved", cis_window_get_length (window),
-                  self->branch, cis_window_get_head (window));
+    cis_part_log (self->part, NULL, G_LOG_LEVEL_INFO, NULL, "Window of %s, length %u, head %s, source=saved",
+                  self->branch, cis_window_get_length (window), cis_window_get_head (window));
   else if (error != NULL)
     cis_part_log (self->part, NULL, G_LOG_LEVEL_WARNING, NULL, "The saved window is of no use: %s",
                   error->message);

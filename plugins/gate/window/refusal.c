@@ -157,8 +157,9 @@ cis_refusal_describe (CisRefusal *self, CisItem *item, const char *commit, const
                   : NULL;
   CisFinding *finding =
       cis_finding_new ("commit-not-in-window", CIS_SEVERITY_ERROR, cis_item_get_id (item),
-                       "The episode's code, commit %.12s, is not among the last %s commits of %s%s%s.",
-                       commit, length, self->branch, far != NULL ? ": it is " : "", far != NULL ? far : "");
+                       "The episode's code, commit %.12s, is not among the last %s commit%s of %s%s%s.",
+                       commit, length, self->window == 1 ? "" : "s", self->branch,
+                       far != NULL ? ": it is " : "", far != NULL ? far : "");
 
   set_remedy (self, finding, item, commit, head);
   cis_finding_set_detail (finding, "your_commit", commit);

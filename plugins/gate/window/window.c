@@ -192,9 +192,9 @@ check_source (CisGateWindow *self, CisWindowSource *source, GPtrArray *findings,
   else
     g_ptr_array_add (findings,
                      cis_finding_new ("window-available", CIS_SEVERITY_INFO, name,
-                                      "%s gives %u commits of %s, the head is %s.",
-                                      cis_window_get_source (window), cis_window_get_length (window),
-                                      self->branch, cis_window_get_head (window)));
+                                      "%s gives a window of %s, length %u, head %s.",
+                                      cis_window_get_source (window), self->branch,
+                                      cis_window_get_length (window), cis_window_get_head (window)));
 }
 
 static void
