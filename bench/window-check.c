@@ -20,10 +20,6 @@ typedef struct
   gboolean given, hanging, let_go;
 } BenchSource;
 
-typedef CisWindowSourceClass BenchSourceClass;
-GType bench_source_get_type (void);
-G_DEFINE_TYPE (BenchSource, bench_source, CIS_TYPE_WINDOW_SOURCE)
-
 typedef CisStage BenchStage;
 typedef CisStageClass BenchStageClass;
 GType bench_stage_get_type (void);
@@ -61,17 +57,25 @@ bench_source_fetch (CisWindowSource *source, CisWindow *window, const char *bran
 }
 
 static void
-bench_source_class_init (BenchSourceClass *klass)
+bench_source_free (CisWindowSource *source)
 {
-  klass->name = "bench";
-  klass->fetch = bench_source_fetch;
+  BenchSource *self = (BenchSource *) source;
+
+  g_mutex_clear (&self->lock);
+  g_cond_clear (&self->changed);
+  g_free (self);
 }
 
-static void
-bench_source_init (BenchSource *self)
+static BenchSource *
+bench_source_new (void)
 {
+  static const CisWindowSourceClass klass = { "bench", bench_source_fetch, NULL, bench_source_free };
+  BenchSource *self = g_new0 (BenchSource, 1);
+
+  self->parent.klass = &klass;
   g_mutex_init (&self->lock);
   g_cond_init (&self->changed);
+  return self;
 }
 
 static void
@@ -145,8 +149,8 @@ static void
 run (guint n)
 {
   g_autoptr (CisPart) part = g_object_new (bench_stage_get_type (), "name", "bench", NULL);
-  g_autoptr (GPtrArray) sources = g_ptr_array_new_with_free_func (g_object_unref);
-  BenchSource *source = g_object_new (bench_source_get_type (), NULL);
+  g_autoptr (GPtrArray) sources = g_ptr_array_new_with_free_func ((GDestroyNotify) cis_window_source_free);
+  BenchSource *source = bench_source_new ();
   CisRefresher *refresher;
   char **commits = g_new0 (char *, N_ASKED + 1);
   double rate;
