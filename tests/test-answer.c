@@ -73,10 +73,27 @@ test_table (void)
     }
 }
 
+/* Of our own archive: it says nothing of the receiver, which may have some of it. */
+static void
+test_unreadable (void)
+{
+  CisPeer peer = { .url = "https://receiver.example", .host = "lab-7" };
+  g_autoptr (CisEpisode) episode = cis_episode_new (NULL, "e1", NULL);
+  g_auto (CisAnswer) answer = { .failure = g_strdup ("Input/output error"), .unreadable = TRUE };
+  g_auto (CisJudgement) judgement = { NULL };
+
+  cis_answer_judge (&answer, CIS_ASKED_UPLOAD, episode, &peer, &judgement);
+  g_assert_cmpint (cis_outcome_get_verdict (judgement.outcome), ==, CIS_VERDICT_FAILED);
+  g_assert_cmpint (cis_outcome_get_scope (judgement.outcome), ==, CIS_SCOPE_ITEM);
+  g_assert_nonnull (strstr (cis_outcome_get_error (judgement.outcome)->message, answer.failure));
+  g_assert_true (judgement.repack && judgement.ask);
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/answer/table", test_table);
+  g_test_add_func ("/answer/unreadable", test_unreadable);
   return g_test_run ();
 }

@@ -90,6 +90,30 @@ test_mismatch (void)
   directory_end (part);
 }
 
+/* Nor does an archive that cannot be read say anything of the folder. */
+static void
+test_unreadable (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  CisPart *part = directory_new (tree, FALSE);
+  g_autoptr (CisEpisode) episode = cis_episode_new (NULL, "e1", NULL);
+  g_autofree char *archive = g_build_filename (tree, "state/outbox/e1.tar.zst", NULL);
+  g_autofree char *sha256 = cis_digest_bytes ("", 0), *listed = NULL;
+  g_autoptr (CisOutcome) outcome = NULL;
+
+  test_write (tree, "target/lab-7/other", "");
+  test_write (tree, "state/outbox/e1.json", "{}");
+  g_assert_no_errno (g_mkdir (archive, 0750)); /* EISDIR does for EIO */
+  cis_episode_set_archive (episode, archive, sha256, 0);
+  g_assert_cmpint (test_process (part, episode, &outcome), ==, CIS_VERDICT_DEFERRED);
+  g_assert_cmpint (cis_outcome_get_scope (outcome), ==, CIS_SCOPE_ITEM);
+  g_assert_cmpstr (cis_finding_get_id (cis_outcome_get_finding (outcome)), ==, "digest-mismatch");
+  g_assert_false (test_exists (tree, "state/outbox/e1.json"));
+  listed = test_list (tree, "target/lab-7");
+  g_assert_cmpstr (listed, ==, "other");
+  directory_end (part);
+}
+
 static void
 test_unavailable (void)
 {
@@ -143,6 +167,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/directory/copy", test_copy);
   g_test_add_func ("/directory/mismatch", test_mismatch);
+  g_test_add_func ("/directory/unreadable", test_unreadable);
   g_test_add_func ("/directory/unavailable", test_unavailable);
   g_test_add_func ("/directory/full", test_full);
   g_test_add_func ("/directory/full/subprocess", test_full_subprocess);

@@ -152,6 +152,14 @@ digest_existing (Copy *copy, GError **error)
   return ok ? g_steal_pointer (&digest) : NULL;
 }
 
+/* Of our own disk, so no trouble with the folder. Returns FALSE. */
+static gboolean
+set_unreadable (GError **error, int errsv, const char *archive)
+{
+  g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "cannot read %s: %s", archive, g_strerror (errsv));
+  return FALSE;
+}
+
 static gboolean
 copy_bytes (Copy *copy, int to, GError **error)
 {
@@ -166,7 +174,7 @@ copy_bytes (Copy *copy, int to, GError **error)
       if (n < 0 && errno == EINTR)
         continue;
       if (n < 0)
-        return cis_error_set_errno (error, errno, "Cannot read %s", cis_episode_get_archive (copy->episode));
+        return set_unreadable (error, errno, cis_episode_get_archive (copy->episode));
       if (!cis_file_write_all (to, buffer, (gsize) n, copy->partial, error))
         return FALSE;
       done += (guint64) n;
@@ -275,7 +283,8 @@ reject_conflict (Copy *copy, const char *digest)
   return cis_outcome_rejected (finding);
 }
 
-/* The copy does not have the archive's digest: the archive may be damaged, so it is packed again. */
+/* The copy does not have the archive's digest, or the archive cannot be read: it may be damaged, so it is
+ * packed again. */
 static CisOutcome *
 defer_mismatch (Copy *copy, const char *what)
 {

@@ -237,6 +237,51 @@ class StoredThroughMemory(scratch.TestCase):
         self.assert_same_content(self.site, "ring")
 
 
+class ArchiveUnreadable(scratch.TestCase):
+    """A block of the outbox cannot be read any more."""
+
+    def setUp(self):
+        super().setUp()
+        self.site = Site(self)
+        self.site.episode("one", 50_000)
+
+    def once_with_a_bad_block(self):
+        """Nothing looks for leaks while it is traced."""
+        archive = self.site.host / "outbox" / "one.tar.zst"
+        self.site.prefix = ("strace", "-f", "-qq", "-o", os.devnull, "-P", archive, "-e", "trace=read,pread64", "-e",
+                            "inject=read,pread64:error=EIO")
+        self.site.environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+        run = self.site.once()
+        self.site.prefix = ()
+        return run
+
+    def assert_packed_anew(self):
+        self.assertIn("one.tar.zst", self.site.names("outbox"))
+        self.site.episode("two")
+        run = self.once_with_a_bad_block()
+        self.assertEqual(run.status, 75)
+        self.assertIn(os.strerror(errno.EIO), run.said)
+        self.assertEqual(self.site.names("shipped"), ["two"])
+        self.assertNotIn("one.json", self.site.names("outbox"))
+        self.assertEqual(self.site.once().status, 0)
+        self.assertEqual(self.site.names("shipped"), ["one", "two"])
+
+    def test_over_http(self):
+        self.assertEqual(self.site.once().status, 75)
+        self.site.receiver()
+        self.assert_packed_anew()
+        self.assert_arrived(self.site, ["one", "two"])
+
+    def test_into_a_directory(self):
+        disk = self.site.folder / "disk"
+        pipeline = self.site.folder / "pipelines" / "shipper.ini"
+        pipeline.write_text(pipeline.read_text().replace("plugin=transport/http",
+                                                         f"plugin=transport/directory\ndirectory={disk}"))
+        self.assertEqual(self.site.once().status, 75)
+        disk.mkdir()
+        self.assert_packed_anew()
+
+
 class HostFull(scratch.TestCase):
 
     def setUp(self):

@@ -384,6 +384,14 @@ judge_acceptance (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, 
   judgement->outcome = defer_stage (answer, finding);
 }
 
+static CisOutcome *
+fail_unreadable (const CisAnswer *answer)
+{
+  return cis_outcome_failed (g_error_new (G_IO_ERROR, G_IO_ERROR_FAILED,
+                                          "Cannot read the archive, which is packed anew: %s",
+                                          answer->failure));
+}
+
 void
 cis_answer_judge (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, const CisPeer *peer,
                   CisJudgement *judgement)
@@ -397,6 +405,8 @@ cis_answer_judge (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, 
     {
       /* Perhaps the body was refused in its middle, which looks alike. */
       judgement->ask = asked != CIS_ASKED_PING;
-      judgement->outcome = defer_stage (answer, unreachable (answer, peer));
+      judgement->repack = answer->unreadable;
+      judgement->outcome =
+          answer->unreadable ? fail_unreadable (answer) : defer_stage (answer, unreachable (answer, peer));
     }
 }

@@ -31,9 +31,10 @@ typedef struct
   GBytes *body;       /* nullable */
   gint64 retry_after; /* µs; 0: not told */
   char *failure;
-  gboolean untrusted; /* the receiver's certificate is not one that we take */
-  gboolean cut_new;   /* a TLS connection ended before its first answer: perhaps it is our certificate */
-  char *fault;        /* what we ourselves see wrong with our certificate; nullable */
+  gboolean unreadable; /* nobody else's fault: our own archive cannot be read, for the reason of @failure */
+  gboolean untrusted;  /* the receiver's certificate is not one that we take */
+  gboolean cut_new;    /* a TLS connection ended before its first answer: perhaps it is our certificate */
+  char *fault;         /* what we ourselves see wrong with our certificate; nullable */
 } CisAnswer;
 
 /* What it means. */
@@ -41,7 +42,7 @@ typedef struct
 {
   CisOutcome *outcome; /* NULL: go ahead (with the upload; of a ping: all is well) */
   JsonObject *receipt; /* where the outcome is passed */
-  gboolean repack;     /* the tarball is not what its description says */
+  gboolean repack;     /* the tarball is not what its description says, or cannot be read */
   gboolean ask;        /* next time ask before sending this episode's body */
   gboolean whole;      /* the rest alone is not taken: send it whole */
   guint64 offset;      /* of a question that is answered "go ahead": how much is there already */

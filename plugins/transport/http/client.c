@@ -3,6 +3,7 @@
 
 #include "credentials.h"
 
+#include <errno.h>
 #include <gio/gunixinputstream.h>
 #include <gio/gunixsocketaddress.h>
 #include <libsoup/soup.h>
@@ -344,6 +345,16 @@ is_cut (const GError *reason)
          g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE);
 }
 
+/* An archive that cannot be read where the upload stands looks to libsoup like any other end of it. */
+static gboolean
+is_readable (const CisHttpRequest *request)
+{
+  off_t at = lseek (request->fd, 0, SEEK_CUR);
+  char byte;
+
+  return at >= 0 && TEMP_FAILURE_RETRY (pread (request->fd, &byte, 1, at)) >= 0;
+}
+
 gboolean
 cis_http_client_send (CisHttpClient *self, const CisHttpRequest *request, CisAnswer *answer,
                       GCancellable *cancellable, GError **error)
@@ -372,7 +383,9 @@ cis_http_client_send (CisHttpClient *self, const CisHttpRequest *request, CisAns
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
     return FALSE;
   cis_answer_clear (answer);
-  if (g_cancellable_is_cancelled (stop))
+  if (has_body (request) && !is_readable (request))
+    *answer = (CisAnswer){ .failure = g_strdup (g_strerror (errno)), .unreadable = TRUE };
+  else if (g_cancellable_is_cancelled (stop))
     *answer = (CisAnswer){ .failure = g_strdup ("the connection was cut") };
   else
     *answer = (CisAnswer){ .failure = g_strdup (reason->message),
