@@ -74,6 +74,25 @@ test_copy (void)
   directory_end (part);
 }
 
+/* The receipt of an archive that was carried away is none of the next of that name. */
+static void
+test_carried_away (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  CisPart *part = directory_new (tree, FALSE);
+  g_autofree char *copy = g_build_filename (tree, "target/lab-7/e1.tar.zst", NULL);
+  g_autofree char *receipt = NULL, *beside = NULL;
+
+  test_write (tree, "target/lab-7/other", "");
+  expect (part, tree, "bytes", "bytes", CIS_VERDICT_PASSED, NULL);
+  g_assert_no_errno (g_unlink (copy));
+  expect (part, tree, "others", "others", CIS_VERDICT_PASSED, NULL);
+  receipt = test_read (tree, "state/receipts/e1.json");
+  beside = test_read (tree, "target/lab-7/e1.json");
+  g_assert_cmpstr (beside, ==, receipt);
+  directory_end (part);
+}
+
 /* The archive is not what its description says: it is packed again, and nothing is left in the folder. */
 static void
 test_mismatch (void)
@@ -166,6 +185,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/directory/copy", test_copy);
+  g_test_add_func ("/directory/carried-away", test_carried_away);
   g_test_add_func ("/directory/mismatch", test_mismatch);
   g_test_add_func ("/directory/unreadable", test_unreadable);
   g_test_add_func ("/directory/unavailable", test_unavailable);

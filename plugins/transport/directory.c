@@ -240,8 +240,9 @@ static gboolean
 copy_archive (Copy *copy, GError **error)
 {
   g_autoptr (GError) reason = NULL;
-  /* What a kill left behind goes first. */
-  gboolean written = cis_file_remove (copy->folder, copy->partial, &reason) && write_partial (copy, &reason);
+  /* What a kill left behind goes first, and the receipt of an archive that was carried away. */
+  gboolean written = cis_file_remove (copy->folder, copy->receipt_name, &reason) &&
+                     cis_file_remove (copy->folder, copy->partial, &reason) && write_partial (copy, &reason);
 
   if (written && publish (copy, &reason))
     return TRUE;
