@@ -178,14 +178,49 @@ test_wrong_length (Fixture *f, gconstpointer data)
     }
 }
 
-/* Whether somebody is still at it, these bytes or other ones, is for store/archive to say. */
+/* Whether somebody is still at it, these bytes or other ones, is for store/archive to say; but of these the
+ * version gate must not be asked again. */
 static void
 test_unfinished (Fixture *f, gconstpointer bytes)
 {
+  const char *admitted = g_str_equal (bytes, "bytes") ? "true" : NULL;
+
   test_write (f->tree, "store/lab-1/run.tar.zst", bytes);
   add_intent (f, bytes);
   g_assert_cmpint (test_process (f->known, f->episode, NULL), ==, CIS_VERDICT_PASSED);
   g_assert_cmpuint (cis_request_get_status (f->request), ==, 0);
+  g_assert_cmpstr (cis_item_get_mark (CIS_ITEM (f->episode), "recovered"), ==, admitted);
+}
+
+static gboolean
+admits (Fixture *f, const char *method, const char *commit, guint64 size)
+{
+  g_autoptr (CisRequest) request = cis_request_new (method, "/v1/episodes/lab-1/run");
+  g_autoptr (CisEpisode) episode = cis_episode_new ("lab-1", "run", request);
+
+  cis_episode_set_commit (episode, commit);
+  cis_episode_set_archive (episode, NULL, cis_episode_get_sha256 (f->episode), size);
+  g_assert_cmpint (test_process (f->known, episode, NULL), ==, CIS_VERDICT_PASSED);
+  return cis_item_get_mark (CIS_ITEM (episode), "recovered") != NULL;
+}
+
+/* All the bytes have come, and are being hashed or synced. Only a question passes the gate for that. */
+static void
+test_complete (Fixture *f, gconstpointer data)
+{
+  const char *sha256 = cis_episode_get_sha256 (f->episode);
+  g_autofree char *part = g_strdup_printf ("incoming/lab-1/run.%s." COMMIT ".part", sha256);
+
+  g_assert_false (admits (f, "POST", COMMIT, 0));
+  test_write (f->tree, part, "");
+  g_assert_false (admits (f, "POST", COMMIT, 0));
+  test_write (f->tree, part, "byt");
+  g_assert_false (admits (f, "POST", COMMIT, 5));
+  test_write (f->tree, part, "bytes");
+  g_assert_true (admits (f, "POST", COMMIT, 5));
+  g_assert_false (admits (f, "POST", "ffffffffffffffffffffffffffffffffffffffff", 5));
+  g_assert_false (admits (f, "PUT", COMMIT, 5));
+  g_assert_false (admits (f, "PATCH", COMMIT, 5));
 }
 
 /* Two links, but the second one is a backup's. */
@@ -299,6 +334,7 @@ main (int argc, char **argv)
   g_test_add ("/known/wrong-length", Fixture, NULL, set_up, test_wrong_length, tear_down);
   g_test_add ("/known/unfinished-same", Fixture, "bytes", set_up, test_unfinished, tear_down);
   g_test_add ("/known/unfinished-other", Fixture, "other bytes", set_up, test_unfinished, tear_down);
+  g_test_add ("/known/complete", Fixture, NULL, set_up, test_complete, tear_down);
   g_test_add ("/known/backup", Fixture, NULL, set_up, test_backup, tear_down);
   g_test_add ("/known/symlink", Fixture, NULL, set_up, test_symlink, tear_down);
   g_test_add ("/known/odd-receipts", Fixture, NULL, set_up, test_odd_receipts, tear_down);

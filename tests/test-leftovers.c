@@ -38,6 +38,34 @@ test_unfinished (void)
   uploads_close (archive);
 }
 
+static CisVerdict
+ask (gpointer archive, const char *bytes, CisOutcome **outcome)
+{
+  g_autofree char *sha256 = cis_digest_bytes (bytes, strlen (bytes));
+  g_autoptr (CisEpisode) question = uploads_make ("POST", "lab-1", "run", sha256, strlen (bytes), NULL);
+
+  return uploads_put (archive, question, outcome);
+}
+
+/* The question does not welcome what a PUT is refused for, and needs no body to finish what is there. */
+static void
+test_asked (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autoptr (CisOutcome) outcome = NULL, again = NULL;
+
+  uploads_store_without_home (archive);
+  g_assert_cmpint (ask (archive, "other bytes", &outcome), ==, CIS_VERDICT_REJECTED);
+  uploads_assert_finding (outcome, "episode-conflict");
+  g_assert_cmpuint (uploads_count_links (tree, "store/lab-1/run.tar.zst"), ==, 2);
+  g_assert_cmpint (ask (archive, "bytes", NULL), ==, CIS_VERDICT_PASSED);
+  uploads_assert_none_left (tree);
+  g_assert_cmpint (ask (archive, "other bytes", &again), ==, CIS_VERDICT_REJECTED);
+  uploads_assert_finding (again, "episode-conflict");
+  uploads_close (archive);
+}
+
 static void
 collect (CisEpisode *episode, const char *part, gpointer user_data)
 {
@@ -283,6 +311,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/leftovers/unfinished", test_unfinished);
+  g_test_add_func ("/leftovers/asked", test_asked);
   g_test_add_func ("/leftovers/recovery", test_recovery);
   g_test_add_func ("/leftovers/brought-home", test_brought_home);
   g_test_add_func ("/leftovers/begun-anew", test_begun_anew);

@@ -189,6 +189,20 @@ test_disabled (Fixture *fixture, gconstpointer data)
   gate_free (gate);
 }
 
+/* What store/known found to be in the store already is judged no more. */
+static void
+test_admitted (Fixture *fixture, gconstpointer data)
+{
+  gpointer gate = gate_new (fixture, DAY);
+  g_autofree char *stale = get_commit (fixture, "c1");
+  g_autoptr (CisEpisode) episode = episode_new (stale);
+
+  g_assert_cmpint (test_process (gate, episode, NULL), ==, CIS_VERDICT_REJECTED);
+  cis_item_set_mark (CIS_ITEM (episode), "recovered", "true");
+  g_assert_cmpint (test_process (gate, episode, NULL), ==, CIS_VERDICT_PASSED);
+  gate_free (gate);
+}
+
 static void
 assert_sources_refused (const char *const *sources, const char *message)
 {
@@ -248,12 +262,13 @@ main (int argc, char **argv)
     const char *path;
     void (*test) (Fixture *fixture, gconstpointer data);
   } tests[] = {
-    { "/window/recent", test_recent },   { "/window/stale", test_stale },
-    { "/window/header", test_header },   { "/window/episode", test_episode },
-    { "/window/pushed", test_pushed },   { "/window/ttl", test_ttl },
-    { "/window/absent", test_absent },   { "/window/shallow", test_shallow },
-    { "/window/hanging", test_hanging }, { "/window/disabled", test_disabled },
-    { "/window/sources", test_sources }, { "/window/check", test_check },
+    { "/window/recent", test_recent },     { "/window/stale", test_stale },
+    { "/window/header", test_header },     { "/window/episode", test_episode },
+    { "/window/pushed", test_pushed },     { "/window/ttl", test_ttl },
+    { "/window/absent", test_absent },     { "/window/shallow", test_shallow },
+    { "/window/hanging", test_hanging },   { "/window/disabled", test_disabled },
+    { "/window/sources", test_sources },   { "/window/check", test_check },
+    { "/window/admitted", test_admitted },
   };
 
   g_test_init (&argc, &argv, NULL);

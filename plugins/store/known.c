@@ -5,6 +5,7 @@
  * meanwhile. */
 
 #include "archive/layout.h"
+#include "archive/partial.h"
 #include "archive/stored.h"
 
 typedef struct
@@ -32,12 +33,38 @@ cis_known_close (CisPart *part)
   cis_layout_close (&((CisKnown *) part)->layout);
 }
 
+/* All of them have come, and somebody may just be hashing or syncing them. */
+static gboolean
+is_complete (CisKnown *self, CisEpisode *episode)
+{
+  g_autofree char *name = cis_layout_part_name (episode);
+  g_autofree char *path = g_build_filename (cis_episode_get_host (episode), name, NULL);
+  guint64 size = cis_partial_get_size (self->layout.incoming, path);
+
+  return size > 0 && size == cis_episode_get_size (episode);
+}
+
+/* Whether the version gate has let these bytes in already: they are linked into the store (@intent), or were
+ * admitted under this commit and are about to be. The latter counts for a question only, which stores
+ * nothing: nobody knows here whether somebody is still at them, or whether the gate was on when they came. */
+static gboolean
+is_admitted (CisKnown *self, CisEpisode *episode, const char *intent)
+{
+  CisRequest *request = cis_item_get_request (CIS_ITEM (episode));
+
+  if (intent != NULL)
+    return cis_part_name_is_of (intent, episode);
+  return request != NULL && g_str_equal (cis_request_get_method (request), "POST") &&
+         is_complete (self, episode);
+}
+
 static CisOutcome *
 cis_known_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
 {
   CisKnown *self = (CisKnown *) stage;
   CisEpisode *episode = CIS_EPISODE (item);
   const char *host = cis_episode_get_host (episode);
+  g_autoptr (CisOutcome) outcome = NULL;
   g_autofree char *intent = NULL;
 
   if (host == NULL || !cis_name_is_valid (host, CIS_HOST_NAME_MAX) ||
@@ -46,7 +73,10 @@ cis_known_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
         g_error_new (CIS_ERROR, CIS_ERROR_INVALID, "%s is not host/episode", cis_item_get_id (item)));
   /* What is in the store but not yet home (@intent) passes: store/archive knows whether somebody is still at
    * it, and finishes it if not. */
-  return cis_stored_judge (&self->layout, episode, &intent, cancellable);
+  outcome = cis_stored_judge (&self->layout, episode, &intent, cancellable);
+  if (cis_outcome_get_verdict (outcome) == CIS_VERDICT_PASSED && is_admitted (self, episode, intent))
+    cis_item_set_mark (item, "recovered", "true");
+  return g_steal_pointer (&outcome);
 }
 
 static void

@@ -4,6 +4,7 @@
 import concurrent.futures
 import hashlib
 import json
+import os
 import re
 import socket
 
@@ -185,6 +186,26 @@ class Receiver(scratch.TestCase):
         self.assert_refused(self.put(body=other, X_Cis490_Sha256=hashlib.sha256(other).hexdigest()), 409,
                             "episode-conflict")
         self.assertEqual(self.site.archive("one").read_bytes(), BODY)
+
+    def test_one_without_its_row_is_refused_no_more(self):
+        """As where the disk was full just when the row was to be written."""
+        for name, method in ("one", "PUT"), ("two", "POST"):
+            archive = self.site.archive(name)
+            archive.parent.mkdir(parents=True, exist_ok=True)
+            archive.write_bytes(BODY)
+            incoming = self.site.receiver_state / "incoming" / "lab-1"
+            incoming.mkdir(parents=True, exist_ok=True)
+            os.link(archive, incoming / f"{name}.{SHA256}.{self.site.stale}.part")
+            path = f"/v1/episodes/lab-1/{name}"
+            other = self.put(path, "POST", body=b"", Content_Length="0", Upload_Length="5", X_Cis490_Sha256="0" * 64)
+            self.assert_refused(other, 409, "episode-conflict")
+            body = {"PUT": BODY, "POST": b""}[method]
+            answer = self.put(path, method, body=body, Content_Length=str(len(body)),
+                              Upload_Length=str(len(BODY)) if method == "POST" else None,
+                              X_Cis490_Code_Commit=self.site.stale)
+            self.assertEqual((answer[0], answer[1]["sha256"]), ({"PUT": 201, "POST": 200}[method], SHA256))
+        self.assertEqual([(row["episode"], row["commit"], row["recovered"]) for row in self.site.rows()],
+                         [("one", self.site.stale, True), ("two", self.site.stale, True)])
 
     def test_a_body_that_is_cut(self):
         with socket.socket(socket.AF_UNIX) as connection:

@@ -179,22 +179,19 @@ get_growth (CisArchive *self, CisEpisode *episode)
   return (gint64) cis_episode_get_size (episode) - (gint64) get_part_size (self, episode);
 }
 
+/* Whether a PUT would be taken, and how much of it is there. */
 static CisOutcome *
 answer_question (CisArchive *self, CisEpisode *episode)
 {
-  CisItem *item = CIS_ITEM (episode);
-  CisOutcome *refused;
+  CisOutcome *refused = cis_quota_admit (self->quota, episode, get_growth (self, episode), FALSE);
   JsonObject *welcome;
 
-  if (cis_holds_is_taken (self->holds, cis_item_get_id (item), cis_episode_get_sha256 (episode)))
-    return cis_stored_in_flight (item, "This episode is just being uploaded by another request.");
-  refused = cis_quota_admit (self->quota, episode, get_growth (self, episode), FALSE);
   if (refused != NULL)
     return refused;
   welcome = json_object_new ();
   json_object_set_string_member (welcome, "status", "welcome");
   json_object_set_int_member (welcome, "offset", get_offset (self, episode));
-  cis_request_set_reply (cis_item_get_request (item), 200, welcome);
+  cis_request_set_reply (cis_item_get_request (CIS_ITEM (episode)), 200, welcome);
   return cis_outcome_done ();
 }
 
@@ -237,6 +234,12 @@ begin_upload (CisArchive *self, CisUpload *upload)
   return refused;
 }
 
+static gboolean
+is_question (CisItem *item)
+{
+  return g_str_equal (cis_request_get_method (cis_item_get_request (item)), "POST");
+}
+
 static CisOutcome *
 store (CisArchive *self, CisEpisode *episode, CisEpisodeHold *hold, GCancellable *cancellable)
 {
@@ -255,6 +258,8 @@ store (CisArchive *self, CisEpisode *episode, CisEpisodeHold *hold, GCancellable
   judged = cis_stored_judge (&self->layout, episode, &intent, cancellable);
   if (cis_outcome_get_verdict (judged) != CIS_VERDICT_PASSED)
     return g_steal_pointer (&judged);
+  if (intent == NULL && is_question (CIS_ITEM (episode)))
+    return answer_question (self, episode);
   upload.shelf = cis_shelves_get (self->shelves, cis_episode_get_host (episode), &error);
   if (upload.shelf == NULL)
     return cis_stored_failed (CIS_PART (self), CIS_ITEM (episode), g_steal_pointer (&error));
@@ -277,11 +282,10 @@ cis_archive_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
                                             "%s came without a request, a host or a digest: "
                                             "store/archive works behind transport/accept only",
                                             cis_item_get_id (item)));
-  if (g_str_equal (cis_request_get_method (request), "POST"))
-    return answer_question (self, episode);
   /* The rest of an archive may be nothing: all of it came, but the receiver went before it was stored. */
-  if (cis_episode_get_size (episode) == 0 ||
-      (cis_request_get_body (request) == NULL && g_str_equal (cis_request_get_method (request), "PUT")))
+  if (!is_question (item) &&
+      (cis_episode_get_size (episode) == 0 ||
+       (cis_request_get_body (request) == NULL && g_str_equal (cis_request_get_method (request), "PUT"))))
     return cis_outcome_rejected (cis_finding_new ("archive-empty", CIS_SEVERITY_ERROR, cis_item_get_id (item),
                                                   "The request has no body, so there is no archive in it"));
   hold = cis_holds_take (self->holds, cis_item_get_id (item), cis_episode_get_sha256 (episode));

@@ -105,14 +105,6 @@ cis_holds_release (CisEpisodeHolds *self, CisEpisodeHold *hold)
   g_mutex_unlock (&self->lock);
 }
 
-gboolean
-cis_holds_is_taken (CisEpisodeHolds *self, const char *id, const char *sha256)
-{
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
-
-  return look_up (self, id, sha256) != NULL;
-}
-
 void
 cis_holds_hear (CisEpisodeHolds *self, CisEpisodeHold *hold)
 {

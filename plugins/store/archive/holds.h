@@ -27,8 +27,6 @@ void cis_holds_free (CisEpisodeHolds *self);
  * most: what it leaves can be gone on with at once. none: until cis_holds_release(). */
 CisEpisodeHold *cis_holds_take (CisEpisodeHolds *self, const char *id, const char *sha256);
 void cis_holds_release (CisEpisodeHolds *self, CisEpisodeHold *hold);
-/* The same question without taking it. */
-gboolean cis_holds_is_taken (CisEpisodeHolds *self, const char *id, const char *sha256);
 /* While it reads a body: bytes came. */
 void cis_holds_hear (CisEpisodeHolds *self, CisEpisodeHold *hold);
 /* The body is complete: from here on nobody may cut in. */

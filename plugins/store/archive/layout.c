@@ -94,6 +94,14 @@ cis_part_name_parse (const char *name)
   return g_steal_pointer (&self);
 }
 
+gboolean
+cis_part_name_is_of (const char *name, CisEpisode *episode)
+{
+  g_autoptr (CisPartName) self = cis_part_name_parse (name);
+
+  return self != NULL && g_strcmp0 (self->sha256, cis_episode_get_sha256 (episode)) == 0;
+}
+
 void
 cis_part_name_free (CisPartName *self)
 {

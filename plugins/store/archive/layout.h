@@ -45,6 +45,8 @@ typedef struct
 CisPartName *cis_part_name_parse (const char *name);
 void cis_part_name_free (CisPartName *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisPartName, cis_part_name_free)
+/* Whether the .part @name is of the bytes that @episode announces. */
+gboolean cis_part_name_is_of (const char *name, CisEpisode *episode);
 
 /* The names in a folder, below @dirfd; none (an empty array) where it is not there. full */
 GPtrArray *cis_layout_list (int dirfd, const char *folder, GError **error);

@@ -110,10 +110,8 @@ cis_stored_conflict (CisEpisode *episode, const char *stored_sha256)
 static CisOutcome *
 judge_unfinished (CisEpisode *episode, const struct stat *st, char *part, char **intent)
 {
-  g_autoptr (CisPartName) parsed = cis_part_name_parse (part);
-
   *intent = part;
-  if (g_str_equal (parsed->sha256, cis_episode_get_sha256 (episode)) && !has_length_of (episode, st))
+  if (cis_part_name_is_of (part, episode) && !has_length_of (episode, st))
     return cis_stored_wrong_length (episode, st->st_size);
   return cis_outcome_passed ();
 }

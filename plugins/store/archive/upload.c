@@ -357,7 +357,7 @@ cis_upload_finish (CisUpload *self, char *intent)
   if (!cis_group_commit_flush (self->shelf->store_commit, &error))
     return failed (self, g_steal_pointer (&error));
   /* Its own bytes, or the next start, bring it home. */
-  if (strcmp (part->sha256, cis_episode_get_sha256 (self->episode)) != 0)
+  if (!cis_part_name_is_of (intent, self->episode))
     return cis_stored_conflict (self->episode, part->sha256);
   self->hold->part = g_steal_pointer (&owned);
   self->hold->linked = TRUE;
