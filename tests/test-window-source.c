@@ -182,13 +182,72 @@ test_errors (void)
   make_history (tree, 20, 3);
   run (tree, "mkdir empty-folder; git init -q -b main unborn; git -C repository tag -a -m x v1 main\n", NULL);
   assert_explained (tree, "missing", "main", "cannot open the repository",
-                    "git clone --bare ADDRESS-OF-THE-REPOSITORY PATH\n");
+                    "git clone --mirror ADDRESS-OF-THE-REPOSITORY PATH\n");
   assert_explained (tree, "empty-folder", "main", "cannot open the repository", "git clone");
   assert_explained (tree, "unborn", "main", "no branch main in", "git -C PATH fetch origin main");
   assert_explained (tree, "repository", "no-such", "no branch no-such in",
                     "git -C PATH fetch origin no-such");
   assert_explained (tree, "repository", "v1", "no branch v1 in", "git -C PATH fetch");
   assert_explained (tree, "repository", "main~1", "no branch main~1 in", "git -C PATH fetch");
+}
+
+/* Pastes the fix for a branch that is not there, and returns whether it went well. */
+static gboolean
+paste_fix (const char *tree, const char *path, const char *branch)
+{
+  g_autofree char *repository = g_build_filename (tree, path, NULL);
+  g_autoptr (CisWindowSource) source = cis_window_source_git_new (repository);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *fix = NULL;
+  g_autofree char *script = NULL;
+  g_autofree char *output = NULL;
+
+  g_assert_null (cis_window_source_fetch (source, branch, 10, NULL, &error));
+  fix = cis_window_source_suggest (source, branch, error);
+  script = g_strdup_printf ("if (\n%s\n); then echo yes; fi", fix);
+  run (tree, script, &output);
+  return g_str_has_suffix (output, "yes\n");
+}
+
+static void
+assert_has_head_of (const char *tree, const char *path, const char *branch)
+{
+  g_autofree char *script = g_strdup_printf ("git -C origin rev-parse %s", branch);
+  g_autofree char *head = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CisWindow) window = fetch (tree, path, branch, 10, &error);
+
+  g_assert_no_error (error);
+  run (tree, script, &head);
+  g_assert_cmpstr (cis_window_get_head (window), ==, g_strstrip (head));
+}
+
+/* In each kind of clone the branch is there then, and stays as recent as the last `git fetch`. One that the
+ * origin has not, breaks nothing. */
+static void
+test_missing_branch (void)
+{
+  static const char *const kinds[] = { "bare", "mirror", "no-single-branch", "single-branch" };
+  g_autoptr (TestTree) tree = test_tree_new ();
+
+  run (tree, "git init -q -b other origin; git -C origin commit -q --allow-empty -m 1", NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    {
+      g_autofree char *clone = g_strdup_printf ("git -C origin checkout -q other\n"
+                                                "git clone -q --%s file://$PWD/origin %s\n"
+                                                "git -C origin checkout -q -b for-%s",
+                                                kinds[i], kinds[i], kinds[i]);
+      g_autofree char *push =
+          g_strdup_printf ("git -C origin commit -q --allow-empty -m 2; git -C %s fetch -q", kinds[i]);
+      g_autofree char *branch = g_strdup_printf ("for-%s", kinds[i]);
+
+      run (tree, clone, NULL);
+      g_assert_false (paste_fix (tree, kinds[i], "gone"));
+      g_assert_true (paste_fix (tree, kinds[i], branch));
+      assert_has_head_of (tree, kinds[i], branch);
+      run (tree, push, NULL);
+      assert_has_head_of (tree, kinds[i], branch);
+    }
 }
 
 static void
@@ -364,6 +423,7 @@ main (int argc, char **argv)
   g_test_add_func ("/window-source/kinds", test_kinds);
   g_test_add_func ("/window-source/shallow", test_shallow);
   g_test_add_func ("/window-source/errors", test_errors);
+  g_test_add_func ("/window-source/missing-branch", test_missing_branch);
   g_test_add_func ("/window-source/lost-commit", test_lost_commit);
   g_test_add_func ("/window-source/unchanged", test_unchanged);
   g_test_add_func ("/window-source/unshallowed", test_unshallowed);

@@ -41,6 +41,7 @@ typedef struct
   guint64 n_seen;
 } Walk;
 
+/* The repository's own, which a push moves, and a fetch into a mirror; else what was fetched into a clone. */
 static gboolean
 find_branch (git_repository *repository, const char *branch, git_oid *head, GError **error)
 {
@@ -226,14 +227,18 @@ cis_window_source_git_suggest (CisWindowSource *source, const char *branch, cons
 
       return g_strdup_printf ("git config --system --add safe.directory %s", real != NULL ? real : path);
     }
+  /* A bare clone and one of a single branch would go on without it. */
   if (g_error_matches (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_BRANCH))
-    return g_strdup_printf ("git -C %s fetch origin %s:refs/remotes/origin/%s\n"
-                            "# or name another branch in cis490.ini: [site] branch=…",
-                            path, branch, branch);
+    return g_strdup_printf (
+        "git -C %s fetch origin %s && "
+        "git -C %s config --add remote.origin.fetch +refs/heads/%s:refs/remotes/origin/%s && "
+        "git -C %s fetch origin\n"
+        "# or name another branch in cis490.ini: [site] branch=…",
+        path, branch, path, branch, branch, path);
   if (g_error_matches (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_COMMIT))
     return g_strdup_printf ("git -C %s fsck", path);
   return g_strdup_printf (
-      "git clone --bare ADDRESS-OF-THE-REPOSITORY %s\n"
+      "git clone --mirror ADDRESS-OF-THE-REPOSITORY %s\n"
       "# or name an existing one, that the user %s may read, in cis490.ini: [site] repository=…",
       path, g_get_user_name ());
 }
