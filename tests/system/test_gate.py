@@ -177,16 +177,20 @@ class Gate(scratch.TestCase):
         forge = self.with_forge()
         for _ in range(5):
             self.push()
-        # Four pages.
+        # Four pages, and each takes longer than somebody waits at first.
         self.site.write_site(window=8)
-        self.site.tune("receiver", "[gate]\nwait=2s\ntimeout=30s\n", "patient")
+        self.site.tune("receiver", "[gate]\nwait=500ms\ntimeout=30s\n", "patient")
         forge.set("slow")
-        self.receive()
+        receiver = self.receive()
         number = itertools.count()
 
         def ask(commit):
             return put(self.site, self.site.host_name, f"a{next(number)}", commit, self.site.token)[2]
 
+        self.assertEqual(ask(self.site.stale), 503)
+        receiver.wait_to_say("a longer wait= of [gate]")
+        self.site.tune("receiver", "[gate]\nwait=2s\ntimeout=30s\n", "patient")
+        receiver.reload()
         wait_until(lambda: ask(self.site.stale) == 412, "a stale commit is refused")
         pushed = self.push()
         wait_until(lambda: ask(pushed) == 201, "a pushed one is taken")

@@ -24,6 +24,7 @@ struct _CisRefresher
   gboolean stopping;   /* locked */
   gboolean asked;      /* locked: a refresh is wanted that has not begun yet */
   gint64 ended;        /* locked: when the last refresh that has ended began, monotonic µs; 0: none yet */
+  gboolean missed;     /* locked: since the last refresh ended, somebody waited for one in vain */
   CisWindow **windows; /* locked: of each source the last good one, behind them the saved one; or NULL */
   guint n_windows;
 
@@ -33,6 +34,7 @@ struct _CisRefresher
   char *told_summary;
   gint64 told_at; /* monotonic µs */
   char *seen;     /* source and head of the window that was logged last */
+  gint64 slow_at; /* when it was last logged that somebody waited in vain, monotonic µs */
 };
 
 CisFinding *
@@ -130,6 +132,22 @@ log_window (CisRefresher *self, CisWindow *window)
   self->seen = g_steal_pointer (&seen);
 }
 
+/* Otherwise nobody would see that stale code is never refused, but told to come again. */
+static void
+log_slow (CisRefresher *self, CisWindow *window, gint64 began)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  if (self->slow_at != 0 && now - self->slow_at < MIN_TOLD)
+    return;
+  self->slow_at = now;
+  cis_part_log (self->part, NULL, G_LOG_LEVEL_WARNING, NULL,
+                "%s took %.1f s for the window; who could not wait so long was told to come again, and with "
+                "a longer wait= of [%s] is judged at once",
+                cis_window_get_source (window), (double) (now - began) / G_USEC_PER_SEC,
+                cis_part_get_name (self->part));
+}
+
 /* A file that cannot be written costs nothing until receiver and forge are restarted at once. */
 static void
 save (CisRefresher *self, CisWindow *window)
@@ -205,6 +223,7 @@ refresh (CisRefresher *self, gint64 began)
   g_autoptr (CisFinding) finding = NULL;
   guint index = 0;
   g_autoptr (CisWindow) window = fetch (self, &index, &finding);
+  gboolean missed;
 
   if (!g_cancellable_is_cancelled (self->cancellable))
     {
@@ -216,8 +235,13 @@ refresh (CisRefresher *self, gint64 began)
   if (window != NULL)
     keep (self, cis_window_ref (window), index);
   self->ended = began;
+  missed = self->missed;
+  self->missed = FALSE;
   g_cond_broadcast (&self->news);
   g_mutex_unlock (&self->lock);
+  /* Where it is a fallback, a finding says more. */
+  if (window != NULL && index == 0 && missed)
+    log_slow (self, window, began);
   if (window != NULL)
     save (self, window);
 }
@@ -368,9 +392,13 @@ wait_for_answer (CisRefresher *self, const char *commit, gint64 since, gint64 de
         return CIS_REFRESHER_INSIDE;
       if (may_refuse (self, since))
         return CIS_REFRESHER_OUTSIDE;
-      if (self->ended > since || g_get_monotonic_time () >= deadline ||
-          g_cancellable_is_cancelled (cancellable))
+      if (self->ended > since || g_cancellable_is_cancelled (cancellable))
         return CIS_REFRESHER_UNKNOWN;
+      if (g_get_monotonic_time () >= deadline)
+        {
+          self->missed = TRUE;
+          return CIS_REFRESHER_UNKNOWN;
+        }
       self->asked = TRUE;
       g_cond_signal (&self->wake);
       g_cond_wait_until (&self->news, &self->lock, deadline);
