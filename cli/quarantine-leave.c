@@ -13,6 +13,7 @@
 typedef struct
 {
   guint n_done, n_failed;
+  guint n_denied; /* of those that failed */
   gboolean fatal; /* the disk does not do what it says: nothing more is tried */
 } Tally;
 
@@ -24,7 +25,17 @@ fail (Tally *tally, const QuarantineRequest *request, const GError *error)
     return;
   quarantine_complain (error);
   tally->n_failed++;
+  tally->n_denied += g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
   tally->fatal = g_error_matches (error, CIS_ERROR, CIS_ERROR_FATAL);
+}
+
+/* What another user can do is one thing, what nobody can another. */
+static int
+get_status (const Tally *tally)
+{
+  if (tally->n_failed == 0)
+    return 0;
+  return tally->n_denied == tally->n_failed ? EX_NOPERM : 1;
 }
 
 static void
@@ -59,7 +70,7 @@ quarantine_verb_release (Quarantine *quarantine, const QuarantineRequest *reques
     release (quarantine, ((Selected *) selected->pdata[i])->entry->id, request, &tally);
   if (tally.n_done + tally.n_failed != 1)
     g_printerr (_ ("%u released, %u not.\n"), tally.n_done, tally.n_failed);
-  return tally.n_failed > 0 ? 1 : 0;
+  return get_status (&tally);
 }
 
 /* ---- purge ---- */
@@ -126,5 +137,5 @@ quarantine_verb_purge (Quarantine *quarantine, const QuarantineRequest *request)
     purge (quarantine, selected->pdata[i], request, &tally);
   if (tally.n_done + tally.n_failed != 1)
     g_printerr (_ ("%u removed, %u not.\n"), tally.n_done, tally.n_failed);
-  return tally.n_failed > 0 ? 1 : 0;
+  return get_status (&tally);
 }

@@ -401,7 +401,7 @@ test_quarantine_audit (void)
   g_autofree char *first_seen = NULL;
   g_autofree char *text = NULL;
   int fd = open (tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  g_autoptr (Audit) audit = audit_new (fd);
+  g_autoptr (Audit) audit = audit_new (fd, tree);
 
   g_assert_cmpuint (audit_count_releases (audit, "run-1", NULL), ==, 0);
   json_object_set_string_member (reason, "quarantined_at", "2026-01-01T00:00:00.000000Z");

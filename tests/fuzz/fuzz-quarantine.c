@@ -52,7 +52,7 @@ check_audit (int folder, const FuzzPart *text)
   g_autoptr (JsonObject) reason = cis_json_parse (marker, strlen (marker), NULL);
   g_autoptr (GError) error = NULL;
   g_autofree char *first_seen = NULL;
-  Audit *audit = audit_new (folder), *again;
+  Audit *audit = audit_new (folder, "state"), *again;
   guint before = audit_count_releases (audit, EPISODE, NULL), after;
 
   g_assert_cmpuint (before, <=, count_lines (text));
@@ -62,7 +62,7 @@ check_audit (int folder, const FuzzPart *text)
    * last. */
   g_assert_cmpuint (after, >=, MAX (before, 1));
   g_assert_cmpuint (after, <=, before + 2);
-  again = audit_new (folder);
+  again = audit_new (folder, "state");
   g_assert_cmpuint (audit_count_releases (again, EPISODE, NULL), ==, after);
   audit_free (again);
   audit_free (audit);

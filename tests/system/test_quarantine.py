@@ -279,53 +279,6 @@ class Operator(scratch.TestCase):
         os.close(ours)
         return status
 
-    def test_what_cannot_be_removed_keeps_nothing_else(self):
-        site = self.site
-        for name in ("bad", "other"):
-            site.episode(name, files={"logs/line": b"1"}, stamped=False)
-        site.become_nobody()
-        self.assertEqual(site.once().status, 65)
-        os.chown(site.host / "quarantine" / "bad" / "logs", 0, 0)
-        run = site.quarantine("purge", "bad", "--yes", status=1)
-        self.assertIn("Permission denied", run.stderr)
-        run = site.quarantine("purge", "--all", "--yes")
-        self.assertIn("Cannot finish the removal of", run.stderr)
-        self.assertEqual(os.listdir(site.host / "quarantine"), [".bad.purged"])
-        os.chown(site.host / "quarantine" / ".bad.purged" / "logs", scratch.NOBODY, scratch.NOBODY)
-        site.quarantine("purge", "--all", "--yes")
-        self.assertEqual(os.listdir(site.host / "quarantine"), [])
-
-    def test_root_helps_a_shipper_that_is_not(self):
-        site = self.site
-        site.episode("one", stamped=False)
-        site.become_nobody()
-        self.assertEqual(site.once().status, 65)
-        run = subprocess.run([PROGRAM, "quarantine", "release", "one", "--state", site.host], capture_output=True, text=True)
-        self.assertEqual(run.returncode, 0, run.stderr)
-        self.assertEqual(site.once().status, 65)
-        self.assertEqual(site.reason("one")["attempts"], 1)
-        site.quarantine("release", "one")
-        run = subprocess.run([PROGRAM, "run", "drain", "--once", "--config", site.folder / "cis490.ini"], capture_output=True,
-                             text=True, env={**site.environment, "STATE_DIRECTORY": str(site.host)})
-        self.assertEqual(run.returncode, 65, run.stderr)
-        self.assertEqual(site.listed()["entries"][0]["attempts"], 2)
-
-    def test_root_drains_before_there_was_a_shipper(self):
-        site = self.site
-        site.episode("kept")
-        site.episode("one", stamped=False)
-        site.receiver()
-        site.become_nobody()
-        nobody, site.prefix = site.prefix, ()
-        self.assertEqual(site.once("drain").status, 65)
-        site.prefix = nobody
-        for name in ("outbox", "receipts", "shipped", "quarantine"):
-            info = (site.host / name).stat()
-            self.assertEqual((info.st_uid, info.st_gid), (scratch.NOBODY, scratch.NOBODY), name)
-        self.assertEqual(site.once().status, 0)
-        self.assertEqual(site.names("shipped"), ["kept"])
-        site.quarantine("release", "one")
-
 
 class Drain(scratch.TestCase):
 

@@ -23,6 +23,7 @@ typedef struct
 struct _Audit
 {
   int dirfd;
+  const char *path;      /* none: dirfd's, for messages */
   GHashTable *histories; /* episode to History, up to: */
   ino_t inode;
   goffset offset;
@@ -40,11 +41,12 @@ history_free (gpointer data)
 }
 
 Audit *
-audit_new (int dirfd)
+audit_new (int dirfd, const char *path)
 {
   Audit *self = g_new0 (Audit, 1);
 
   self->dirfd = dirfd;
+  self->path = path;
   self->histories = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, history_free);
   return self;
 }
@@ -171,23 +173,46 @@ make_line (const char *verb, const char *id, const char *episode, JsonObject *re
   return g_strconcat (text, "\n", NULL);
 }
 
-/* The file belongs to whom the state belongs: what root began, the shipper goes on with. */
+/* @made: there was none. */
+static void
+set_open_error (Audit *self, int errsv, gboolean made, GError **error)
+{
+  g_autofree char *file = g_build_filename (self->path, FILE_NAME, NULL);
+  g_autofree char *quoted = g_shell_quote (file);
+  g_autofree char *folder = g_shell_quote (self->path);
+
+  if (errsv == EACCES && !made)
+    cis_error_set_errno (error, errsv, "Cannot open %s, which is another user's (chown --reference=%s %s)",
+                         file, folder, quoted);
+  else
+    cis_error_set_errno (error, errsv, "Cannot open %s", file);
+}
+
+/* The file belongs to whom the state belongs, and who may change that may append: what root, or one of the
+ * folder's group, began, the shipper goes on with. */
+static gboolean
+give_to_folder (Audit *self, int fd, GError **error)
+{
+  struct stat st;
+
+  return (fstat (self->dirfd, &st) == 0 && ((st.st_mode & S_IWGRP) == 0 || fchmod (fd, 0660) == 0) &&
+          (geteuid () != 0 || fchown (fd, st.st_uid, st.st_gid) == 0)) ||
+         cis_error_set_errno (error, errno, "Cannot give " FILE_NAME " to the owner of its folder");
+}
+
 static int
 open_to_append (Audit *self, GError **error)
 {
   int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
   int fd = TEMP_FAILURE_RETRY (openat (self->dirfd, FILE_NAME, flags));
   gboolean made = fd < 0 && errno == ENOENT;
-  struct stat st;
 
   if (made)
     fd = TEMP_FAILURE_RETRY (openat (self->dirfd, FILE_NAME, flags | O_CREAT, 0640));
   if (fd < 0)
-    cis_error_set_errno (error, errno, "Cannot open " FILE_NAME);
-  else if (made && geteuid () == 0 &&
-           (fstat (self->dirfd, &st) != 0 || fchown (fd, st.st_uid, st.st_gid) != 0))
+    set_open_error (self, errno, made, error);
+  else if (made && !give_to_folder (self, fd, error))
     {
-      cis_error_set_errno (error, errno, "Cannot give " FILE_NAME " to the owner of its folder");
       g_close (fd, NULL);
       return -1;
     }

@@ -36,7 +36,7 @@ quarantine_open (const char *state, CisPart *part, GError **error)
       g_propagate_prefixed_error (error, g_steal_pointer (&cause), "In the state folder %s: ", self->state);
       return NULL;
     }
-  self->audit = audit_new (self->root);
+  self->audit = audit_new (self->root, self->state);
   return g_steal_pointer (&self);
 }
 

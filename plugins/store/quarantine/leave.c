@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* What had to make way for the reason gets its name back; an older reason of ours is none of the
  * experiment's. */
@@ -105,6 +106,29 @@ check_episode (Quarantine *self, const char *episode, GError **error)
   return TRUE;
 }
 
+/* What will not be permitted is not noted as done. */
+static gboolean
+check_folder (Quarantine *self, int dirfd, const char *name, GError **error)
+{
+  return faccessat (dirfd, ".", W_OK, AT_EACCESS) == 0 || errno != EACCES ||
+         cis_error_set_errno (error, errno, "Cannot write to the folder %s/%s", self->state, name);
+}
+
+/* A folder that gets another parent is changed itself. */
+static gboolean
+check_entry (Quarantine *self, const char *id, GError **error)
+{
+  g_autofree char *folder = g_build_filename (self->state, "quarantine", NULL);
+  g_autofree char *path = g_build_filename (folder, id, NULL);
+  g_autofree char *quoted_folder = g_shell_quote (folder);
+  g_autofree char *quoted = g_shell_quote (path);
+
+  return faccessat (self->fd, id, W_OK, AT_EACCESS) == 0 || errno != EACCES ||
+         cis_error_set_errno (error, errno,
+                              "Cannot move %s, which is another user's (chown -R --reference=%s %s)", path,
+                              quoted_folder, quoted);
+}
+
 /* Steps 2 to 4. */
 static gboolean
 move_back (Quarantine *self, QuarantineEntry *entry, const char *episode, GError **error)
@@ -133,6 +157,8 @@ quarantine_release (Quarantine *self, const char *id, const char *as, gboolean f
 
   if (entry == NULL || !check_episode (self, target, error) ||
       (!force && !check_attempts (self, entry, error)) ||
+      !check_folder (self, self->episodes, "episodes", error) ||
+      !check_folder (self, self->fd, "quarantine", error) || !check_entry (self, id, error) ||
       !audit_append (self->audit, "release", id, episode, entry->reason, error) ||
       !move_back (self, entry, target, error))
     return NULL;
@@ -158,6 +184,8 @@ rename_to_remove (Quarantine *self, const QuarantineEntry *judged, const char *v
       g_set_error (error, CIS_ERROR, CIS_ERROR_GONE, "%s is another entry by now", id);
       return NULL;
     }
+  if (entry != NULL && !check_folder (self, self->fd, "quarantine", error))
+    return NULL;
   if (entry == NULL ||
       !audit_append (self->audit, verb, id, quarantine_entry_get_episode (entry), entry->reason, error) ||
       !cis_folder_remove (self->fd, purged, cancellable, error) ||

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Several users work on one quarantine: the shipper's, root, and whoever may not."""
+
+import os
+import re
+import subprocess
+
+import scratch
+from scratch import PROGRAM
+from test_quarantine import QuarantineSite
+
+
+class Users(scratch.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.site = QuarantineSite(self)
+
+    def test_what_cannot_be_removed_keeps_nothing_else(self):
+        site = self.site
+        for name in ("bad", "other"):
+            site.episode(name, files={"logs/line": b"1"}, stamped=False)
+        site.become_nobody()
+        self.assertEqual(site.once().status, 65)
+        os.chown(site.host / "quarantine" / "bad" / "logs", 0, 0)
+        run = site.quarantine("purge", "bad", "--yes", status=77)
+        self.assertIn("Permission denied", run.stderr)
+        run = site.quarantine("purge", "--all", "--yes")
+        self.assertIn("Cannot finish the removal of", run.stderr)
+        self.assertEqual(os.listdir(site.host / "quarantine"), [".bad.purged"])
+        os.chown(site.host / "quarantine" / ".bad.purged" / "logs", scratch.NOBODY, scratch.NOBODY)
+        site.quarantine("purge", "--all", "--yes")
+        self.assertEqual(os.listdir(site.host / "quarantine"), [])
+
+    def test_what_is_not_permitted_is_not_noted(self):
+        site = self.site
+        site.become_nobody()
+        site.episode("one", stamped=False)
+        os.chown(site.host / "episodes" / "one", scratch.NOBODY, scratch.NOBODY)
+        self.assertEqual(site.once("drain").status, 65)
+        (site.host / "quarantine").chmod(0o755)
+        for place, verb in (("episodes", "release"), ("quarantine", "release"), ("quarantine/one", "release"),
+                            ("quarantine", "purge")):
+            with self.subTest(place=place, verb=verb):
+                os.chown(site.host / place, 0, 0)
+                run = site.quarantine(verb, "one", *(["--yes"] if verb == "purge" else []), status=77)
+                self.assertIn(str(site.host / place), run.stderr)
+                self.assertEqual((site.names("quarantine"), site.audit()), (["one"], []))
+                os.chown(site.host / place, scratch.NOBODY, scratch.NOBODY)
+        audit = site.host / "audit.jsonl"
+        os.chown(audit, 0, 0)
+        run = site.quarantine("release", "one", status=77)
+        fix = re.search(r"\((chown [^)]*)\)", run.stderr)[1]
+        self.assertIn(str(audit), fix)
+        self.assertEqual(site.paste(fix).returncode, 0)
+        site.quarantine("release", "one", "two", status=1)
+        self.assertEqual([(line["verb"], line["id"]) for line in site.audit()], [("release", "one")])
+
+    def test_root_helps_a_shipper_that_is_not(self):
+        site = self.site
+        site.episode("one", stamped=False)
+        site.become_nobody()
+        self.assertEqual(site.once().status, 65)
+        run = subprocess.run([PROGRAM, "quarantine", "release", "one", "--state", site.host], capture_output=True, text=True)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(site.once().status, 65)
+        self.assertEqual(site.reason("one")["attempts"], 1)
+        site.quarantine("release", "one")
+        run = subprocess.run([PROGRAM, "run", "drain", "--once", "--config", site.folder / "cis490.ini"], capture_output=True,
+                             text=True, env={**site.environment, "STATE_DIRECTORY": str(site.host)})
+        self.assertEqual(run.returncode, 65, run.stderr)
+        self.assertEqual(site.listed()["entries"][0]["attempts"], 2)
+
+    def test_root_drains_before_there_was_a_shipper(self):
+        site = self.site
+        site.episode("kept")
+        site.episode("one", stamped=False)
+        site.become_nobody()
+        site.receiver()
+        nobody, site.prefix = site.prefix, ()
+        self.assertEqual(site.once("drain").status, 65)
+        site.prefix = nobody
+        for name in ("outbox", "receipts", "shipped", "quarantine"):
+            info = (site.host / name).stat()
+            self.assertEqual((info.st_uid, info.st_gid), (scratch.NOBODY, scratch.NOBODY), name)
+        self.assertEqual(site.once().status, 0)
+        self.assertEqual(site.names("shipped"), ["kept"])
+        site.quarantine("release", "one")
+
+
+if __name__ == "__main__":
+    scratch.main()
