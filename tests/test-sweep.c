@@ -94,6 +94,26 @@ test_sweep_receipts_unchanged (void)
   g_assert_false (test_exists (tree, "state/receipts/.run-1.json.01234567.tmp"));
 }
 
+/* What retire may be writing just now is of no episode that could be in flight. */
+static void
+test_sweep_spares_notice (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autofree char *path = g_build_filename (tree, "state", NULL);
+  g_autofree char *names = NULL;
+  g_autoptr (CisHostState) state = cis_host_state_open (path, &error);
+  g_autoptr (Backlog) backlog = backlog_new (1, 1);
+  struct timespec swept = { 0 };
+
+  g_assert_no_error (error);
+  test_write (tree, "state/receipts/..notice.01234567.tmp", "");
+  test_write (tree, "state/receipts/.run-1.json.01234567.tmp", "");
+  sweep (NULL, state, backlog, &swept, NULL);
+  names = test_list (tree, "state/receipts");
+  g_assert_cmpstr (names, ==, "..notice.01234567.tmp");
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -101,5 +121,6 @@ main (int argc, char *argv[])
   g_test_add_func ("/sweep/spares-flying", test_sweep_spares_flying);
   g_test_add_func ("/sweep/folder-in-the-way", test_sweep_folder_in_the_way);
   g_test_add_func ("/sweep/receipts-unchanged", test_sweep_receipts_unchanged);
+  g_test_add_func ("/sweep/spares-notice", test_sweep_spares_notice);
   return g_test_run ();
 }

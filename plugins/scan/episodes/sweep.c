@@ -64,11 +64,13 @@ sweep_file (CisPart *part, CisHostState *state, CisFolder folder, const char *fi
                   "Cannot remove %s, which no episode needs any more: %s", path, error->message);
 }
 
-/* What a killed run was writing: pack's tarballs, and the temporary files of cis_file_replace(). */
+/* What a killed run was writing: pack's tarballs, and the temporary files of cis_file_replace(). That of a
+ * hidden file, such as retire's notice, is of no episode, and may be written just now. */
 static gboolean
 is_partial (const char *file)
 {
-  return g_str_has_suffix (file, ".partial") || (*file == '.' && g_str_has_suffix (file, ".tmp"));
+  return g_str_has_suffix (file, ".partial") ||
+         (*file == '.' && file[1] != '.' && g_str_has_suffix (file, ".tmp"));
 }
 
 static void
