@@ -379,6 +379,18 @@ test_episodes_ten_thousand (void)
   g_assert_cmpuint (count_passed (pipeline), ==, 10000);
 }
 
+/* Though episodes/ is listed over and over meanwhile, and what passed stays there. */
+static void
+test_episodes_once_is_once (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisPipeline) pipeline = once_load (tree, SCAN_AND_JUDGE ("quiet=1ms\npoll=1ms"));
+
+  make_many (tree, 1000, TRUE);
+  g_assert_cmpint (once_run (pipeline), ==, 0);
+  g_assert_cmpuint (count_passed (pipeline), ==, 1000);
+}
+
 static gint64
 get_cpu_time (void)
 {
@@ -444,6 +456,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/episodes/long-quiet", test_episodes_long_quiet);
   g_test_add_func ("/episodes/clock-steps", test_episodes_clock_steps);
   g_test_add_func ("/episodes/ten-thousand", test_episodes_ten_thousand);
+  g_test_add_func ("/episodes/once-is-once", test_episodes_once_is_once);
   g_test_add_func ("/episodes/idle", test_episodes_idle);
   return g_test_run ();
 }

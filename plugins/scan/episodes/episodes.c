@@ -208,9 +208,12 @@ settle (CisScanEpisodes *self, const char *name, CisOutcome *outcome)
       backlog_forget (self->backlog, name);
       g_atomic_int_set (&self->relist, TRUE);
     }
-  /* A list without retire or quarantine leaves it where it is, and must not turn into a loop. */
-  else if ((passed && once) || ((passed || verdict == CIS_VERDICT_REJECTED) && !is_there (self, name)))
+  else if ((passed || verdict == CIS_VERDICT_REJECTED) && !is_there (self, name))
     backlog_forget (self->backlog, name);
+  /* A list without retire or quarantine leaves it where it is. It stays known, and in nobody's queue: the
+   * next listing must not find it anew. */
+  else if (passed && once)
+    return;
   else if (once)
     backlog_park (self->backlog, name);
   else if (verdict == CIS_VERDICT_DEFERRED && cis_outcome_get_scope (outcome) == CIS_SCOPE_STAGE)
