@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cis490.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -111,41 +110,13 @@ walk_entry (Walk *self, int parent, const char *name, GError **error)
   return walked;
 }
 
-static int
-compare_names (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const char *const *) a, *(const char *const *) b);
-}
-
-/* The sorted names in the folder @fd, whose offset moves; full. */
 static GPtrArray *
 list_names (Walk *self, int fd, GError **error)
 {
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  int copy = fcntl (fd, F_DUPFD_CLOEXEC, 0);
-  DIR *dir = copy >= 0 ? fdopendir (copy) : NULL;
-  struct dirent *entry;
-  int errsv;
+  g_autofree char *shown = g_filename_display_name (self->path->str);
+  g_autofree char *what = g_strdup_printf ("%s/%s", self->name, shown);
 
-  if (dir == NULL)
-    {
-      set_entry_error (self, errno, error);
-      if (copy >= 0)
-        close (copy);
-      return NULL;
-    }
-  for (errno = 0; (entry = readdir (dir)) != NULL; errno = 0)
-    if (!g_str_equal (entry->d_name, ".") && !g_str_equal (entry->d_name, ".."))
-      g_ptr_array_add (names, g_strdup (entry->d_name));
-  errsv = errno;
-  closedir (dir);
-  if (errsv != 0)
-    {
-      set_entry_error (self, errsv, error);
-      return NULL;
-    }
-  g_ptr_array_sort (names, compare_names);
-  return g_steal_pointer (&names);
+  return cis_folder_list (fd, what, error);
 }
 
 static gboolean

@@ -90,6 +90,43 @@ cis_folder_open (int dirfd, const char *name, gboolean create, GError **error)
   return fd;
 }
 
+static int
+compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
+GPtrArray *
+cis_folder_list (int fd, const char *what, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  /* Other threads may list it, too, so it is read by an offset of our own. */
+  int own = TEMP_FAILURE_RETRY (openat (fd, ".", OPEN_FOLDER));
+  DIR *dir = own >= 0 ? fdopendir (own) : NULL;
+  struct dirent *entry;
+  int errsv = errno;
+
+  if (dir == NULL)
+    {
+      cis_error_set_errno (error, errsv, "Cannot list %s", what);
+      if (own >= 0)
+        close (own);
+      return NULL;
+    }
+  for (errno = 0; (entry = readdir (dir)) != NULL; errno = 0)
+    if (!g_str_equal (entry->d_name, ".") && !g_str_equal (entry->d_name, ".."))
+      g_ptr_array_add (names, g_strdup (entry->d_name));
+  errsv = errno;
+  closedir (dir);
+  if (errsv != 0)
+    {
+      cis_error_set_errno (error, errsv, "Cannot list %s", what);
+      return NULL;
+    }
+  g_ptr_array_sort (names, compare_names);
+  return g_steal_pointer (&names);
+}
+
 /* Where a removal stands. It holds one descriptor however deep the tree is, and finds its way up by "..". */
 typedef struct
 {

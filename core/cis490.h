@@ -435,6 +435,9 @@ CIS_API gboolean cis_file_remove (int dirfd, const char *name, GError **error);
 /* Opens a folder below @dirfd (or AT_FDCWD), made (mode 0750, its parent synced) where it is missing; -1 on
  * error. */
 CIS_API int cis_folder_open (int dirfd, const char *name, gboolean create, GError **error);
+/* The sorted names in the opened folder @fd, but for "." and ".."; all of them, or %NULL. @what: the folder,
+ * for messages. full. */
+CIS_API GPtrArray *cis_folder_list (int fd, const char *what, GError **error);
 /* Removes a folder and what is in it, no symlink followed. A folder that is not there is no error. */
 CIS_API gboolean cis_folder_remove (int dirfd, const char *name, GCancellable *cancellable, GError **error);
 /* Takes an OFD lock on the whole of @fd. Where another has it: waits for it, or (not @wait)

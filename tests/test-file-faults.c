@@ -338,6 +338,30 @@ try_host_state_lock (gpointer unused)
 }
 
 static void
+try_list (gpointer unused)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) names = NULL;
+  int fd;
+
+  test_write (tree, "folder/b", "");
+  test_write (tree, "folder/.a", "");
+  fd = open_folder (tree, "folder");
+  faults_begin ();
+  names = cis_folder_list (fd, "the folder", &error);
+  assert_told (names != NULL, faults_end (), error);
+  /* All of it, or nothing: where it was cut, what is missing would seem to be gone. */
+  if (names != NULL)
+    {
+      g_assert_cmpuint (names->len, ==, 2);
+      g_assert_cmpstr (names->pdata[0], ==, ".a");
+      g_assert_cmpstr (names->pdata[1], ==, "b");
+    }
+  g_assert_no_errno (close (fd));
+}
+
+static void
 try_receipt (gpointer unused)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
@@ -390,6 +414,7 @@ main (int argc, char **argv)
   g_test_add_func ("/file-faults/unlock", test_unlock);
   g_test_add_func ("/file-faults/write-nothing", test_write_nothing);
   faults_add_test ("/folder-faults/open", try_make_folder, NULL);
+  faults_add_test ("/folder-faults/list", try_list, NULL);
   faults_add_test ("/folder-faults/remove", try_remove_folder, NULL);
   faults_add_test ("/folder-faults/probe", try_probe, NULL);
   g_test_add_func ("/folder-faults/probe/exhausted", test_probe_exhausted);

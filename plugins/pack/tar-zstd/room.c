@@ -6,7 +6,6 @@
 
 #include "room.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -62,31 +61,22 @@ static gboolean
 measure_outbox (CisRoom *self, const char *name, guint64 *all, guint64 *others, GError **error)
 {
   g_autofree char *prefix = g_strconcat (name, ".tar.zst", NULL);
-  int fd = openat (cis_host_state_get_fd (self->state, CIS_FOLDER_OUTBOX), ".",
-                   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *dir = fd >= 0 ? fdopendir (fd) : NULL;
-  struct dirent *entry;
+  int outbox = cis_host_state_get_fd (self->state, CIS_FOLDER_OUTBOX);
+  g_autoptr (GPtrArray) names = cis_folder_list (outbox, self->outbox, error);
   struct stat st;
-  gboolean ok;
 
-  if (dir == NULL)
-    {
-      cis_error_set_errno (error, errno, "Opening %s", self->outbox);
-      if (fd >= 0)
-        g_close (fd, NULL);
-      return FALSE;
-    }
   *all = *others = 0;
-  for (errno = 0; (entry = readdir (dir)) != NULL; errno = 0)
-    if (fstatat (fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG (st.st_mode) &&
-        strstr (entry->d_name, ".tar.zst") != NULL)
-      {
-        *all += st.st_size;
-        *others += g_str_has_prefix (entry->d_name, prefix) ? 0 : st.st_size;
-      }
-  ok = errno == 0 || cis_error_set_errno (error, errno, "Reading %s", self->outbox);
-  closedir (dir);
-  return ok;
+  for (guint i = 0; names != NULL && i < names->len; i++)
+    {
+      const char *file = g_ptr_array_index (names, i);
+
+      if (strstr (file, ".tar.zst") == NULL || fstatat (outbox, file, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+          !S_ISREG (st.st_mode))
+        continue;
+      *all += st.st_size;
+      *others += g_str_has_prefix (file, prefix) ? 0 : st.st_size;
+    }
+  return names != NULL;
 }
 
 /* How much more may be written for @name. One that is alone may be as large as it is, or it would never get

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -84,44 +83,6 @@ describe_type (mode_t mode)
     }
 }
 
-static int
-compare_names (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const char *const *) a, *(const char *const *) b);
-}
-
-/* The names in the opened folder @fd, sorted; full. */
-static GPtrArray *
-list_folder (int fd, const char *path, GError **error)
-{
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  int own = fcntl (fd, F_DUPFD_CLOEXEC, 0);
-  DIR *dir = own >= 0 ? fdopendir (own) : NULL;
-  const struct dirent *entry;
-  int errsv = errno;
-
-  if (dir == NULL)
-    {
-      if (own >= 0)
-        close (own);
-      set_entry_error (error, errsv, path);
-      return NULL;
-    }
-  while ((errno = 0, entry = readdir (dir)) != NULL)
-    if (!g_str_equal (entry->d_name, ".") && !g_str_equal (entry->d_name, ".."))
-      g_ptr_array_add (names, g_strdup (entry->d_name));
-  errsv = errno;
-  if (closedir (dir) != 0 && errsv == 0)
-    errsv = errno;
-  if (errsv != 0)
-    {
-      set_entry_error (error, errsv, path);
-      return NULL;
-    }
-  g_ptr_array_sort (names, compare_names);
-  return g_steal_pointer (&names);
-}
-
 static gboolean walk_folder (const Walk *walk, const CisTreeEntry *folder, int fd, guint depth,
                              GError **error);
 
@@ -155,7 +116,8 @@ walk_entry (const Walk *walk, int parent, const char *name, const char *path, gu
 static gboolean
 walk_folder (const Walk *walk, const CisTreeEntry *folder, int fd, guint depth, GError **error)
 {
-  g_autoptr (GPtrArray) names = list_folder (fd, folder->path, error);
+  g_autofree char *quoted = cis_tree_quote (folder->path);
+  g_autoptr (GPtrArray) names = cis_folder_list (fd, quoted, error);
 
   if (names == NULL || !walk->visit (folder, walk->user_data, error))
     return FALSE;

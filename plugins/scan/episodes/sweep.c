@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "sweep.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <sys/stat.h>
 
 #define MESSAGE_SWEPT "6b1d0e4f5f0a4c0c8d5b5b2f4c0b7a11"
-
-typedef DIR Dir;
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Dir, closedir)
 
 /* Whatever pack calls its working files, they begin with the episode's name and a dot. A hidden file's name
  * begins behind its first dot. */
@@ -77,23 +73,20 @@ static void
 sweep_folder (CisPart *part, CisHostState *state, CisFolder folder, Backlog *backlog,
               GCancellable *cancellable)
 {
-  int fd = openat (cis_host_state_get_fd (state, folder), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  g_autoptr (Dir) dir = fd >= 0 ? fdopendir (fd) : NULL;
-  struct dirent *entry;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *path = cis_host_state_get_file (state, folder, "", NULL);
+  g_autoptr (GPtrArray) names = cis_folder_list (cis_host_state_get_fd (state, folder), path, &error);
 
-  if (dir == NULL)
+  if (names == NULL)
+    cis_part_log (part, NULL, G_LOG_LEVEL_WARNING, NULL, "%s", error->message);
+  for (guint i = 0; names != NULL && i < names->len && !g_cancellable_is_cancelled (cancellable); i++)
     {
-      g_autofree char *path = cis_host_state_get_file (state, folder, "", NULL);
+      const char *file = g_ptr_array_index (names, i);
 
-      cis_part_log (part, NULL, G_LOG_LEVEL_WARNING, NULL, "Cannot list %s: %s", path, g_strerror (errno));
-      if (fd >= 0)
-        g_close (fd, NULL);
-      return;
+      if ((is_partial (file) || (folder == CIS_FOLDER_OUTBOX && is_orphan (state, file))) &&
+          !is_in_flight (backlog, file))
+        sweep_file (part, state, folder, file);
     }
-  while ((entry = readdir (dir)) != NULL && !g_cancellable_is_cancelled (cancellable))
-    if ((is_partial (entry->d_name) || (folder == CIS_FOLDER_OUTBOX && is_orphan (state, entry->d_name))) &&
-        !is_in_flight (backlog, entry->d_name))
-      sweep_file (part, state, folder, entry->d_name);
 }
 
 /* Whether receipts/ is as it was. A change within the same tick of the file system's clock would not show, so

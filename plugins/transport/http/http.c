@@ -287,17 +287,20 @@ ping (CisHttp *self, const char *commit, JsonObject **told, GCancellable *cancel
   return NULL;
 }
 
-/* Of the newest episode in the folder, of which there are @n. */
+/* Of the newest episode in the folder, of which there are @n: none where it is not there. */
 static char *
-find_commit (CisHttp *self, const char *folder, guint *n)
+find_commit (CisHttp *self, const char *folder, guint *n, GError **error)
 {
   g_autofree char *path = g_build_filename (self->state_path, folder, NULL);
   int fd = cis_folder_open (AT_FDCWD, path, FALSE, NULL);
   char *commit = NULL;
 
-  *n = fd >= 0 ? cis_outlook_look (fd, &commit) : 0;
+  *n = 0;
   if (fd >= 0)
-    close (fd);
+    {
+      cis_outlook_look (fd, n, &commit, error);
+      close (fd);
+    }
   return commit;
 }
 
@@ -307,9 +310,9 @@ cis_http_check (CisPart *part, GPtrArray *findings, GCancellable *cancellable)
   CisHttp *self = (CisHttp *) part;
   gint64 start = g_get_monotonic_time ();
   guint n_waiting, n_shipped;
-  g_autofree char *commit = find_commit (self, "episodes", &n_waiting);
+  g_autofree char *commit = find_commit (self, "episodes", &n_waiting, NULL);
   /* Where nothing waits, what was shipped last says what code runs here. */
-  g_autofree char *shipped = commit == NULL ? find_commit (self, "shipped", &n_shipped) : NULL;
+  g_autofree char *shipped = commit == NULL ? find_commit (self, "shipped", &n_shipped, NULL) : NULL;
   g_autoptr (JsonObject) told = NULL;
   g_autofree char *outlook = NULL;
   CisFinding *finding = ping (self, commit != NULL ? commit : shipped, &told, cancellable);
@@ -336,12 +339,20 @@ cis_http_maintain (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisHttp *self = (CisHttp *) part;
   guint n_waiting = 0;
-  g_autofree char *commit = self->forecast_interval > 0 ? find_commit (self, "episodes", &n_waiting) : NULL;
+  GError *reason = NULL;
+  g_autofree char *commit =
+      self->forecast_interval > 0 ? find_commit (self, "episodes", &n_waiting, &reason) : NULL;
   g_autoptr (JsonObject) told = NULL;
   g_autoptr (CisFinding) trouble = commit != NULL ? ping (self, commit, &told, cancellable) : NULL;
   CisFinding *finding =
       told != NULL ? cis_outlook_find (told, self->url, commit, n_waiting, self->forecast_warning) : NULL;
 
+  if (reason != NULL)
+    {
+      /* Whether anything waits is not known. */
+      g_propagate_error (error, reason);
+      return -1;
+    }
   if (finding != NULL)
     cis_part_raise (part, finding);
   else if (told != NULL || commit == NULL)

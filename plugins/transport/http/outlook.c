@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "outlook.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <glib/gstdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,46 +45,42 @@ compare_entries (gconstpointer a, gconstpointer b)
 
 /* The newest first. */
 static GArray *
-list_entries (int episodes_fd)
+list_entries (int fd, GError **error)
 {
-  GArray *entries = g_array_new (FALSE, FALSE, sizeof (Entry));
-  int fd = openat (episodes_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *folder = fd >= 0 ? fdopendir (fd) : NULL;
-  struct dirent *entry;
+  g_autoptr (GPtrArray) names = cis_folder_list (fd, "the episodes", error);
+  GArray *entries = names != NULL ? g_array_new (FALSE, FALSE, sizeof (Entry)) : NULL;
   struct stat info;
 
+  if (entries == NULL)
+    return NULL;
   g_array_set_clear_func (entries, entry_clear);
-  if (folder == NULL)
+  for (guint i = 0; i < names->len; i++)
     {
-      if (fd >= 0)
-        g_close (fd, NULL);
-      return entries;
-    }
-  while ((entry = readdir (folder)) != NULL)
-    if (entry->d_name[0] != '.' && fstatat (fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISDIR (info.st_mode))
-      {
-        Entry one = { g_strdup (entry->d_name),
-                      (gint64) info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec };
+      const char *name = g_ptr_array_index (names, i);
 
-        g_array_append_val (entries, one);
-      }
-  closedir (folder);
+      if (name[0] != '.' && fstatat (fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR (info.st_mode))
+        {
+          Entry one = { g_strdup (name), (gint64) info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec };
+
+          g_array_append_val (entries, one);
+        }
+    }
   g_array_sort (entries, compare_entries);
   return entries;
 }
 
-guint
-cis_outlook_look (int episodes_fd, char **commit)
+gboolean
+cis_outlook_look (int episodes_fd, guint *n, char **commit, GError **error)
 {
   /* Behind so many without a stamp there will be none with one. */
   const guint most = 100;
-  g_autoptr (GArray) entries = list_entries (episodes_fd);
+  g_autoptr (GArray) entries = list_entries (episodes_fd, error);
 
+  *n = entries != NULL ? entries->len : 0;
   *commit = NULL;
-  for (guint i = 0; i < MIN (entries->len, most) && *commit == NULL; i++)
+  for (guint i = 0; i < MIN (*n, most) && *commit == NULL; i++)
     *commit = read_commit (episodes_fd, g_array_index (entries, Entry, i).name);
-  return entries->len;
+  return entries != NULL;
 }
 
 static gint64
