@@ -5,10 +5,12 @@
 
 /* json-glib takes more than JSON: comments, single quotes, duplicate keys (the last wins), U+0000 (which ends
  * a C string), two documents, nothing at all; and it crashes on 100,000 brackets. Two programs that read such
- * bytes differently are a hole, so what comes from elsewhere passes here first. By RFC 8259, with a limit of
- * depth as its section 9 allows. */
+ * bytes differently are a hole, so what comes from elsewhere passes here first. By RFC 8259, with limits of
+ * depth and number as its section 9 allows: each value becomes a node of up to 500 bytes, so that 16 MiB of
+ * brackets would take gigabytes. The longest that we write is a window of 100,000 commits and their times. */
 
 #define DEPTH_MAX     64
+#define VALUES_MAX    250000
 #define LONG_NUMBER   300 /* digits that a double holds at least */
 #define SHORT_INTEGER 18  /* digits that a gint64 holds at least */
 
@@ -18,6 +20,7 @@ typedef struct
   const char *at;
   const char *end;
   guint depth;
+  guint n_values;
   GString *string; /* the last string, decoded */
   GArray *large;   /* of gsize: the ends of integers that no gint64 holds */
 } Reader;
@@ -264,6 +267,8 @@ read_object (Reader *self, GError **error)
 static gboolean
 read_value (Reader *self, GError **error)
 {
+  if (++self->n_values > VALUES_MAX)
+    return fail (self, "there are more than 250000 values", error);
   if (take (self, '{'))
     return read_object (self, error);
   if (take (self, '['))

@@ -59,6 +59,36 @@ add_header (Tarball *self, const char *path, guint type, gsize size, const char 
 }
 
 void
+tarball_add_attribute (Tarball *self, const char *path, gsize size)
+{
+  struct archive_entry *entry = archive_entry_new ();
+  g_autofree char *value = g_malloc0 (size);
+
+  archive_entry_copy_pathname (entry, path);
+  archive_entry_set_filetype (entry, S_IFREG);
+  archive_entry_set_size (entry, 0);
+  archive_entry_xattr_add_entry (entry, "user.odd", value, size);
+  g_assert_cmpint (archive_write_header (self->tar, entry), ==, ARCHIVE_OK);
+  archive_entry_free (entry);
+}
+
+void
+tarball_add_holes (Tarball *self, const char *path, guint n)
+{
+  struct archive_entry *entry = archive_entry_new ();
+  g_autofree char *data = g_malloc0 (2 * n);
+
+  archive_entry_copy_pathname (entry, path);
+  archive_entry_set_filetype (entry, S_IFREG);
+  archive_entry_set_size (entry, 2 * n);
+  for (guint i = 0; i < n; i++)
+    archive_entry_sparse_add_entry (entry, 2 * i, 1);
+  g_assert_cmpint (archive_write_header (self->tar, entry), ==, ARCHIVE_OK);
+  g_assert_cmpint (archive_write_data (self->tar, data, 2 * n), ==, 2 * n);
+  archive_entry_free (entry);
+}
+
+void
 tarball_add (Tarball *self, const char *path, const char *data, gsize size)
 {
   g_autofree char *zeros = data == NULL ? g_malloc0 (size) : NULL;

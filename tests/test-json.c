@@ -150,6 +150,26 @@ test_depth (void)
   g_assert_nonnull (flat);
 }
 
+/* As many as a tree has room for; the longest window (100,000 commits and their times) is within. */
+static void
+test_values (void)
+{
+  for (guint n = 250000; n <= 250001; n++)
+    {
+      g_autoptr (GString) text = g_string_new ("{\"a\":[0");
+      g_autoptr (GError) error = NULL;
+      g_autoptr (JsonObject) object = NULL;
+
+      for (guint i = 2; i < n; i++)
+        g_string_append (text, ",0");
+      g_string_append (text, "]}");
+      object = parse (text->str, text->len, &error);
+      g_assert_true ((object != NULL) == (n == 250000));
+      g_assert_cmpstr (error != NULL ? strstr (error->message, "more than") : NULL, ==,
+                       n == 250000 ? NULL : "more than 250000 values");
+    }
+}
+
 static void
 test_members (void)
 {
@@ -236,6 +256,7 @@ main (int argc, char **argv)
   g_test_add_func ("/json/accepts", test_accepts);
   g_test_add_func ("/json/refuses", test_refuses);
   g_test_add_func ("/json/depth", test_depth);
+  g_test_add_func ("/json/values", test_values);
   g_test_add_func ("/json/members", test_members);
   g_test_add_func ("/json/line", test_line);
   g_test_add_func ("/json/numbers", test_numbers);

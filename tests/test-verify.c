@@ -249,6 +249,32 @@ test_too_many_entries (void)
   assert_refused (tarball_end (tarball), "more than 1000 entries");
 }
 
+/* What libarchive reads before anybody is asked, it keeps; and in some it can be busy for hours. */
+static void
+test_headers (void)
+{
+  g_autoptr (Tarball) fine = tarball_new ();
+  g_autoptr (Tarball) attribute = tarball_new ();
+  g_autoptr (Tarball) holes = tarball_new ();
+
+  for (guint i = 0; i < 8; i++)
+    {
+      tarball_add (fine, "run/data", NULL, MIB + 1);
+      tarball_add_attribute (fine, "run/attribute", 16 * 1024);
+      tarball_add_holes (fine, "run/holes", 1000);
+    }
+  tarball_add_text (fine, "run/meta.json", META);
+  assert_good (tarball_end (fine));
+
+  tarball_add_attribute (attribute, "run/attribute", 100 * 1024);
+  tarball_add_text (attribute, "run/meta.json", META);
+  assert_refused (tarball_end (attribute), "the header of an entry is over 65536 bytes");
+
+  tarball_add_text (holes, "run/meta.json", META);
+  tarball_add_holes (holes, "run/holes", 20000);
+  assert_refused (tarball_end (holes), "the header of an entry is over 65536 bytes");
+}
+
 /* A frame that wants gigabytes of memory before its first byte. */
 static void
 test_window (void)
@@ -403,6 +429,7 @@ main (int argc, char **argv)
   g_test_add_func ("/verify/cut-tar", test_cut_tar);
   g_test_add_func ("/verify/bombs", test_bombs);
   g_test_add_func ("/verify/too-many-entries", test_too_many_entries);
+  g_test_add_func ("/verify/headers", test_headers);
   g_test_add_func ("/verify/window", test_window);
   g_test_add_func ("/verify/cancelled", test_cancelled);
   g_test_add ("/verify/stored", Fixture, NULL, set_up, test_stored, tear_down);

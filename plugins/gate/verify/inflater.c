@@ -8,13 +8,15 @@
 /* What a decoder has to be able to take (RFC 8878 recommends 8 MiB), and what `zstd --ultra` needs. More is a
  * way to make us reserve gigabytes for a few bytes. */
 #define WINDOW_LOG_MAX 27
+/* Little enough for who counts them by blocks. */
+#define BLOCK_SIZE (16 * 1024)
 
 struct _CisInflater
 {
   int fd;
   ZSTD_DCtx *zstd;
   guint8 *in_buffer, *out_buffer;
-  gsize in_size, out_size;
+  gsize in_size;
   ZSTD_inBuffer in;
   gint64 offset;    /* of the file, behind what is in the buffer */
   guint64 inflated; /* bytes so far */
@@ -30,9 +32,8 @@ cis_inflater_new (int fd, guint64 max, GError **error)
   self->fd = fd;
   self->max = max;
   self->in_size = ZSTD_DStreamInSize ();
-  self->out_size = ZSTD_DStreamOutSize ();
   self->in_buffer = g_malloc (self->in_size);
-  self->out_buffer = g_malloc (self->out_size);
+  self->out_buffer = g_malloc (BLOCK_SIZE);
   self->in.src = self->in_buffer;
   self->zstd = ZSTD_createDCtx ();
   if (self->zstd == NULL ||
@@ -83,7 +84,7 @@ invalid (GError **error, const char *what)
 gssize
 cis_inflater_read (CisInflater *self, const void **block, GError **error)
 {
-  ZSTD_outBuffer out = { self->out_buffer, self->out_size, 0 };
+  ZSTD_outBuffer out = { self->out_buffer, BLOCK_SIZE, 0 };
 
   *block = self->out_buffer;
   while (out.pos == 0)

@@ -11,6 +11,10 @@
 
 /* As much as gate/stamp reads on the host: what is good there is good here. */
 #define META_MAX (16 * 1024 * 1024)
+/* What may be read to get to know one entry. libarchive keeps all of it, as a list in memory where it is a
+ * map of holes, and takes time that grows with the square where it is an ACL, in which nobody can interrupt
+ * it. */
+#define HEADER_MAX (64 * 1024)
 /* Up to here the ratio is nobody's concern: logs that repeat themselves and files with holes inflate a lot.
  */
 #define FREE_INFLATED ((guint64) 1024 * 1024 * 1024)
@@ -23,7 +27,9 @@ typedef struct
   CisMetaProgress progress;
   gpointer user_data;
   GCancellable *cancellable;
-  GError *error; /* why the last read failed: libarchive only passes on that it did */
+  gboolean in_header; /* what is read is an entry's header … */
+  gsize header;       /* … of so many bytes, in whole blocks */
+  GError *error;      /* why the last read failed: libarchive only passes on that it did */
 } Reader;
 
 static void
@@ -46,6 +52,14 @@ read_block (struct archive *tar, void *user_data, const void **block)
   if (g_cancellable_set_error_if_cancelled (self->cancellable, &self->error))
     return ARCHIVE_FATAL;
   length = cis_inflater_read (self->inflater, block, &self->error);
+  if (self->in_header && length > 0)
+    self->header += length;
+  if (self->header > HEADER_MAX)
+    {
+      g_set_error (&self->error, CIS_ERROR, CIS_ERROR_INVALID, "the header of an entry is over %d bytes",
+                   HEADER_MAX);
+      return ARCHIVE_FATAL;
+    }
   if (self->progress != NULL)
     self->progress (cis_inflater_get_consumed (self->inflater), self->size, self->user_data);
   return length < 0 ? ARCHIVE_FATAL : length;
@@ -168,11 +182,23 @@ read_meta (Reader *self, struct archive_entry *entry, GError **error)
   return meta;
 }
 
-/* One entry's header. 1; 0 at the archive's end; -1 with @error. */
+/* The header of the entry behind @entry, which is %NULL at first. 1; 0 at the archive's end; -1 with @error.
+ */
 static int
 next_entry (Reader *self, struct archive_entry **entry, const char **path, GError **error)
 {
-  int result = archive_read_next_header (self->tar, entry);
+  int result;
+
+  /* Of the entry before; else libarchive skips it as part of what is counted. */
+  if (*entry != NULL && archive_read_data_skip (self->tar) < ARCHIVE_WARN)
+    {
+      set_archive_error (self, error);
+      return -1;
+    }
+  self->in_header = TRUE;
+  result = archive_read_next_header (self->tar, entry);
+  self->in_header = FALSE;
+  self->header = 0;
 
   if (result == ARCHIVE_EOF)
     return 0;
@@ -196,7 +222,7 @@ read_entries (Reader *self, const char *episode, const CisMetaLimits *limits, Ci
               GError **error)
 {
   g_autoptr (JsonObject) meta = NULL;
-  struct archive_entry *entry;
+  struct archive_entry *entry = NULL;
   const char *path;
   guint n_entries = 0;
   int next;
