@@ -14,7 +14,7 @@ import threading
 
 import scratch
 from relay import Relay
-from scratch import Site, wait_until
+from scratch import Connection, Site, wait_until
 
 CLONE_NEWNS = 0x00020000
 
@@ -113,6 +113,7 @@ class ReceiverFull(scratch.TestCase):
                  f"Authorization: Bearer {token}", f"X-Cis490-Sha256: {'0' * 64}",
                  f"X-Cis490-Code-Commit: {self.site.head}", "", ""]
         connection.sendall("\r\n".join(lines).encode())
+        return connection
 
     def test_nobody_takes_all_room_by_announcing(self):
         self.site.episode("large", 3_000_000)
@@ -124,6 +125,25 @@ class ReceiverFull(scratch.TestCase):
         self.assertEqual(self.site.once().status, 0)
         self.assertEqual(self.site.names("shipped"), ["large"])
         receiver.wait_to_say("host-busy")
+
+    def test_what_waited_for_its_turn_is_looked_at_again(self):
+        """There was room for each when it came, but not for one behind the other."""
+        self.site.tune("receiver", "[accept]\nfree-space=4MiB\nqueue-timeout=60s\n[pipeline]\nworkers=4\n")
+        token = self.site.add_token("lab-2")
+        receiver = self.site.receiver()
+        small = self.announce("lab-1", self.site.token, "small", 1)  # the only turn of its host
+        wait_until(self.site.partials, "it is let in")
+        waits = self.announce("lab-1", self.site.token, "waits", 5_000_000)
+        ping = Connection(self.site.socket)
+        ping.request("POST", "/v1/ping", headers={"Authorization": f"Bearer {token}", "Content-Length": "0"})
+        self.assertEqual(ping.getresponse().status, 200)
+        filler = fill(self.site.receiver_state, leave=8 << 20)
+        small.sendall(b"x")
+        self.assertIn(b" 400 ", small.recv(4096).split(b"\r\n")[0])
+        self.assertIn(b" 507 ", waits.recv(4096).split(b"\r\n")[0])
+        self.assertEqual(self.site.partials(), [])
+        filler.unlink()
+        self.assertEqual(receiver.stop(), 0)
 
     def test_it_fills_up_in_mid_body(self):
         self.site.tune("receiver", "[accept]\nfree-space=0\n")

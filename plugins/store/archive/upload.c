@@ -65,6 +65,9 @@ cut (CisUpload *self, GError *error)
 
   if (g_cancellable_is_cancelled (self->cancellable))
     return cis_outcome_failed (g_steal_pointer (&owned));
+  /* Not that the disk is full, but others have what room there is. */
+  if (g_error_matches (owned, G_IO_ERROR, G_IO_ERROR_NO_SPACE))
+    return failed (self, g_steal_pointer (&owned));
   finding = cis_finding_new ("body-cut", CIS_SEVERITY_WARNING, get_id (self),
                              "The archive did not come whole (%" G_GUINT64_FORMAT " bytes were promised): %s",
                              cis_episode_get_size (self->episode),

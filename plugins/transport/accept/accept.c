@@ -66,14 +66,6 @@ refuse (CisAccept *self, CisExchange *exchange, const CisHttpHead *head, CisFind
   cis_exchange_answer (exchange, &answer, keep, head != NULL && g_str_equal (head->method, "HEAD"));
 }
 
-/* Whether there is room for so much beside what others have on its way. @known: who wants it. */
-static CisFinding *
-room_problem (CisAccept *self, guint64 coming, gboolean known)
-{
-  return cis_storage_check (self->storage, atomic_load (cis_queue_get_outstanding (self->queue)), coming,
-                            known);
-}
-
 /* What an archive of @size, of which @coming bytes come with the request, is refused for before anybody looks
  * at whose it is. */
 static CisFinding *
@@ -82,7 +74,7 @@ size_problem (CisAccept *self, guint64 size, guint64 coming)
   CisFinding *finding;
 
   if (size <= self->max_body)
-    return coming > 0 ? room_problem (self, coming, FALSE) : NULL;
+    return coming > 0 ? cis_storage_check (self->storage, coming, FALSE) : NULL;
   finding = cis_finding_new ("too-large", CIS_SEVERITY_ERROR, "request",
                              "%" G_GUINT64_FORMAT " bytes are more than the %" G_GUINT64_FORMAT
                              " that are taken here",
@@ -178,12 +170,12 @@ begin_exchange (CisAccept *self, CisExchange *exchange, const CisHttpHead *head,
   exchange->keep_alive = head->keep_alive;
   if (head->length > 0)
     {
-      /* What is announced takes up room before it comes. Who announces one archive after the other, and sends
+      /* What is begun takes up room before it comes. Who announces one archive after the other, and sends
        * none, leaves the others half of it. */
       cis_queue_limit_host (self->queue,
                             MIN (self->host_in_flight, cis_storage_get_room (self->storage) / 2));
       exchange->body = cis_body_new (exchange->connection, head->length, head->expects_continue, &limits,
-                                     cis_queue_get_outstanding (self->queue));
+                                     cis_queue_get_outstanding (self->queue), self->storage);
       cis_request_set_body (request, G_INPUT_STREAM (exchange->body), head->length);
     }
   cis_exchange_attach (exchange, request);
@@ -257,17 +249,20 @@ welcome_problem (CisAccept *self, CisItem *item, const CisAnswer *answer)
   gint64 offset = good ? cis_json_get_size (answer->body, "offset", -1) : -1;
   gint64 size = good ? cis_episode_get_size (CIS_EPISODE (item)) : 0;
 
-  return offset >= 0 && offset < size ? room_problem (self, size - offset, TRUE) : NULL;
+  return offset >= 0 && offset < size ? cis_storage_check (self->storage, size - offset, TRUE) : NULL;
 }
 
 static void
 init_answer (CisAccept *self, CisAnswer *answer, CisItem *item, const CisExchange *exchange,
              CisOutcome *outcome)
 {
+  CisBodyFailure failure = exchange->body != NULL ? cis_body_get_failure (exchange->body) : CIS_BODY_FINE;
   g_autoptr (CisFinding) finding = NULL;
 
   cis_answer_init_outcome (answer, item, outcome);
-  if (exchange->body != NULL && cis_body_get_failure (exchange->body) == CIS_BODY_TOO_SLOW)
+  if (failure == CIS_BODY_NO_ROOM)
+    finding = g_object_ref (cis_body_get_problem (exchange->body));
+  else if (failure == CIS_BODY_TOO_SLOW)
     finding = cis_finding_new ("body-too-slow", CIS_SEVERITY_WARNING, "request",
                                "The body came too slowly; where that goes on, look at the network");
   else
@@ -293,6 +288,9 @@ cis_accept_settled (CisSource *source, CisItem *item, CisOutcome *outcome)
   init_answer (self, &answer, item, exchange, outcome);
   cut = exchange->body != NULL && cis_body_get_failure (exchange->body) == CIS_BODY_CUT;
   keep = (exchange->body == NULL || cis_body_skip (exchange->body)) && exchange->keep_alive;
+  /* Before it is answered: who hears the answer may want the room. */
+  if (exchange->body != NULL)
+    cis_body_end (exchange->body);
   exchange->connection->known |= cis_request_get_identity (request) != NULL;
   another_waits = cis_queue_release (self->queue, item,
                                      exchange->body != NULL ? cis_body_get_remaining (exchange->body) : 0);

@@ -13,10 +13,13 @@ struct _CisBody
   GInputStream parent;
   CisConnection *connection; /* none; NULL once ended */
   CisOutstanding *outstanding;
+  CisStorage *storage;
+  gboolean promised; /* the room for what remains */
   CisBodyLimits limits;
   guint64 remaining; /* bytes */
   gboolean expects_continue;
   CisBodyFailure failure;
+  CisFinding *problem; /* owned; of CIS_BODY_NO_ROOM */
   gint64 waited;   /* µs spent waiting for the sender in this period: a slow disk of ours is not its fault */
   guint64 arrived; /* bytes in this period */
 };
@@ -32,6 +35,8 @@ fail (CisBody *self, CisBodyFailure failure, GError **error)
                  "The body came slower than %" G_GUINT64_FORMAT " bytes per second, with %" G_GUINT64_FORMAT
                  " bytes missing",
                  self->limits.minimum_rate, self->remaining);
+  else if (failure == CIS_BODY_NO_ROOM)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE, cis_finding_get_summary (self->problem));
   else
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
                  "The connection ended with %" G_GUINT64_FORMAT " bytes of the body missing",
@@ -100,6 +105,21 @@ account (CisBody *self, gsize n)
   self->remaining -= n;
   self->arrived += n;
   atomic_fetch_sub (self->outstanding, n);
+  if (self->promised)
+    cis_storage_redeem (self->storage, n);
+}
+
+/* There was room when it came, but it may have waited for its turn since. */
+static gboolean
+take_room (CisBody *self, GError **error)
+{
+  if (self->promised)
+    return TRUE;
+  self->problem = cis_storage_promise (self->storage, self->remaining);
+  self->promised = self->problem == NULL;
+  if (!self->promised)
+    fail (self, CIS_BODY_NO_ROOM, error);
+  return self->promised;
 }
 
 static gssize
@@ -123,6 +143,8 @@ cis_body_read (GInputStream *stream, void *buffer, gsize count, GCancellable *ca
       fail (self, self->failure, error);
       return -1;
     }
+  if (!take_room (self, error))
+    return -1;
 
   n = cis_connection_take (self->connection, buffer, count);
   /* One that sends without waiting is not told to. */
@@ -137,8 +159,16 @@ cis_body_read (GInputStream *stream, void *buffer, gsize count, GCancellable *ca
 }
 
 static void
+cis_body_finalize (GObject *object)
+{
+  g_clear_object (&CIS_BODY (object)->problem);
+  G_OBJECT_CLASS (cis_body_parent_class)->finalize (object);
+}
+
+static void
 cis_body_class_init (CisBodyClass *klass)
 {
+  G_OBJECT_CLASS (klass)->finalize = cis_body_finalize;
   G_INPUT_STREAM_CLASS (klass)->read_fn = cis_body_read;
 }
 
@@ -149,12 +179,13 @@ cis_body_init (CisBody *self)
 
 CisBody *
 cis_body_new (CisConnection *connection, guint64 length, gboolean expects_continue,
-              const CisBodyLimits *limits, CisOutstanding *outstanding)
+              const CisBodyLimits *limits, CisOutstanding *outstanding, CisStorage *storage)
 {
   CisBody *self = g_object_new (CIS_TYPE_BODY, NULL);
 
   self->connection = connection;
   self->outstanding = outstanding;
+  self->storage = storage;
   self->limits = *limits;
   self->remaining = length;
   self->expects_continue = expects_continue;
@@ -165,6 +196,12 @@ CisBodyFailure
 cis_body_get_failure (CisBody *self)
 {
   return self->failure;
+}
+
+CisFinding *
+cis_body_get_problem (CisBody *self)
+{
+  return self->problem;
 }
 
 guint64
@@ -198,4 +235,7 @@ void
 cis_body_end (CisBody *self)
 {
   self->connection = NULL;
+  if (self->promised)
+    cis_storage_redeem (self->storage, self->remaining);
+  self->promised = FALSE;
 }

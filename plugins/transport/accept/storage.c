@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "storage.h"
 
+#include <stdatomic.h>
 #include <sys/statvfs.h>
 
 struct _CisStorage
@@ -8,6 +9,8 @@ struct _CisStorage
   CisPart *part;
   const char *directory;
   guint64 free_space;
+  GMutex promising;         /* one looks at a time, so that nothing is promised twice */
+  _Atomic guint64 promised; /* bytes of the bodies that are being read, and have not come */
   GMutex lock;
   gboolean looked; /* under the lock */
   guint64 lacking; /* bytes: the least that there was no room for, of which people have been told; 0: none;
@@ -22,6 +25,7 @@ cis_storage_new (CisPart *part, const char *directory, guint64 free_space)
   self->part = part;
   self->directory = directory;
   self->free_space = free_space;
+  g_mutex_init (&self->promising);
   g_mutex_init (&self->lock);
   return self;
 }
@@ -29,6 +33,7 @@ cis_storage_new (CisPart *part, const char *directory, guint64 free_space)
 void
 cis_storage_free (CisStorage *self)
 {
+  g_mutex_clear (&self->promising);
   g_mutex_clear (&self->lock);
   g_free (self);
 }
@@ -90,8 +95,10 @@ watch_storage (CisStorage *self, guint64 available, guint64 size)
 }
 
 CisFinding *
-cis_storage_check (CisStorage *self, guint64 promised, guint64 size, gboolean known)
+cis_storage_check (CisStorage *self, guint64 size, gboolean known)
 {
+  /* First: what comes in between is counted twice rather than not at all. */
+  guint64 promised = atomic_load (&self->promised);
   guint64 available = get_available (self);
   guint64 room = get_room (self, available);
 
@@ -99,4 +106,21 @@ cis_storage_check (CisStorage *self, guint64 promised, guint64 size, gboolean kn
   return room >= promised && room - promised >= size
              ? NULL
              : new_finding (self, "storage", available - MIN (available, promised), size);
+}
+
+CisFinding *
+cis_storage_promise (CisStorage *self, guint64 size)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->promising);
+  CisFinding *problem = cis_storage_check (self, size, TRUE);
+
+  if (problem == NULL)
+    atomic_fetch_add (&self->promised, size);
+  return problem;
+}
+
+void
+cis_storage_redeem (CisStorage *self, guint64 size)
+{
+  atomic_fetch_sub (&self->promised, size);
 }
