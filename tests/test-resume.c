@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #define ARCHIVE "an archive of some bytes"
@@ -134,6 +135,36 @@ test_large (void)
   g_assert_cmpint (send_rest (archive, "run", bytes, offset, NULL), ==, CIS_VERDICT_PASSED);
   assert_stored (tree, "run", bytes);
   uploads_close (archive);
+}
+
+/* The disk is full when the rest comes: what was there before stays, and not a byte more. */
+static void
+test_full (void)
+{
+  const gsize size = 2 * 1024 * 1024, offset = 300 * 1000;
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *disk = g_build_filename (tree, "disk", NULL);
+  g_autofree char *bytes = g_strnfill (size, 'x');
+  g_autofree char *part = get_part ("run", bytes);
+  g_autofree char *kept = NULL;
+  g_autoptr (CisOutcome) outcome = NULL;
+  gpointer archive;
+
+  g_assert_no_errno (g_mkdir (disk, 0750));
+  g_assert_no_errno (mount ("none", disk, "tmpfs", 0, "size=1m"));
+  archive = uploads_open (disk, 5 * G_USEC_PER_SEC);
+  cut (archive, "run", bytes, 0, offset);
+  g_assert_cmpint (send_rest (archive, "run", bytes, offset, &outcome), ==, CIS_VERDICT_DEFERRED);
+  uploads_assert_finding (outcome, "storage-full");
+  kept = test_read (disk, part);
+  g_assert_nonnull (kept);
+  g_assert_cmpuint (strlen (kept), ==, offset);
+  g_assert_cmpint (ask (archive, "run", bytes, COMMIT), ==, offset);
+  g_assert_no_errno (mount ("none", disk, "tmpfs", MS_REMOUNT, "size=8m"));
+  g_assert_cmpint (send_rest (archive, "run", bytes, offset, NULL), ==, CIS_VERDICT_PASSED);
+  assert_stored (disk, "run", bytes);
+  uploads_close (archive);
+  g_assert_no_errno (umount2 (disk, MNT_DETACH));
 }
 
 static void
@@ -353,10 +384,12 @@ test_quota (void)
 int
 main (int argc, char **argv)
 {
+  uploads_enter_namespace ();
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/resume/goes-on", test_goes_on);
   g_test_add_func ("/resume/nothing-missing", test_nothing_missing);
   g_test_add_func ("/resume/large", test_large);
+  g_test_add_func ("/resume/full", test_full);
   g_test_add_func ("/resume/elsewhere", test_elsewhere);
   g_test_add_func ("/resume/odd-offsets", test_odd_offsets);
   g_test_add_func ("/resume/damaged", test_damaged);

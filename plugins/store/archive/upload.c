@@ -81,6 +81,15 @@ cut (CisUpload *self, GError *error)
   return cis_outcome_deferred (CIS_SCOPE_ITEM, 0, finding);
 }
 
+/* A disk that is full for a moment does not cost what was there before this request; what came with it is
+ * given back, because others, and the index, need room now. %FALSE: nothing was there, or it cannot be kept.
+ */
+static gboolean
+give_back (CisUpload *self, int fd)
+{
+  return self->offset > 0 && TEMP_FAILURE_RETRY (ftruncate (fd, (off_t) self->offset)) == 0;
+}
+
 /* The next bytes of the body, onto the disk. Of a body that is cut too, what came is kept. %NULL: go on. */
 static CisOutcome *
 move_chunk (CisUpload *self, int fd, CisChunk *chunk, guint64 *done)
@@ -90,7 +99,10 @@ move_chunk (CisUpload *self, int fd, CisChunk *chunk, guint64 *done)
   gboolean came = read_chunk (self, chunk, *done, cis_episode_get_size (self->episode), &error);
 
   if (!cis_file_write_all (fd, chunk->data, chunk->length, self->hold->part, &failure))
-    return failed (self, g_steal_pointer (&failure));
+    {
+      self->kept = g_error_matches (failure, G_IO_ERROR, G_IO_ERROR_NO_SPACE) && give_back (self, fd);
+      return failed (self, g_steal_pointer (&failure));
+    }
   *done += chunk->length;
   if (came)
     return NULL;
