@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 
-from scratch import PROGRAM, Site, wait_until
+from scratch import PATIENCE, PROGRAM, Site, wait_until
 
 INI_LINE = re.compile(r"\[[\w-]+\]|[a-z][a-z-]*=\S*")
 STAGES = "scan;stamp-check;pack;ship;retire;quarantine;log"
@@ -62,7 +62,7 @@ class OperatorSite(Site):
         for line in fix.split("\n"):
             if line not in ini and not line.startswith("#"):
                 run = subprocess.run(["bash", "-c", line], cwd=checkout, input=stdin, capture_output=True, text=True,
-                                     timeout=60, env=environment)
+                                     timeout=PATIENCE, env=environment)
                 self.test.assertEqual(run.returncode, 0, f"{line}:\n{run.stdout}{run.stderr}")
                 printed += run.stdout
                 for name in re.findall(r"systemctl re(?:load|start) cis490-(\w+)", line):

@@ -4,7 +4,7 @@
 import time
 
 import scratch
-from scratch import Site, wait_until
+from scratch import Site
 
 
 class Backlog(scratch.TestCase):
@@ -17,7 +17,7 @@ class Backlog(scratch.TestCase):
         shipper.wait_to_say("receiver-unreachable")
         site.receiver()
         began = time.monotonic()
-        wait_until(lambda: len(site.names("shipped")) == len(names), "all are home", 60)
+        self.wait_shipped(site, names)
         print(f"10,000 in {time.monotonic() - began:.1f} s", end=" ", flush=True)
         self.assertEqual(shipper.stop(), 0)
         self.assert_arrived(site, names)

@@ -59,7 +59,7 @@ class QuarantineSite(Site):
             (programs / "cis490").symlink_to(PROGRAM)
         inherited = {key: value for key, value in self.environment.items() if key != "STATE_DIRECTORY"}
         return subprocess.run(["bash", "-euc", lines], cwd=self.folder / "repository", capture_output=True, text=True,
-                              env={**inherited, **environment, "PATH": f"{programs}:{os.environ['PATH']}"}, timeout=60)
+                              env={**inherited, **environment, "PATH": f"{programs}:{os.environ['PATH']}"}, timeout=scratch.PATIENCE)
 
 
 class Operator(scratch.TestCase):
@@ -335,7 +335,7 @@ class Drain(scratch.TestCase):
         drains = [site.start("drain", "--once") for _ in range(3)]
         for drain in drains:
             self.assertIn(drain.wait(120), (0, 65, 75))
-        self.wait_shipped(site, stamped, 60)
+        self.wait_shipped(site, stamped)
         wait_until(lambda: not site.names("episodes"), "episodes/ is empty")
         self.assertEqual(shipper.stop(), 0)
         self.assertEqual(site.names("quarantine"), old)
@@ -357,7 +357,7 @@ class Drain(scratch.TestCase):
         site.receiver()
         site.shipper()
         site.quarantine("release", "--all")
-        self.wait_shipped(site, names, 60)
+        self.wait_shipped(site, names)
         self.assert_arrived(site, names)
         self.assertEqual((os.listdir(site.host / "quarantine"), len(site.audit())), ([], 4465))
 
@@ -381,12 +381,12 @@ class Release(scratch.TestCase):
         mixed = site.unstamped(50, "mixed")
         runs = [subprocess.Popen([PROGRAM, "quarantine", "release", "--all", "--state", site.host], stdout=subprocess.DEVNULL)
                 for _ in range(2)]
-        self.assertEqual([run.wait(60) for run in runs], [0, 0])
+        self.assertEqual([run.wait(4 * scratch.PATIENCE) for run in runs], [0, 0])
         for name in mixed:
             wait_until(lambda: name in site.names("quarantine"), "it is in quarantine")
             site.stamp(name)
             site.quarantine("release", name)
-        self.wait_shipped(site, [*old, *new, *mixed], 60)
+        self.wait_shipped(site, [*old, *new, *mixed])
         self.assertEqual(shipper.stop(), 0)
         self.assert_arrived(site, [*old, *new, *mixed])
 

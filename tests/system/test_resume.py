@@ -7,7 +7,6 @@ import os
 import random
 import socket
 import subprocess
-import time
 
 import scratch
 from relay import Relay
@@ -87,6 +86,8 @@ class Resume(scratch.TestCase):
         self.assert_all_well()
 
     def test_the_receiver_does_not_hear_that_the_line_is_dead(self):
+        # It does not end it by itself while the test lasts; stalled-after is a second.
+        self.site.tune("receiver", scratch.ROOMY + "rate-period=10min\n")
         self.site.episode("big", BIG)
         self.site.receiver()
         self.relay.requests.allow(BIG // 2)
@@ -94,10 +95,7 @@ class Resume(scratch.TestCase):
         wait_until(lambda: self.relay.requests.left == 0, "half of it is sent")
         self.relay.abandon()
         self.relay.requests.open()
-        began = time.monotonic()
         self.wait_shipped(self.site, ["big"])
-        # stalled-after is a second; rate-period, after which the receiver would have ended it by itself, is thirty.
-        self.assertLess(time.monotonic() - began, 20)
         self.assert_sent_less_than(1.2 * BIG)
         self.assert_all_well()
 
@@ -229,7 +227,7 @@ class Wire(scratch.TestCase):
     def test_a_half_dead_connection_does_not_block_its_host(self):
         body = os.urandom(100_000)
         self.send_half(body)
-        answer = wait_until(lambda: (found := self.ask(body))[0] == 200 and found[1], "it may go on", 5)
+        answer = wait_until(lambda: (found := self.ask(body))[0] == 200 and found[1], "it may go on")
         self.assertEqual(answer["offset"], 50_000)
         self.assertEqual(self.patch(body, 50_000)[0], 201)
         self.assert_stored(body)
