@@ -11,22 +11,16 @@ import tempfile
 import threading
 
 import scratch
-from scratch import wait_until
+from scratch import hold_port, wait_until
 
 DATA = pathlib.Path(os.environ["G_TEST_SRCDIR"]).parent / "data"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Proxy:
     """A proxy that runs with the configuration of data/, but for its paths, port and name."""
 
     def __init__(self, test, site, authority, **changes):
-        self.test, self.site, self.port = test, site, free_port()
+        self.test, self.site, self.port = test, site, hold_port(test)
         self.folder = pathlib.Path(tempfile.mkdtemp(dir=site.folder, prefix="proxy-"))
         self.config = self.folder / self.source.name
         self.authority = self.folder / "clients.pem"

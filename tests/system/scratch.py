@@ -43,6 +43,16 @@ def wait_until(holds, what, timeout=PATIENCE / SLOWNESS):
     return found
 
 
+def hold_port(test):
+    """A port of loopback for servers of the test, to listen on and to leave as often as they want. Nobody else is given it
+    meanwhile: a socket that does not listen has it, beside which those may be that say SO_REUSEADDR, as servers do."""
+    held = socket.socket()
+    test.addCleanup(held.close)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held.getsockname()[1]
+
+
 def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

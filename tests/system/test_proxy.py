@@ -6,7 +6,7 @@ import socket
 import subprocess
 
 import scratch
-from scratch import Site, wait_until
+from scratch import Site, hold_port, wait_until
 
 CONFIGURATION = """
 daemon off;
@@ -38,11 +38,6 @@ http {{
 """
 
 
-def get_free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def make_certificate(folder, name, *options):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                     "-days", "2", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem", *options],
@@ -53,7 +48,7 @@ def make_certificate(folder, name, *options):
 class Nginx:
 
     def __init__(self, test, site, **settings):
-        self.site, self.port = site, get_free_port()
+        self.site, self.port = site, hold_port(test)
         self.folder = site.folder / "nginx"
         (self.folder / "temp").mkdir(parents=True)
         make_certificate(self.folder, "authority")

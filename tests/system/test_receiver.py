@@ -9,7 +9,7 @@ import re
 import socket
 
 import scratch
-from scratch import Connection, Site, wait_until
+from scratch import Connection, Site, hold_port, wait_until
 
 BODY = b"these are the bytes of an archive"
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -228,9 +228,7 @@ class Loopback(scratch.TestCase):
 
     def test_who_reads_no_answer_is_left_some_hundreds(self):
         """The kernel would keep megabytes of them, for each connection."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            address = free.getsockname()
+        address = "127.0.0.1", hold_port(self)
         site = Site(self)
         site.write_site(listen="{}:{}".format(*address))
         site.tune("receiver", "[accept]\nhead-timeout=2s\n")
