@@ -400,18 +400,22 @@ class QuarantineClosed(scratch.TestCase):
     def setUp(self):
         super().setUp()
         self.site = Site(self)
-        self.site.episode("stale", commit=self.site.stale)
-        self.site.episode("unstamped", stamped=False)
         self.quarantine = self.site.host / "quarantine"
         self.quarantine.mkdir()
         self.site.become_nobody()
         self.site.receiver()
 
-    def test_the_verdict_is_kept_and_others_go_on(self):
-        quiet = self.site.folder / "pipelines" / "shipper.ini.d" / "test.ini"
-        quiet.write_text(scratch.QUICK.replace("200ms", "1s", 1))
+    def shipper(self):
+        """One that finds what it rejects only when it can no longer put it there."""
         shipper = self.site.shipper()
         self.quarantine.chmod(0o500)
+        self.site.episode("stale", commit=self.site.stale)
+        self.site.episode("unstamped", stamped=False)
+        self.site.become_nobody()
+        return shipper
+
+    def test_the_verdict_is_kept_and_others_go_on(self):
+        shipper = self.shipper()
         for name in ("stale", "unstamped"):
             shipper.wait_to_say(f"{name}: rejected by ")
         shipper.wait_to_say("but quarantine did not work")
@@ -427,8 +431,7 @@ class QuarantineClosed(scratch.TestCase):
         self.assertEqual(shipper.stop(), 0)
 
     def test_it_is_waiting_after_a_stop(self):
-        shipper = self.site.shipper()
-        self.quarantine.chmod(0o500)
+        shipper = self.shipper()
         shipper.wait_to_say("but quarantine did not work")
         self.assertEqual(shipper.stop(), 0)
         self.assertEqual(self.site.names("episodes"), ["stale", "unstamped"])

@@ -323,13 +323,11 @@ class Findings(scratch.TestCase):
 
     def test_what_changed_while_it_was_packed_is_packed_again(self):
         site = OperatorSite(self)
-        site.tune("shipper", "[log]\nseverity=info\n", "loud")
+        site.tune("shipper", "[log]\nseverity=info\n[pack]\nlevel=19\n", "loud")
         site.begin("receiver")
         site.begin("shipper")
-        data = site.episode("one", files={f"{number}.bin": os.urandom(1 << 22) for number in range(20)}) / "19.bin"
-        partial = site.host / "outbox" / "one.tar.zst.partial"
-        while not partial.exists():
-            pass
+        data = site.episode("one", files={f"{number}.bin": os.urandom(1 << 19) for number in range(20)}) / "19.bin"
+        wait_until((site.host / "outbox" / "one.tar.zst.partial").exists, "it is being packed")
         with open(data, "ab") as file:
             file.write(b"more")
         row = site.wait_told("shipper", CHANGED, "event")
