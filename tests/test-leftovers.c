@@ -282,7 +282,7 @@ test_expiry (void)
 
   g_assert_true (cis_layout_open (&layout, tree, &error));
   quota = cis_quota_new (&layout, 0);
-  leftovers = cis_leftovers_new (&layout, holds, quota, keep);
+  leftovers = cis_leftovers_new (tree, &layout, holds, quota, keep);
   test_write (tree, part, "the beginning");
   test_write (tree, "incoming/lab-1/notes.txt", "not ours");
   set_mtime (tree, part, 0);
@@ -306,6 +306,38 @@ test_expiry (void)
   cis_layout_close (&layout);
 }
 
+static int
+expire_once (const char *directory, CisLayout *layout, gint64 now)
+{
+  g_autoptr (CisEpisodeHolds) holds = cis_holds_new (0);
+  g_autoptr (CisQuota) quota = cis_quota_new (layout, 0);
+  g_autoptr (CisLeftovers) leftovers =
+      cis_leftovers_new (directory, layout, holds, quota, 2 * G_TIME_SPAN_HOUR);
+  g_autoptr (GError) error = NULL;
+  int n_expired = cis_leftovers_expire (leftovers, now, &error);
+
+  g_assert_no_error (error);
+  return n_expired;
+}
+
+/* However often it is reloaded, the time that something has been there is counted from the first look. */
+static void
+test_expiry_over_reloads (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *zeros = g_strnfill (64, '0');
+  g_autofree char *part = g_strdup_printf ("incoming/lab-1/cut.%s." COMMIT ".part", zeros);
+  CisLayout layout = CIS_LAYOUT_CLOSED;
+
+  g_assert_true (cis_layout_open (&layout, tree, NULL));
+  test_write (tree, part, "the beginning");
+  g_assert_cmpint (expire_once (tree, &layout, 0), ==, 0);
+  g_assert_cmpint (expire_once (tree, &layout, G_TIME_SPAN_HOUR), ==, 0);
+  g_assert_cmpint (expire_once ("elsewhere", &layout, 2 * G_TIME_SPAN_HOUR), ==, 0);
+  g_assert_cmpint (expire_once (tree, &layout, 2 * G_TIME_SPAN_HOUR), ==, 1);
+  cis_layout_close (&layout);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -316,6 +348,7 @@ main (int argc, char **argv)
   g_test_add_func ("/leftovers/brought-home", test_brought_home);
   g_test_add_func ("/leftovers/begun-anew", test_begun_anew);
   g_test_add_func ("/leftovers/expiry", test_expiry);
+  g_test_add_func ("/leftovers/expiry-over-reloads", test_expiry_over_reloads);
   g_test_add_func ("/leftovers/odd-names", test_odd_names);
   g_test_add_func ("/leftovers/odd-things", test_odd_things);
   return g_test_run ();

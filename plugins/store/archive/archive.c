@@ -108,7 +108,8 @@ cis_archive_open (CisPart *part, GCancellable *cancellable, GError **error)
   self->holds = cis_holds_new (self->stalled_after);
   self->shelves = cis_shelves_new (&self->layout);
   self->quota = cis_quota_new (&self->layout, self->host_quota);
-  self->leftovers = cis_leftovers_new (&self->layout, self->holds, self->quota, self->resume_keep);
+  self->leftovers =
+      cis_leftovers_new (self->directory, &self->layout, self->holds, self->quota, self->resume_keep);
   return recover_all (self, error);
 }
 

@@ -127,8 +127,14 @@ typedef struct
       changed; /* its ctime, which says that it was written to, not when: that clock may be wrong */
 } Look;
 
+/* A reload closes everything. Where reloads come more often than @keep, nothing would ever be due, were what
+ * was seen not kept here meanwhile. */
+static GMutex mutex;       /* guards what follows */
+static GHashTable *closed; /* directory to the seen of the one that was closed there */
+
 struct _CisLeftovers
 {
+  char *directory;
   CisLayout *layout;
   CisEpisodeHolds *holds;
   CisQuota *quota;
@@ -139,23 +145,48 @@ struct _CisLeftovers
   int n_expired;
 };
 
+static GHashTable *
+take_seen (const char *directory)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&mutex);
+  g_autofree char *key = NULL;
+  GHashTable *seen = NULL;
+
+  if (closed != NULL)
+    g_hash_table_steal_extended (closed, directory, (gpointer *) &key, (gpointer *) &seen);
+  return seen != NULL ? seen : g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+}
+
+/* Takes both. */
+static void
+keep_seen (char *directory, GHashTable *seen)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&mutex);
+
+  if (closed == NULL)
+    closed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_hash_table_unref);
+  g_hash_table_replace (closed, directory, seen);
+}
+
 CisLeftovers *
-cis_leftovers_new (CisLayout *layout, CisEpisodeHolds *holds, CisQuota *quota, gint64 keep)
+cis_leftovers_new (const char *directory, CisLayout *layout, CisEpisodeHolds *holds, CisQuota *quota,
+                   gint64 keep)
 {
   CisLeftovers *self = g_new0 (CisLeftovers, 1);
 
+  self->directory = g_strdup (directory);
   self->layout = layout;
   self->holds = holds;
   self->quota = quota;
   self->keep = keep;
-  self->seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->seen = take_seen (directory);
   return self;
 }
 
 void
 cis_leftovers_free (CisLeftovers *self)
 {
-  g_hash_table_unref (self->seen);
+  keep_seen (self->directory, self->seen);
   g_free (self);
 }
 

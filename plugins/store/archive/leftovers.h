@@ -19,8 +19,10 @@ gboolean cis_leftovers_recover (CisLayout *layout, CisShelves *shelves, CisLefto
 
 typedef struct _CisLeftovers CisLeftovers;
 
-/* @keep: how long an upload that was never completed stays, µs. Only one thread at a time. */
-CisLeftovers *cis_leftovers_new (CisLayout *layout, CisEpisodeHolds *holds, CisQuota *quota, gint64 keep);
+/* @keep: how long an upload that was never completed stays, µs. Of the same @directory, it goes on with what
+ * the last one had seen. Only one thread at a time. */
+CisLeftovers *cis_leftovers_new (const char *directory, CisLayout *layout, CisEpisodeHolds *holds,
+                                 CisQuota *quota, gint64 keep);
 void cis_leftovers_free (CisLeftovers *self);
 /* Removes those that are due at @now (µs since boot, sleep included). Returns how many; -1 with @error. */
 int cis_leftovers_expire (CisLeftovers *self, gint64 now, GError **error);
