@@ -61,7 +61,7 @@ def check_flush(job, trace):
         yield f"acknowledged after {lines[failed]}"
     if re.search(r"/(outbox|receipts)[/>]", lines[failed]) and any(BROUGHT_HOME.search(line) for line in after):
         yield f"brought home after {lines[failed]}"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while job.process.popen.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     if job.process.popen.poll() is None:
@@ -75,8 +75,8 @@ def strike(tally, job, role, point, tag):
     where = f"{job.role}, thread {role}, {call} {n}: {error}{' for good' if for_good else ''}"
     job.prepare(tag)
     with Trace(job.process, role, inject=f"{call}:error={error}:when={n}{'+' if for_good else ''}") as trace:
-        if for_good and job.role == "shipper":
-            job.run(timeout=0.4)
+        if for_good:
+            job.run(timeout=0.4 if job.role == "shipper" else 2)
         else:
             job.run()
         trace.end()

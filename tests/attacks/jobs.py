@@ -8,7 +8,8 @@ import time
 from checker import Client, check_host, check_index, check_quiet, check_store, find, show, wait_until
 from tracer import WORKER, threads
 
-DRAIN = 20  # s: how long the rest of a job may take
+DRAIN = 60  # s: how long the rest of a job may take
+PATIENCE = 30  # s: for an answer, and for a job that nothing breaks off
 
 
 def bytes_of(name, size):
@@ -23,7 +24,7 @@ class ReceiverJob:
 
     def __init__(self, ground, **options):
         self.site = ground.site(**options)
-        self.client = Client(self.site, timeout=2)
+        self.client = Client(self.site, timeout=PATIENCE)
         self.names = []
         self.process = None
 
@@ -39,19 +40,21 @@ class ReceiverJob:
     def prepare(self, tag):
         self.names = [f"{tag}-new", f"{tag}-cut"]
 
-    def run(self):
-        """As far as it goes."""
+    def run(self, timeout=PATIENCE):
+        """As far as it goes; so long for each answer."""
+        self.client.timeout = timeout
         new, cut = self.names
         if self.client.put(new, bytes_of(new, 3000))[0] == 201:
             self.client.put(new, bytes_of(new, 3000))
             if self.client.put(new, bytes_of("other", 3000))[0] in (200, 201):
                 self.client.contradictions.append(f"{new}: other bytes were acknowledged")
         self.client.cut(cut, bytes_of(cut, 5000), 2000)
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + timeout
         # Until the receiver knows that the one before hung up.
         while (self.client.resume(cut, bytes_of(cut, 5000))[1].get("type", "").endswith(":in-flight")
                and time.monotonic() < deadline):
             time.sleep(0.005)
+        self.client.timeout = PATIENCE
 
     def undone(self):
         """What a run that nothing breaks off would have done."""
@@ -126,7 +129,7 @@ class ShipperJob:
         return not any((self.site.host / "episodes" / name).exists()
                        for name in self.names) and not self.site.names("outbox")
 
-    def run(self, timeout=5):
+    def run(self, timeout=PATIENCE):
         self.make()
         deadline = time.monotonic() + timeout
         while not self.is_home() and self.process.popen.poll() is None and time.monotonic() < deadline:

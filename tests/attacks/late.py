@@ -24,7 +24,7 @@ MKFS = ("mkfs.ext4", "-q", "-F", "-b", "4096", "-N", "4096", "-J", "size=4,locat
         "lazy_itable_init=0,lazy_journal_init=0,nodiscard")
 CLIENTS, UPLOADS = 4, 25
 EPISODES = 8
-PATIENCE = 10  # s
+PATIENCE = 30  # s
 SYNC_FAILED = "to the disk: "
 
 

@@ -232,7 +232,7 @@ def send(site, raw):
     """The statuses that come back, up to the end of the connection; None where it stays open."""
     answer = b""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(15)
+        connection.settimeout(60)
         connection.connect(str(site.socket))
         try:
             connection.sendall(raw)
