@@ -108,13 +108,19 @@ class Relay:
 
     def _pass_on(self, source, sink, gate):
         with contextlib.suppress(OSError):
-            while block := source.recv(65536):
-                gate.came += len(block)
-                while block:
-                    taken = gate.take(len(block), 0.05)
-                    if taken == 0 and has_hung_up(source):
-                        break
-                    sink.sendall(block[:taken])
-                    block = block[taken:]
+            while (block := source.recv(65536)) and self._deliver(block, source, sink, gate):
+                pass
         for connection in (source, sink):
             self._shut(connection)
+
+    @staticmethod
+    def _deliver(block, source, sink, gate):
+        """Whether all of it passed. Where the source went while it was held up, nothing that came behind may pass."""
+        gate.came += len(block)
+        while block:
+            taken = gate.take(len(block), 0.05)
+            if taken == 0 and has_hung_up(source):
+                return False
+            sink.sendall(block[:taken])
+            block = block[taken:]
+        return True
