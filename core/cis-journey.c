@@ -28,7 +28,8 @@ struct _CisJourney
 
 static G_DEFINE_QUARK (cis_journey, cis_journey)
 
-    CisJourney *cis_journey_new (CisPipeline *pipeline, CisItem *item, guint first, gboolean probe)
+CisJourney *
+cis_journey_new (CisPipeline *pipeline, CisItem *item, guint first, gboolean probe)
 {
   CisJourney *self = g_new0 (CisJourney, 1);
 

@@ -27,7 +27,8 @@ static const Unit sizes[] = { { "TiB", G_GUINT64_CONSTANT (1) << 40 },
 
 static G_DEFINE_QUARK (cis_option_offset, cis_option_offset)
 
-    static gpointer get_field (GObject *object, GParamSpec *pspec)
+static gpointer
+get_field (GObject *object, GParamSpec *pspec)
 {
   return G_STRUCT_MEMBER_P (object,
                             GPOINTER_TO_SIZE (g_param_spec_get_qdata (pspec, cis_option_offset_quark ())) -
