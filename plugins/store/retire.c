@@ -10,7 +10,6 @@
 
 #include "notice.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -19,9 +18,6 @@
 #define MESSAGE_RETIRED "0d0b0c7a8fb94c0ea1b2b6a4b6f7c5d2"
 #define MESSAGE_REMOVED "b8b1c5f23a4f4e4b9e6b2f0a8d1c7e35"
 #define DAY             (G_GINT64_CONSTANT (24) * 60 * 60 * G_USEC_PER_SEC)
-
-typedef DIR Dir;
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Dir, closedir)
 
 typedef struct
 {
@@ -310,28 +306,20 @@ static gboolean
 go_through_receipts (CisStoreRetire *self, gint64 by, gint64 *next_due, GCancellable *cancellable,
                      GError **error)
 {
-  int fd = openat (get_receipts_fd (self), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  g_autoptr (Dir) dir = fd >= 0 ? fdopendir (fd) : NULL;
+  g_autofree char *path = g_build_filename (cis_host_state_get_path (self->state), "receipts", NULL);
+  g_autoptr (GPtrArray) names = cis_folder_list (get_receipts_fd (self), path, error);
   g_autoptr (GPtrArray) spent = g_ptr_array_new_with_free_func (g_free);
-  struct dirent *entry;
-  int errsv;
 
-  if (dir == NULL)
-    {
-      cis_error_set_errno (error, errno, "Cannot list %s/receipts", cis_host_state_get_path (self->state));
-      if (fd >= 0)
-        g_close (fd, NULL);
-      return FALSE;
-    }
-  for (errno = 0; (entry = readdir (dir)) != NULL && !g_cancellable_is_cancelled (cancellable); errno = 0)
-    if (*entry->d_name != '.' && g_str_has_suffix (entry->d_name, ".json"))
-      *next_due = MIN (*next_due, consider (self, entry->d_name, by, spent, cancellable));
-  errsv = errno;
-  if (!remove_receipts (self, spent, error) || g_cancellable_set_error_if_cancelled (cancellable, error))
+  if (names == NULL)
     return FALSE;
-  /* A list that was cut does not say when the oldest becomes due. */
-  return errsv == 0 ||
-         cis_error_set_errno (error, errsv, "Cannot list %s/receipts", cis_host_state_get_path (self->state));
+  for (guint i = 0; i < names->len && !g_cancellable_is_cancelled (cancellable); i++)
+    {
+      const char *name = g_ptr_array_index (names, i);
+
+      if (*name != '.' && g_str_has_suffix (name, ".json"))
+        *next_due = MIN (*next_due, consider (self, name, by, spent, cancellable));
+    }
+  return remove_receipts (self, spent, error) && !g_cancellable_set_error_if_cancelled (cancellable, error);
 }
 
 /* Removes what was due by @by, and learns when the oldest that is left becomes due. */

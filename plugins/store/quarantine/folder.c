@@ -2,15 +2,11 @@
 #include "folder-private.h"
 #include "reason.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-
-typedef DIR Dir;
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Dir, closedir)
 
 Quarantine *
 quarantine_open (const char *state, CisPart *part, GError **error)
@@ -116,36 +112,17 @@ quarantine_get_inside (const char *id)
   return g_build_filename (id, QUARANTINE_REASON, NULL);
 }
 
-static int
-compare_names (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const char *const *) a, *(const char *const *) b);
-}
-
 GPtrArray *
 quarantine_list (Quarantine *self, gboolean hidden, GError **error)
 {
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  int fd =
-      self->fd >= 0 ? TEMP_FAILURE_RETRY (openat (self->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) : -1;
-  g_autoptr (Dir) dir = fd >= 0 ? fdopendir (fd) : NULL;
-  struct dirent *entry;
+  g_autofree char *path = g_build_filename (self->state, "quarantine", NULL);
+  g_autoptr (GPtrArray) names =
+      self->fd >= 0 ? cis_folder_list (self->fd, path, error) : g_ptr_array_new_with_free_func (g_free);
 
-  if (self->fd < 0)
-    return g_steal_pointer (&names);
-  for (errno = dir != NULL ? 0 : errno; dir != NULL && (entry = readdir (dir)) != NULL; errno = 0)
-    if ((*entry->d_name == '.') == hidden && !g_str_equal (entry->d_name, ".") &&
-        !g_str_equal (entry->d_name, ".."))
-      g_ptr_array_add (names, g_strdup (entry->d_name));
-  if (errno == 0)
-    {
-      g_ptr_array_sort (names, compare_names);
-      return g_steal_pointer (&names);
-    }
-  cis_error_set_errno (error, errno, "Cannot list %s/quarantine", self->state);
-  if (dir == NULL && fd >= 0)
-    g_close (fd, NULL);
-  return NULL;
+  for (guint i = names != NULL ? names->len : 0; i-- > 0;)
+    if ((*(const char *) g_ptr_array_index (names, i) == '.') != hidden)
+      g_ptr_array_remove_index (names, i);
+  return g_steal_pointer (&names);
 }
 
 /* ---- entries */
