@@ -92,6 +92,12 @@ replace_in (int dirfd, const char *name, const void *data, gsize length, const c
   if (fd < 0)
     return cis_error_set_errno (error, errno, "Cannot make a temporary file for %s", what);
 
+  if (!cis_folder_give (dirfd, fd, what, error))
+    {
+      cis_file_close (&fd, what, NULL); /* nothing was written */
+      unlinkat (dirfd, temporary, 0);
+      return FALSE;
+    }
   if (!write_and_close (fd, data, length, what, error))
     {
       unlinkat (dirfd, temporary, 0);

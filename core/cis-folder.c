@@ -37,20 +37,23 @@ cis_folder_open_parent (int dirfd, const char *path, char **name, GError **error
   return fd;
 }
 
-/* What root makes belongs to whom the folder around it belongs: the drain may run as root, before a shipper
- * that does not. By descriptor, as the name may be another's by now. */
-static gboolean
-give_to_owner (int parent, const char *name, const char *path, GError **error)
+gboolean
+cis_folder_give (int folder, int fd, const char *what, GError **error)
 {
   struct stat st;
-  gboolean given;
-  int fd;
 
-  if (geteuid () != 0)
-    return TRUE;
-  fd = TEMP_FAILURE_RETRY (openat (parent, name, OPEN_FOLDER | O_NOFOLLOW));
-  given = (fd >= 0 && fstat (parent, &st) == 0 && fchown (fd, st.st_uid, st.st_gid) == 0) ||
-          cis_error_set_errno (error, errno, "Cannot give the folder %s to the owner of its parent", path);
+  return geteuid () != 0 || (fstat (folder, &st) == 0 && fchown (fd, st.st_uid, st.st_gid) == 0) ||
+         cis_error_set_errno (error, errno, "Cannot give %s to the owner of its folder", what);
+}
+
+/* By descriptor, as the name may be another's by now. */
+static gboolean
+give_folder (int parent, const char *name, const char *path, GError **error)
+{
+  int fd = TEMP_FAILURE_RETRY (openat (parent, name, OPEN_FOLDER | O_NOFOLLOW));
+  gboolean given = fd >= 0 ? cis_folder_give (parent, fd, path, error)
+                           : cis_error_set_errno (error, errno, "Cannot open the new folder %s", path);
+
   cis_file_close (&fd, path, NULL); /* nothing was written through it */
   return given;
 }
@@ -66,7 +69,7 @@ make_folder (int dirfd, const char *path, GError **error)
   if (parent < 0)
     return FALSE;
   made = mkdirat (parent, name, 0750) == 0
-             ? give_to_owner (parent, name, path, error)
+             ? give_folder (parent, name, path, error)
              : errno == EEXIST || cis_error_set_errno (error, errno, "Cannot make the folder %s", path);
   /* One that another has made just now may not be on the disk either, so sync in any case. */
   made = made && cis_file_sync (parent, parent_path, error);

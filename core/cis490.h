@@ -418,7 +418,8 @@ CIS_API gboolean cis_file_sync (int fd, const char *what, GError **error);
 CIS_API gboolean cis_file_close (int *fd, const char *what, GError **error); /* sets *fd to -1 */
 CIS_API gboolean cis_file_write_all (int fd, const void *data, gsize length, const char *what,
                                      GError **error);
-/* Writes, fsyncs, renames over @name, fsyncs the folder: the old bytes or the new, never neither. */
+/* Writes, fsyncs, renames over @name, fsyncs the folder: the old bytes or the new, never neither. What root
+ * writes belongs to whom the folder belongs. */
 CIS_API gboolean cis_file_replace (int dirfd, const char *name, const void *data, gsize length,
                                    GError **error);
 /* Reads a whole regular file of at most @max bytes, no symlink followed; full, NUL-terminated behind the

@@ -71,21 +71,6 @@ read_context (Quarantine *self, const char *name, ReasonContext *context, GError
   return TRUE;
 }
 
-/* Step 1. It belongs to whom the folder belongs: the drain may run as root, beside a shipper that does not.
- */
-static gboolean
-write_reason (Quarantine *self, const char *outside, const char *reason, GError **error)
-{
-  struct stat st;
-
-  if (!cis_file_replace (self->fd, outside, reason, strlen (reason), error))
-    return FALSE;
-  return geteuid () != 0 ||
-         (fstat (self->fd, &st) == 0 &&
-          fchownat (self->fd, outside, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) == 0) ||
-         cis_error_set_errno (error, errno, "Cannot give quarantine/%s to the owner of its folder", outside);
-}
-
 /* Steps 1 and 2 for one name. FALSE without error: the name is taken. */
 static gboolean
 put_aside (Quarantine *self, CisEpisode *episode, CisFinding *finding, const ReasonContext *context,
@@ -103,7 +88,7 @@ put_aside (Quarantine *self, CisEpisode *episode, CisFinding *finding, const Rea
   /* Not taken to be taken: of a disk that answers nothing, all names would be. */
   if (errno != ENOENT)
     return cis_error_set_errno (error, errno, "Cannot look at quarantine/%s", target);
-  if (!write_reason (self, outside, reason, error))
+  if (!cis_file_replace (self->fd, outside, reason, strlen (reason), error))
     return FALSE;
   if (cis_file_publish (self->episodes, name, self->fd, target, &cause))
     return TRUE;
