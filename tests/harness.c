@@ -36,6 +36,16 @@ test_tree_new (void)
   return realpath (made, NULL);
 }
 
+int
+test_tree_open (const char *tree)
+{
+  g_autoptr (GError) error = NULL;
+  int fd = cis_folder_open (AT_FDCWD, tree, FALSE, &error);
+
+  g_assert_no_error (error);
+  return fd;
+}
+
 void
 test_tree_remove (char *tree)
 {

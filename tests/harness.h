@@ -9,6 +9,8 @@
 /* A fresh folder below the temporary one, without symlinks in its path; full. Ended by test_tree_remove(). */
 char *test_tree_new (void);
 void test_tree_remove (char *tree);
+/* The folder, opened. */
+int test_tree_open (const char *tree);
 typedef char TestTree;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TestTree, test_tree_remove)
 

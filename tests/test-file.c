@@ -7,22 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int
-open_tree (const char *tree)
-{
-  g_autoptr (GError) error = NULL;
-  int fd = cis_folder_open (AT_FDCWD, tree, FALSE, &error);
-
-  g_assert_no_error (error);
-  return fd;
-}
-
-static void
-close_fd (int fd)
-{
-  g_assert_no_errno (close (fd));
-}
-
 static void
 test_replace (void)
 {
@@ -30,7 +14,7 @@ test_replace (void)
   g_autoptr (GError) error = NULL;
   g_autofree char *path = g_build_filename (tree, "folder", "file", NULL);
   g_autofree char *text = NULL, *other = NULL, *names = NULL;
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
   struct stat st;
 
   g_assert_true (cis_file_replace (dirfd, "file", "one", 3, &error));
@@ -44,7 +28,7 @@ test_replace (void)
   g_assert_true (cis_file_replace (AT_FDCWD, path, "", 0, &error));
   g_assert_cmpstr (other = test_read (tree, "folder/file"), ==, "");
   g_assert_cmpstr (names = test_list (tree, "folder"), ==, "file");
-  close_fd (dirfd);
+  g_assert_no_errno (close (dirfd));
 }
 
 static void
@@ -54,7 +38,7 @@ test_replace_long_name (void)
   g_autoptr (GError) error = NULL;
   g_autoptr (GString) name = g_string_new ("x");
   g_autofree char *names = NULL;
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
 
   while (name->len < 255)
     g_string_append (name, "ü");
@@ -64,7 +48,7 @@ test_replace_long_name (void)
   /* No character begins in it, so that nothing of it is kept. */
   g_assert_true (cis_file_replace (dirfd, "\200\200", "x", 1, &error));
   g_assert_no_error (error);
-  close_fd (dirfd);
+  g_assert_no_errno (close (dirfd));
 }
 
 static void
@@ -73,7 +57,7 @@ test_replace_fails (void)
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (GError) error = NULL;
   g_autofree char *names = NULL;
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
 
   test_write (tree, "taken/by-a-folder", "");
   g_assert_false (cis_file_replace (dirfd, "taken", "x", 1, &error));
@@ -82,7 +66,7 @@ test_replace_fails (void)
   g_assert_false (cis_file_replace (dirfd, "no-folder/file", "x", 1, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
   g_assert_cmpstr (names = test_list (tree, "."), ==, "taken");
-  close_fd (dirfd);
+  g_assert_no_errno (close (dirfd));
 }
 
 static void
@@ -91,7 +75,7 @@ test_read_whole (void)
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = NULL, kernel = NULL;
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
   gsize length;
   const char *data;
 
@@ -106,7 +90,7 @@ test_read_whole (void)
   kernel = cis_file_read (AT_FDCWD, "/proc/self/status", G_MAXSIZE, &error);
   g_assert_no_error (error);
   g_assert_nonnull (strstr (g_bytes_get_data (kernel, NULL), "\nThreads:"));
-  close_fd (dirfd);
+  g_assert_no_errno (close (dirfd));
 }
 
 static void
@@ -124,7 +108,7 @@ test_read_refuses (void)
     { "folder", "*not a regular file*" },
   };
   g_autoptr (GError) missing = NULL;
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
 
   test_write (tree, "file", "12345");
   test_write (tree, "folder/file", "");
@@ -140,7 +124,7 @@ test_read_refuses (void)
     }
   g_assert_null (cis_file_read (dirfd, "missing", 4, &missing));
   g_assert_error (missing, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
-  close_fd (dirfd);
+  g_assert_no_errno (close (dirfd));
 }
 
 static void
@@ -149,7 +133,7 @@ test_publish (void)
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (GError) error = NULL;
   g_autofree char *kept = NULL, *moved = NULL;
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
 
   test_write (tree, "a/one", "one");
   test_write (tree, "b/taken", "taken");
@@ -165,7 +149,7 @@ test_publish (void)
 
   g_assert_false (cis_file_publish (dirfd, "a/one", dirfd, "b", &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
-  close_fd (dirfd);
+  g_assert_no_errno (close (dirfd));
 }
 
 static void
@@ -173,7 +157,7 @@ test_remove (void)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (GError) error = NULL;
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
 
   test_write (tree, "folder/file", "");
   g_assert_true (cis_file_remove (dirfd, "folder/file", &error));
@@ -181,7 +165,7 @@ test_remove (void)
   g_assert_true (cis_file_remove (dirfd, "folder/file", &error));
   g_assert_false (cis_file_remove (dirfd, "folder", &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_IS_DIRECTORY);
-  close_fd (dirfd);
+  g_assert_no_errno (close (dirfd));
 }
 
 static void
@@ -204,8 +188,8 @@ test_errors (void)
   g_assert_false (cis_file_sync (fds[1], "the row", &sync));
   g_assert_error (sync, CIS_ERROR, CIS_ERROR_FATAL);
   g_assert_nonnull (strstr (sync->message, "the row"));
-  close_fd (fds[0]);
-  close_fd (fds[1]);
+  g_assert_no_errno (close (fds[0]));
+  g_assert_no_errno (close (fds[1]));
 
   g_assert_false (cis_file_close (&bad, "the row", &closed));
   g_assert_nonnull (closed);
@@ -232,7 +216,7 @@ test_lock (void)
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (GError) error = NULL;
   GThread *waiting;
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
   int a, b;
 
   test_write (tree, "file", "");
@@ -248,9 +232,9 @@ test_lock (void)
   g_thread_join (waiting);
   g_assert_false (cis_file_lock (a, FALSE, "file", NULL, &error));
   g_assert_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE);
-  close_fd (a);
-  close_fd (b);
-  close_fd (dirfd);
+  g_assert_no_errno (close (a));
+  g_assert_no_errno (close (b));
+  g_assert_no_errno (close (dirfd));
 }
 
 static gpointer
@@ -271,7 +255,7 @@ test_lock_cancelled (void)
   g_autoptr (GError) error = NULL;
   Waiter waiter = { .cancellable = cancellable };
   GThread *waiting;
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
   int fd;
 
   test_write (tree, "file", "");
@@ -288,9 +272,9 @@ test_lock_cancelled (void)
   /* One that nobody has is there to be taken even then: what is at its end comes to it. */
   cis_file_unlock (fd);
   g_assert_true (cis_file_lock (waiter.fd, TRUE, "file", cancellable, &error));
-  close_fd (fd);
-  close_fd (waiter.fd);
-  close_fd (dirfd);
+  g_assert_no_errno (close (fd));
+  g_assert_no_errno (close (waiter.fd));
+  g_assert_no_errno (close (dirfd));
 }
 
 /* What operators write: through a symlink, which is how configurations are often laid out, but never half. */

@@ -74,7 +74,7 @@ test_odd_entries (void)
 
   test_make_episode (tree, "episode", 'a');
   test_write (tree, "outside/file", "");
-  dirfd = cis_folder_open (AT_FDCWD, tree, FALSE, NULL);
+  dirfd = test_tree_open (tree);
   last = fingerprint (tree);
   g_assert_no_errno (mkfifoat (dirfd, "episode/pipe", 0600));
   g_assert_true (changed (tree, &last));
@@ -117,7 +117,7 @@ test_refuses (void)
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GError) error = NULL;
-  int dirfd = cis_folder_open (AT_FDCWD, tree, FALSE, NULL);
+  int dirfd = test_tree_open (tree);
 
   g_assert_null (cis_fingerprint (dirfd, "gone", NULL, NULL, &error));
   g_assert_error (error, CIS_ERROR, CIS_ERROR_GONE);
@@ -147,7 +147,7 @@ test_depth (void)
   g_autoptr (GString) path = g_string_new ("episode");
   g_autoptr (GError) error = NULL;
   g_autofree char *result = NULL;
-  int dirfd = cis_folder_open (AT_FDCWD, tree, FALSE, NULL);
+  int dirfd = test_tree_open (tree);
 
   for (guint i = 1; i < 128; i++)
     g_string_append (path, "/d");
@@ -200,7 +200,7 @@ test_vanishing (void)
   g_autoptr (TestTree) tree = test_tree_new ();
   Writer writer = { .tree = tree };
   GThread *thread;
-  int dirfd = cis_folder_open (AT_FDCWD, tree, FALSE, NULL);
+  int dirfd = test_tree_open (tree);
 
   for (guint i = 0; i < 200; i++)
     {

@@ -8,28 +8,12 @@
 
 #define DEEP 1500 /* a path of this depth is longer than PATH_MAX */
 
-static int
-open_tree (const char *tree)
-{
-  g_autoptr (GError) error = NULL;
-  int fd = cis_folder_open (AT_FDCWD, tree, FALSE, &error);
-
-  g_assert_no_error (error);
-  return fd;
-}
-
-static void
-close_fd (int fd)
-{
-  g_assert_no_errno (close (fd));
-}
-
 static void
 test_folder_open (void)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (GError) error = NULL;
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
   int fd = cis_folder_open (dirfd, "a/b/c//", TRUE, &error);
   struct stat st;
 
@@ -37,7 +21,7 @@ test_folder_open (void)
   g_assert_no_errno (fstat (fd, &st));
   g_assert_cmpuint (st.st_mode & 07777 & ~0750, ==, 0);
   g_assert_true (test_exists (tree, "a/b/c"));
-  close_fd (fd);
+  g_assert_no_errno (close (fd));
 
   g_assert_cmpint (cis_folder_open (dirfd, "d", FALSE, &error), ==, -1);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
@@ -47,7 +31,7 @@ test_folder_open (void)
   test_write (tree, "file", "");
   g_assert_cmpint (cis_folder_open (dirfd, "file/e", TRUE, &error), ==, -1);
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_DIRECTORY);
-  close_fd (dirfd);
+  g_assert_no_errno (close (dirfd));
 }
 
 static void
@@ -57,7 +41,7 @@ test_folder_remove (void)
   g_autoptr (GError) error = NULL;
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autofree char *names = NULL;
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
 
   test_write (tree, "kept/file", "kept");
   for (guint i = 0; i < 300; i++)
@@ -83,7 +67,7 @@ test_folder_remove (void)
   g_assert_false (cis_folder_remove (dirfd, "link", NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_DIRECTORY);
   g_assert_true (test_exists (tree, "kept/file"));
-  close_fd (dirfd);
+  g_assert_no_errno (close (dirfd));
 }
 
 static void
@@ -91,7 +75,7 @@ test_folder_remove_deep (void)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (GError) error = NULL;
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
   int fd = fcntl (dirfd, F_DUPFD_CLOEXEC, 0);
 
   for (guint i = 0; i < DEEP; i++)
@@ -101,14 +85,14 @@ test_folder_remove_deep (void)
       g_assert_no_errno (mkdirat (fd, "folder", 0750));
       below = openat (fd, "folder", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
       g_assert_no_errno (below);
-      close_fd (fd);
+      g_assert_no_errno (close (fd));
       fd = below;
     }
-  close_fd (fd);
+  g_assert_no_errno (close (fd));
   g_assert_true (cis_folder_remove (dirfd, "folder", NULL, &error));
   g_assert_no_error (error);
   g_assert_false (test_exists (tree, "folder"));
-  close_fd (dirfd);
+  g_assert_no_errno (close (dirfd));
 }
 
 /* Data are often made read-only, with their folders; who owns them may remove them all the same. Root may do
@@ -122,7 +106,7 @@ test_folder_remove_read_only (void)
 
   g_assert_no_errno (seteuid (user == 0 ? 65534 : user));
   tree = test_tree_new ();
-  dirfd = open_tree (tree);
+  dirfd = test_tree_open (tree);
   for (guint i = 0; i < 3; i++)
     {
       static const mode_t modes[] = { 0555, 0444, 01500 };
@@ -136,7 +120,7 @@ test_folder_remove_read_only (void)
       g_assert_no_error (error);
       g_assert_false (test_exists (tree, "gone"));
     }
-  close_fd (dirfd);
+  g_assert_no_errno (close (dirfd));
   test_tree_remove (tree);
   g_assert_no_errno (seteuid (user));
 }
@@ -156,7 +140,7 @@ static void
 test_folder_remove_twice_at_once (void)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
-  int dirfd = open_tree (tree);
+  int dirfd = test_tree_open (tree);
   GThread *other;
 
   for (guint i = 0; i < 400; i++)
@@ -169,7 +153,7 @@ test_folder_remove_twice_at_once (void)
   remove_folder (GINT_TO_POINTER (dirfd));
   g_thread_join (other);
   g_assert_false (test_exists (tree, "gone"));
-  close_fd (dirfd);
+  g_assert_no_errno (close (dirfd));
 }
 
 static void
@@ -178,8 +162,8 @@ test_folder_probe (void)
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (GError) error = NULL;
   g_autofree char *names = NULL;
-  int dirfd = open_tree (tree);
-  int proc = open_tree ("/proc/self");
+  int dirfd = test_tree_open (tree);
+  int proc = test_tree_open ("/proc/self");
 
   g_assert_true (cis_folder_probe (dirfd, "the state folder", &error));
   g_assert_no_error (error);
@@ -187,8 +171,8 @@ test_folder_probe (void)
   g_assert_false (cis_folder_probe (proc, "the state folder", &error));
   g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
   g_assert_true (g_str_has_prefix (error->message, "the state folder cannot make files: "));
-  close_fd (proc);
-  close_fd (dirfd);
+  g_assert_no_errno (close (proc));
+  g_assert_no_errno (close (dirfd));
 }
 
 int
