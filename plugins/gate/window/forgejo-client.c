@@ -24,7 +24,8 @@ struct _CisForgejoClient
 
 typedef struct
 {
-  GCancellable *cancellable; /* owned */
+  GCancellable *caller;      /* none, nullable */
+  GCancellable *cancellable; /* owned: of this exchange alone */
   GInputStream *stream;      /* owned, nullable */
   GByteArray *body;
   GError *error; /* owned, nullable */
@@ -167,46 +168,40 @@ on_sent (GObject *object, GAsyncResult *result, gpointer data)
 }
 
 static gboolean
-on_late (gpointer data)
+on_over (gpointer data)
 {
   Exchange *exchange = data;
 
-  exchange->late = TRUE;
+  exchange->late = !g_cancellable_is_cancelled (exchange->caller);
   g_cancellable_cancel (exchange->cancellable);
   return G_SOURCE_REMOVE;
 }
 
-static gboolean
-on_cancelled (GCancellable *cancellable, gpointer data)
+/* On whose thread it is cancelled. */
+static void
+hurry (GCancellable *caller, gpointer timer)
 {
-  g_cancellable_cancel (((Exchange *) data)->cancellable);
-  return G_SOURCE_REMOVE;
+  g_source_set_ready_time (timer, 0);
 }
 
+/* Sends and reads until all is there, or the time is over, or the caller's patience. No source of the
+ * caller's cancellable: GLib 2.74 often leaks one that is cancelled by another thread. */
 static void
-attach (CisForgejoClient *self, GSource *source, GSourceFunc function, Exchange *exchange)
-{
-  g_source_set_callback (source, function, exchange, NULL);
-  g_source_attach (source, self->context);
-}
-
-/* Sends and reads until all is there, or the time is over. */
-static void
-run (CisForgejoClient *self, SoupMessage *message, Exchange *exchange, GCancellable *cancellable)
+run (CisForgejoClient *self, SoupMessage *message, Exchange *exchange)
 {
   g_autoptr (GSource) timer = g_timeout_source_new ((guint) (self->timeout / 1000));
-  g_autoptr (GSource) stop = cancellable != NULL ? g_cancellable_source_new (cancellable) : NULL;
+  gulong chain;
 
-  attach (self, timer, on_late, exchange);
-  if (stop != NULL)
-    attach (self, stop, G_SOURCE_FUNC (on_cancelled), exchange);
+  g_source_set_callback (timer, on_over, exchange, NULL);
+  g_source_attach (timer, self->context);
+  chain = exchange->caller != NULL ? g_cancellable_connect (exchange->caller, G_CALLBACK (hurry), timer, NULL)
+                                   : 0;
   soup_session_send_async (self->session, message, G_PRIORITY_DEFAULT, exchange->cancellable, on_sent,
                            exchange);
   while (!exchange->done)
     g_main_context_iteration (self->context, TRUE);
+  g_cancellable_disconnect (exchange->caller, chain);
   g_source_destroy (timer);
-  if (stop != NULL)
-    g_source_destroy (stop);
 }
 
 static void
@@ -228,10 +223,12 @@ static gboolean
 exchange_message (CisForgejoClient *self, SoupMessage *message, CisForgejoAnswer *answer,
                   GCancellable *cancellable, GError **error)
 {
-  Exchange exchange = { .cancellable = g_cancellable_new (), .body = g_byte_array_new () };
+  Exchange exchange = { .caller = cancellable,
+                        .cancellable = g_cancellable_new (),
+                        .body = g_byte_array_new () };
   gboolean ok;
 
-  run (self, message, &exchange, cancellable);
+  run (self, message, &exchange);
   ok = exchange.error == NULL;
   if (ok)
     take_answer (message, &exchange, answer);
