@@ -11,11 +11,12 @@ G_BEGIN_DECLS
  * call.
  */
 #define CIS_TYPE_PIPELINE (cis_pipeline_get_type ())
-CIS_API G_DECLARE_FINAL_TYPE (CisPipeline, cis_pipeline, CIS, PIPELINE, GObject)
+CIS_API
+G_DECLARE_FINAL_TYPE (CisPipeline, cis_pipeline, CIS, PIPELINE, GObject)
 
-    /* One stage in its place. The counts belong to the pipeline's lock: read them from
-       cis_pipeline_list_steps(). */
-    typedef struct
+/* One stage in its place. The counts belong to the pipeline's lock: read them from
+   cis_pipeline_list_steps(). */
+typedef struct
 {
   CisStage *stage;
   CisWhen when;

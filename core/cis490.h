@@ -57,7 +57,8 @@ typedef enum
 /** CisFinding: one observation for a person. The same finding, under one id, is the HTTP problem body, the
  * quarantine reason, the doctor's line, the journal entry and the alert. (id, subject) is its key. */
 #define CIS_TYPE_FINDING (cis_finding_get_type ())
-CIS_API G_DECLARE_FINAL_TYPE (CisFinding, cis_finding, CIS, FINDING, GObject)
+CIS_API
+G_DECLARE_FINAL_TYPE (CisFinding, cis_finding, CIS, FINDING, GObject)
 /* @id: kebab-case, stable, never translated. @subject: what it is about (an episode, a stage, a file). The
  * summary is a sentence. */
 CIS_API CisFinding *cis_finding_new (const char *id, CisSeverity severity, const char *subject,
@@ -147,7 +148,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisOutcome, cis_outcome_unref)
 /* --------------------------------------------------------------- request */
 /** CisRequest: what came over HTTP with an item. The source that read it answers when the item comes home. */
 #define CIS_TYPE_REQUEST (cis_request_get_type ())
-CIS_API G_DECLARE_FINAL_TYPE (CisRequest, cis_request, CIS, REQUEST, GObject)
+CIS_API
+G_DECLARE_FINAL_TYPE (CisRequest, cis_request, CIS, REQUEST, GObject)
 CIS_API CisRequest *cis_request_new (const char *method, const char *target);
 CIS_API const char *cis_request_get_method (CisRequest *self);
 CIS_API const char *cis_request_get_target (CisRequest *self);
@@ -173,7 +175,8 @@ CIS_API JsonObject *cis_request_get_reply (CisRequest *self); /* none, nullable 
  * Its id names it within its pipeline: on a host the episode, at the receiver "host/episode".
  */
 #define CIS_TYPE_ITEM (cis_item_get_type ())
-CIS_API G_DECLARE_DERIVABLE_TYPE (CisItem, cis_item, CIS, ITEM, GObject)
+CIS_API
+G_DECLARE_DERIVABLE_TYPE (CisItem, cis_item, CIS, ITEM, GObject)
 struct _CisItemClass
 {
   GObjectClass parent_class;
@@ -197,7 +200,8 @@ CIS_API const char *cis_item_get_decided_by (CisItem *self);
 /** CisEpisode: one run of an experiment, on a host (its directory, archive and receipt) or at the
  * receiver (what the request claims of it). */
 #define CIS_TYPE_EPISODE (cis_episode_get_type ())
-CIS_API G_DECLARE_DERIVABLE_TYPE (CisEpisode, cis_episode, CIS, EPISODE, CisItem)
+CIS_API
+G_DECLARE_DERIVABLE_TYPE (CisEpisode, cis_episode, CIS, EPISODE, CisItem)
 struct _CisEpisodeClass
 {
   CisItemClass parent_class;
@@ -249,7 +253,8 @@ CIS_API gboolean cis_hex_is_valid (const char *hex, gsize length);
 /** CisPart: what a plugin defines. Its options are construct-only properties, see
  * cis_part_class_add_option(); the ini's group sets them and nothing changes them afterwards. */
 #define CIS_TYPE_PART (cis_part_get_type ())
-CIS_API G_DECLARE_DERIVABLE_TYPE (CisPart, cis_part, CIS, PART, GObject)
+CIS_API
+G_DECLARE_DERIVABLE_TYPE (CisPart, cis_part, CIS, PART, GObject)
 
 /**
  * CisPartClass:
@@ -321,7 +326,8 @@ typedef enum
 CIS_API GType cis_when_get_type (void);
 
 #define CIS_TYPE_STAGE (cis_stage_get_type ())
-CIS_API G_DECLARE_DERIVABLE_TYPE (CisStage, cis_stage, CIS, STAGE, CisPart)
+CIS_API
+G_DECLARE_DERIVABLE_TYPE (CisStage, cis_stage, CIS, STAGE, CisPart)
 
 /**
  * CisStageClass:
@@ -361,7 +367,8 @@ CIS_API void cis_stage_recover (CisStage *self, CisItem *item);
 /** CisAlert: a stage that tells people. Default when=afterwards; option "severity", the lowest that is told.
  * A subclass has one function to write. */
 #define CIS_TYPE_ALERT (cis_alert_get_type ())
-CIS_API G_DECLARE_DERIVABLE_TYPE (CisAlert, cis_alert, CIS, ALERT, CisStage)
+CIS_API
+G_DECLARE_DERIVABLE_TYPE (CisAlert, cis_alert, CIS, ALERT, CisStage)
 
 /**
  * CisAlertClass:
@@ -378,7 +385,8 @@ struct _CisAlertClass
 
 /* ---------------------------------------------------------------- source */
 #define CIS_TYPE_SOURCE (cis_source_get_type ())
-CIS_API G_DECLARE_DERIVABLE_TYPE (CisSource, cis_source, CIS, SOURCE, CisPart)
+CIS_API
+G_DECLARE_DERIVABLE_TYPE (CisSource, cis_source, CIS, SOURCE, CisPart)
 
 /**
  * CisSourceClass:
@@ -401,9 +409,8 @@ struct _CisSourceClass
 };
 
 /* Hands @item (full) to a worker. Blocks until one is free and the pipeline is not held. %FALSE: cancelled,
- * or
- * (--once) held, and the source should return; settled() is not called then. On run()'s thread. An item with
- * a request is never held, and queued without blocking: its source counts what it has in flight. */
+ * or (--once) held, and the source should return; settled() is not called then. On run()'s thread. An item
+ * with a request is never held, and queued without blocking: its source counts what it has in flight. */
 CIS_API gboolean cis_source_emit (CisSource *self, CisItem *item, GCancellable *cancellable);
 CIS_API gboolean cis_source_is_once (CisSource *self);
 /* How many items it knows of that are not in flight and not settled for good (`--once` then ends with 75). */
@@ -412,8 +419,8 @@ CIS_API void cis_source_set_waiting (CisSource *self, guint n_waiting);
 /* -------------------------------------------------------- durable files */
 /* All take a folder's descriptor and a name in it, check every return code (close() included) and retry
  * EINTR. A failed fsync is CIS_ERROR_FATAL and must never be tried again: the kernel has forgotten what was
- * not written
- * ("fsyncgate", https://wiki.postgresql.org/wiki/Fsync_Errors). @what names the file in the message. */
+ * not written ("fsyncgate", https://wiki.postgresql.org/wiki/Fsync_Errors). @what names the file in the
+ * message. */
 CIS_API gboolean cis_file_sync (int fd, const char *what, GError **error);
 CIS_API gboolean cis_file_close (int *fd, const char *what, GError **error); /* sets *fd to -1 */
 CIS_API gboolean cis_file_write_all (int fd, const void *data, gsize length, const char *what,
@@ -498,16 +505,18 @@ CIS_API char *cis_time_to_string (
 /** CisHostState: the state folder of a host, opened: episodes/ outbox/ receipts/ shipped/ quarantine/.
  * The state *is* these directories; whoever changes them uses rename, link and fsync only. Thread-safe. */
 #define CIS_TYPE_HOST_STATE (cis_host_state_get_type ())
-CIS_API G_DECLARE_FINAL_TYPE (CisHostState, cis_host_state, CIS, HOST_STATE, GObject)
+CIS_API
+G_DECLARE_FINAL_TYPE (CisHostState, cis_host_state, CIS, HOST_STATE, GObject)
 
-    typedef enum {
-      CIS_FOLDER_EPISODES,
-      CIS_FOLDER_OUTBOX,
-      CIS_FOLDER_RECEIPTS,
-      CIS_FOLDER_SHIPPED,
-      CIS_FOLDER_QUARANTINE,
-      CIS_N_FOLDERS,
-    } CisFolder;
+typedef enum
+{
+  CIS_FOLDER_EPISODES,
+  CIS_FOLDER_OUTBOX,
+  CIS_FOLDER_RECEIPTS,
+  CIS_FOLDER_SHIPPED,
+  CIS_FOLDER_QUARANTINE,
+  CIS_N_FOLDERS,
+} CisFolder;
 
 /* Opens @path and what is in it, made where missing; CIS_ERROR_CONFIG where they are not on one file system.
  * full. */
