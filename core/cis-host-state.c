@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOCK_NAME        ".lock"
-#define RECEIPT_SIZE_MAX (64 * 1024)
+#define LOCK_NAME     ".lock"
+#define JSON_SIZE_MAX (64 * 1024)
 
 static const char *const folder_names[CIS_N_FOLDERS] = {
   [CIS_FOLDER_EPISODES] = "episodes",     [CIS_FOLDER_OUTBOX] = "outbox",
@@ -187,15 +187,58 @@ cis_host_state_store_receipt (CisHostState *self, CisEpisode *episode, JsonObjec
   return FALSE;
 }
 
-/* Nothing is synced: an archive that a power cut brings back is one without its episode, which is swept. */
-gboolean
-cis_host_state_drop_archive (CisHostState *self, const char *name, GError **error)
+static char *
+description_name (CisEpisode *episode)
 {
-  g_autofree char *archive = g_strconcat (name, ".tar.zst", NULL);
-  g_autofree char *description = g_strconcat (name, ".json", NULL);
+  return g_strconcat (cis_episode_get_name (episode), ".json", NULL);
+}
 
-  return cis_file_remove (cis_host_state_get_fd (self, CIS_FOLDER_OUTBOX), archive, error) &&
-         cis_file_remove (cis_host_state_get_fd (self, CIS_FOLDER_OUTBOX), description, error);
+gboolean
+cis_host_state_store_archive (CisHostState *self, CisEpisode *episode, const char *parameters, GError **error)
+{
+  g_autofree char *name = description_name (episode);
+  g_autofree char *now = cis_time_to_string (g_get_real_time ());
+  g_autoptr (JsonObject) json = json_object_new ();
+  g_autofree char *line = NULL;
+
+  json_object_set_string_member (json, "episode", cis_episode_get_name (episode));
+  json_object_set_string_member (json, "sha256", cis_episode_get_sha256 (episode));
+  json_object_set_int_member (json, "size", (gint64) cis_episode_get_size (episode));
+  json_object_set_string_member (json, "fingerprint", cis_episode_get_fingerprint (episode));
+  json_object_set_string_member (json, "parameters", parameters);
+  json_object_set_string_member (json, "packed_at", now);
+  line = cis_json_to_line (json);
+  return cis_file_replace (self->folders[CIS_FOLDER_OUTBOX], name, line, strlen (line), error);
+}
+
+gboolean
+cis_host_state_load_archive (CisHostState *self, CisEpisode *episode, const char *fingerprint)
+{
+  g_autofree char *name = description_name (episode);
+  g_autofree char *path =
+      cis_host_state_get_file (self, CIS_FOLDER_OUTBOX, cis_episode_get_name (episode), ".tar.zst");
+  g_autoptr (JsonObject) json = cis_json_load (self->folders[CIS_FOLDER_OUTBOX], name, JSON_SIZE_MAX, NULL);
+  const char *sha256 = json != NULL ? cis_json_get_string (json, "sha256") : NULL;
+  const char *packed = json != NULL ? cis_json_get_string (json, "fingerprint") : NULL;
+  gint64 size = json != NULL ? cis_json_get_size (json, "size", -1) : -1;
+
+  if (sha256 == NULL || !cis_hex_is_valid (sha256, 64) || size < 0 || packed == NULL ||
+      (fingerprint != NULL && !g_str_equal (packed, fingerprint)))
+    return FALSE;
+  cis_episode_set_archive (episode, path, sha256, (guint64) size);
+  cis_episode_set_fingerprint (episode, packed);
+  return TRUE;
+}
+
+/* Nothing is synced: what a power cut brings back is as good as it was, or without its episode, and swept. */
+gboolean
+cis_host_state_drop_archive (CisHostState *self, CisEpisode *episode, GError **error)
+{
+  int outbox = self->folders[CIS_FOLDER_OUTBOX];
+  g_autofree char *archive = g_strconcat (cis_episode_get_name (episode), ".tar.zst", NULL);
+  g_autofree char *description = description_name (episode);
+
+  return cis_file_remove (outbox, description, error) && cis_file_remove (outbox, archive, error);
 }
 
 JsonObject *
@@ -203,22 +246,12 @@ cis_host_state_load_receipt (CisHostState *self, const char *name, GError **erro
 {
   g_autofree char *file = receipt_name (name, error);
   g_autoptr (GError) cause = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-  JsonObject *receipt = NULL;
-  const char *data;
-  gsize length;
+  JsonObject *receipt;
 
   if (file == NULL)
     return NULL;
-  bytes = cis_file_read (self->folders[CIS_FOLDER_RECEIPTS], file, RECEIPT_SIZE_MAX, &cause);
-  if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
-    return NULL;
-  if (bytes != NULL)
-    {
-      data = g_bytes_get_data (bytes, &length);
-      receipt = cis_json_parse (data, length, &cause);
-    }
-  if (receipt == NULL)
+  receipt = cis_json_load (self->folders[CIS_FOLDER_RECEIPTS], file, JSON_SIZE_MAX, &cause);
+  if (receipt == NULL && !g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
     g_propagate_prefixed_error (error, g_steal_pointer (&cause), "%s/receipts/%s: ", self->path, file);
   return receipt;
 }

@@ -44,6 +44,15 @@ cis_json_parse (const char *data, gsize length, GError **error)
   return json_object_ref (json_node_get_object (json_parser_get_root (parser)));
 }
 
+JsonObject *
+cis_json_load (int dirfd, const char *name, gsize max, GError **error)
+{
+  g_autoptr (GBytes) bytes = cis_file_read (dirfd, name, max, error);
+
+  return bytes != NULL ? cis_json_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), error)
+                       : NULL;
+}
+
 static void
 append_string (GString *line, const char *text)
 {

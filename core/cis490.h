@@ -483,6 +483,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisDigest, cis_digest_free)
 /* Strict JSON (RFC 8259) of one object: UTF-8, no comments, no duplicate keys, at most 64 deep.
  * CIS_ERROR_INVALID. full. */
 CIS_API JsonObject *cis_json_parse (const char *data, gsize length, GError **error);
+/* The same of a file, read as by cis_file_read(). full. */
+CIS_API JsonObject *cis_json_load (int dirfd, const char *name, gsize max, GError **error);
 CIS_API char *cis_json_to_line (JsonObject *object); /* one line without the newline; full */
 /* A string member, or %NULL where there is none or it is something else. none */
 CIS_API const char *cis_json_get_string (JsonObject *object, const char *member);
@@ -530,9 +532,17 @@ CIS_API gboolean cis_host_state_lock (CisHostState *self, GError **error);
 /* Durably writes the episode's receipt; what ship does before it says passed. */
 CIS_API gboolean cis_host_state_store_receipt (CisHostState *self, CisEpisode *episode, JsonObject *receipt,
                                                GError **error);
-/* Removes an episode's tarball and its description from outbox/: garbage once the episode has left episodes/.
- */
-CIS_API gboolean cis_host_state_drop_archive (CisHostState *self, const char *name, GError **error);
+/* An archive is outbox/<name>.tar.zst, and counts once outbox/<name>.json describes it. This writes that, of
+ * what @episode says of its archive and fingerprint, durably. @parameters: how it was packed, for people. */
+CIS_API gboolean cis_host_state_store_archive (CisHostState *self, CisEpisode *episode,
+                                               const char *parameters, GError **error);
+/* Gives @episode the archive that was stored, and its fingerprint; whether it is there, is not looked at.
+ * @fingerprint: of the tree that it has to be of; nullable. %FALSE, and @episode stays as it is, where there
+ * is none, or none that can be read, which is as good. */
+CIS_API gboolean cis_host_state_load_archive (CisHostState *self, CisEpisode *episode,
+                                              const char *fingerprint);
+/* Removes archive and description: garbage once the episode has left episodes/, or to be packed anew. */
+CIS_API gboolean cis_host_state_drop_archive (CisHostState *self, CisEpisode *episode, GError **error);
 /* The receipt with the episode's name, checked against nothing; %NULL without error where there is none.
  * full. */
 CIS_API JsonObject *cis_host_state_load_receipt (CisHostState *self, const char *name, GError **error);

@@ -391,15 +391,16 @@ try_drop_archive (gpointer unused)
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (GError) error = NULL;
   g_autoptr (CisHostState) state = cis_host_state_open (tree, NULL);
+  g_autoptr (CisEpisode) episode = cis_episode_new (NULL, "run", NULL);
   gboolean dropped;
 
   test_write (tree, "outbox/run.tar.zst", "archive");
   test_write (tree, "outbox/run.json", "{}");
   faults_begin ();
-  dropped = cis_host_state_drop_archive (state, "run", &error);
+  dropped = cis_host_state_drop_archive (state, episode, &error);
   assert_told (dropped, faults_end (), error);
   g_clear_error (&error);
-  g_assert_true (cis_host_state_drop_archive (state, "run", &error));
+  g_assert_true (cis_host_state_drop_archive (state, episode, &error));
 }
 
 int

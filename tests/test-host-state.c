@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define DIGEST "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static CisHostState *
 open_state (const char *tree)
 {
@@ -122,6 +124,51 @@ test_receipts_refuses (void)
   g_assert_error (outside, CIS_ERROR, CIS_ERROR_INVALID);
 }
 
+static void
+test_archives (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisHostState) state = open_state (tree);
+  g_autoptr (CisEpisode) packed = cis_episode_new (NULL, "run-1", NULL);
+  g_autoptr (CisEpisode) loaded = cis_episode_new (NULL, "run-1", NULL);
+  g_autofree char *archive = cis_host_state_get_file (state, CIS_FOLDER_OUTBOX, "run-1", ".tar.zst");
+  g_autofree char *sha256 = cis_digest_bytes ("bytes", 5), *names = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (cis_host_state_load_archive (state, loaded, NULL));
+  test_write (tree, "a/state/outbox/run-1.tar.zst", "bytes");
+  cis_episode_set_archive (packed, archive, sha256, 5);
+  cis_episode_set_fingerprint (packed, "of the tree");
+  g_assert_true (cis_host_state_store_archive (state, packed, "level 3", &error));
+  g_assert_no_error (error);
+
+  g_assert_false (cis_host_state_load_archive (state, loaded, "of another tree"));
+  g_assert_null (cis_episode_get_archive (loaded));
+  g_assert_null (cis_episode_get_fingerprint (loaded));
+  g_assert_true (cis_host_state_load_archive (state, loaded, "of the tree"));
+  g_assert_cmpstr (cis_episode_get_archive (loaded), ==, archive);
+  g_assert_cmpstr (cis_episode_get_sha256 (loaded), ==, sha256);
+  g_assert_cmpuint (cis_episode_get_size (loaded), ==, 5);
+  g_assert_cmpstr (cis_episode_get_fingerprint (loaded), ==, "of the tree");
+
+  g_assert_true (cis_host_state_drop_archive (state, packed, &error));
+  g_assert_no_error (error);
+  g_assert_cmpstr (names = test_list (tree, "a/state/outbox"), ==, "");
+  g_assert_false (cis_host_state_load_archive (state, loaded, NULL));
+}
+
+static void
+test_archives_unreadable (gconstpointer text)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisHostState) state = open_state (tree);
+  g_autoptr (CisEpisode) episode = cis_episode_new (NULL, "run-1", NULL);
+
+  test_write (tree, "a/state/outbox/run-1.json", text);
+  g_assert_false (cis_host_state_load_archive (state, episode, NULL));
+  g_assert_null (cis_episode_get_sha256 (episode));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -131,5 +178,15 @@ main (int argc, char **argv)
   g_test_add_func ("/host-state/lock", test_lock);
   g_test_add_func ("/host-state/receipts", test_receipts);
   g_test_add_func ("/host-state/receipts/refuses", test_receipts_refuses);
+  g_test_add_func ("/host-state/archives", test_archives);
+  g_test_add_data_func ("/host-state/archives/torn", "{\"sha256\":", test_archives_unreadable);
+  g_test_add_data_func ("/host-state/archives/digest",
+                        "{\"sha256\":\"12\",\"size\":5,\"fingerprint\":\"of the tree\"}",
+                        test_archives_unreadable);
+  g_test_add_data_func ("/host-state/archives/size",
+                        "{\"sha256\":\"" DIGEST "\",\"fingerprint\":\"of the tree\"}",
+                        test_archives_unreadable);
+  g_test_add_data_func ("/host-state/archives/fingerprint", "{\"sha256\":\"" DIGEST "\",\"size\":5}",
+                        test_archives_unreadable);
   return g_test_run ();
 }

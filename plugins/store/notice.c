@@ -45,9 +45,7 @@ notice_init (Notice *notice, gint64 now, GError **error)
 static gboolean
 notice_load (Notice *notice, int dirfd)
 {
-  g_autoptr (GBytes) bytes = cis_file_read (dirfd, NOTICE_FILE, FILE_MAX, NULL);
-  g_autoptr (JsonObject) json =
-      bytes != NULL ? cis_json_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), NULL) : NULL;
+  g_autoptr (JsonObject) json = cis_json_load (dirfd, NOTICE_FILE, FILE_MAX, NULL);
 
   if (json == NULL)
     return FALSE;

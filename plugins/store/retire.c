@@ -195,7 +195,7 @@ cis_store_retire_process (CisStage *stage, CisItem *item, GCancellable *cancella
   if (target == NULL)
     return cis_outcome_failed (g_steal_pointer (&error));
   /* It is home already; what is left in outbox/, scan sweeps. */
-  if (!cis_host_state_drop_archive (self->state, name, &error))
+  if (!cis_host_state_drop_archive (self->state, episode, &error))
     cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_WARNING, NULL, "%s", error->message);
   lower_next_due (self, due);
   cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_INFO, MESSAGE_RETIRED,

@@ -289,11 +289,10 @@ reject_conflict (Copy *copy, const char *digest)
 static CisOutcome *
 defer_mismatch (Copy *copy, const char *what)
 {
-  int outbox = cis_host_state_get_fd (copy->stage->state, CIS_FOLDER_OUTBOX);
   GError *error = NULL;
   CisFinding *finding;
 
-  if (!cis_file_remove (outbox, copy->receipt_name, &error))
+  if (!cis_host_state_drop_archive (copy->stage->state, copy->episode, &error))
     return cis_outcome_failed (error);
   finding = cis_finding_new ("digest-mismatch", CIS_SEVERITY_ERROR, cis_episode_get_name (copy->episode),
                              "%s/%s: %s.", copy->stage->directory, copy->name, what);

@@ -234,11 +234,9 @@ make_answer (CisMock *self, CisEpisode *episode, const MockAnswer *answer)
 static CisOutcome *
 conclude (CisMock *self, CisEpisode *episode, CisJudgement *judgement)
 {
-  g_autofree char *description = g_strconcat (cis_episode_get_name (episode), ".json", NULL);
   GError *error = NULL;
 
-  if (judgement->repack &&
-      !cis_file_remove (cis_host_state_get_fd (self->state, CIS_FOLDER_OUTBOX), description, &error))
+  if (judgement->repack && !cis_host_state_drop_archive (self->state, episode, &error))
     return cis_outcome_failed (error);
   if (judgement->receipt != NULL)
     {

@@ -86,15 +86,11 @@ parse_commits (JsonObject *object, guint n)
 }
 
 static CisWindow *
-parse (CisSavedWindow *self, GBytes *bytes, guint n, GError **error)
+parse (CisSavedWindow *self, JsonObject *object, guint n, GError **error)
 {
-  g_autoptr (JsonObject) object =
-      cis_json_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), error);
   g_autoptr (CisWindow) window = NULL;
   gint64 age;
 
-  if (object == NULL)
-    return NULL;
   self->stored_at =
       MIN (cis_json_get_size (object, "saved_at", 0), G_MAXINT64 / G_USEC_PER_SEC) * G_USEC_PER_SEC;
   age = g_get_real_time () - self->stored_at;
@@ -116,19 +112,19 @@ CisWindow *
 cis_saved_window_load (CisSavedWindow *self, guint n, GError **error)
 {
   g_autofree char *name = g_path_get_basename (self->path);
-  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (JsonObject) object = NULL;
   g_autoptr (GError) problem = NULL;
   int fd = open_folder (self, error);
 
   if (fd < 0)
     return NULL;
-  bytes = cis_file_read (fd, name, FILE_MAX, &problem);
+  object = cis_json_load (fd, name, FILE_MAX, &problem);
   g_close (fd, NULL);
-  if (bytes == NULL && !g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+  if (object == NULL && !g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
     g_propagate_error (error, g_steal_pointer (&problem));
-  if (bytes == NULL)
+  if (object == NULL)
     return NULL;
-  self->stored = parse (self, bytes, n, error);
+  self->stored = parse (self, object, n, error);
   return self->stored != NULL && cis_window_get_length (self->stored) > 0 ? cis_window_ref (self->stored)
                                                                           : NULL;
 }

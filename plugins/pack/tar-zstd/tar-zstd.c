@@ -15,10 +15,9 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 
-#define BUFFER_SIZE     (256 * 1024)
-#define DESCRIPTION_MAX (64 * 1024)
-#define CHECK_EVERY     (16 * 1024 * 1024) /* bytes of input */
-#define LOOK_INTERVAL   (1 * G_TIME_SPAN_MINUTE)
+#define BUFFER_SIZE   (256 * 1024)
+#define CHECK_EVERY   (16 * 1024 * 1024) /* bytes of input */
+#define LOOK_INTERVAL (1 * G_TIME_SPAN_MINUTE)
 
 typedef struct
 {
@@ -48,7 +47,6 @@ typedef struct
   char *fingerprint;
   char *partial; /* names in the outbox */
   char *name;
-  char *description;
   CisTarball *tarball;
   guint8 *buffer;
   gboolean binary; /* a name beyond ASCII was seen */
@@ -56,8 +54,6 @@ typedef struct
   guint64 done;
   guint64 checked; /* of done: when it was last looked whether there is room */
   guint64 used;    /* bytes of the outbox, when it ended */
-  char *sha256;
-  guint64 size;
 } Pack;
 
 static void
@@ -66,10 +62,8 @@ pack_clear (Pack *pack)
   g_clear_pointer (&pack->fingerprint, g_free);
   g_clear_pointer (&pack->partial, g_free);
   g_clear_pointer (&pack->name, g_free);
-  g_clear_pointer (&pack->description, g_free);
   g_clear_pointer (&pack->tarball, cis_tarball_free);
   g_clear_pointer (&pack->buffer, g_free);
-  g_clear_pointer (&pack->sha256, g_free);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Pack, pack_clear)
 
@@ -106,32 +100,17 @@ cis_tar_zstd_maintain (CisPart *part, GCancellable *cancellable, GError **error)
   return LOOK_INTERVAL;
 }
 
-/* Whether the tarball of an earlier attempt is still the right one. A description that is not readable is as
- * good as none. */
+/* Whether the tarball of an earlier attempt is still the right one. Whatever the level is by now: other bytes
+ * under an id that was stored, its receipt lost, would be a conflict. */
 static gboolean
 reuse (Pack *pack)
 {
   int outbox = cis_host_state_get_fd (pack->stage->state, CIS_FOLDER_OUTBOX);
-  g_autoptr (GBytes) bytes = cis_file_read (outbox, pack->description, DESCRIPTION_MAX, NULL);
-  g_autoptr (JsonObject) json =
-      bytes != NULL ? cis_json_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), NULL) : NULL;
-  const char *sha256;
-  gint64 size;
   struct stat info;
 
-  /* Whatever the level is by now: other bytes under an id that was stored, its receipt lost, would be a
-   * conflict. */
-  if (json == NULL || g_strcmp0 (cis_json_get_string (json, "fingerprint"), pack->fingerprint) != 0)
-    return FALSE;
-  sha256 = cis_json_get_string (json, "sha256");
-  size = cis_json_get_size (json, "size", -1);
-  if (sha256 == NULL || !cis_hex_is_valid (sha256, 64) ||
-      fstatat (outbox, pack->name, &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG (info.st_mode) ||
-      info.st_size != size)
-    return FALSE;
-  pack->sha256 = g_strdup (sha256);
-  pack->size = (guint64) size;
-  return TRUE;
+  return cis_host_state_load_archive (pack->stage->state, pack->episode, pack->fingerprint) &&
+         fstatat (outbox, pack->name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG (info.st_mode) &&
+         (guint64) info.st_size == cis_episode_get_size (pack->episode);
 }
 
 static gboolean
@@ -228,39 +207,25 @@ pack_entries (Pack *pack, GError **error)
 static gboolean
 pack_tree (Pack *pack, int fd, GError **error)
 {
-  g_autofree char *fingerprint = NULL;
+  g_autofree char *fingerprint = NULL, *sha256 = NULL, *archive = NULL;
+  guint64 size;
 
   pack->tarball = cis_tarball_new (fd, pack->stage->level, pack->binary, error);
   if (pack->tarball == NULL || !pack_entries (pack, error) ||
-      !cis_tarball_finish (pack->tarball, &pack->sha256, &pack->size, error))
+      !cis_tarball_finish (pack->tarball, &sha256, &size, error))
     return FALSE;
   fingerprint = cis_fingerprint (AT_FDCWD, pack->directory, NULL, pack->cancellable, error);
   if (fingerprint == NULL)
     return FALSE;
   if (!g_str_equal (fingerprint, pack->fingerprint))
     return set_changed (error, cis_episode_get_name (pack->episode), "changed");
+  archive = cis_host_state_get_file (pack->stage->state, CIS_FOLDER_OUTBOX, pack->name, "");
+  cis_episode_set_fingerprint (pack->episode, fingerprint);
+  cis_episode_set_archive (pack->episode, archive, sha256, size);
   return cis_file_sync (fd, pack->partial, error);
 }
 
-static gboolean
-write_description (Pack *pack, GError **error)
-{
-  g_autoptr (JsonObject) json = json_object_new ();
-  g_autofree char *line = NULL, *now = cis_time_to_string (g_get_real_time ());
-
-  json_object_set_string_member (json, "episode", cis_episode_get_name (pack->episode));
-  json_object_set_string_member (json, "sha256", pack->sha256);
-  json_object_set_int_member (json, "size", (gint64) pack->size);
-  json_object_set_string_member (json, "fingerprint", pack->fingerprint);
-  json_object_set_string_member (json, "parameters", pack->stage->parameters);
-  json_object_set_string_member (json, "packed_at", now);
-  line = cis_json_to_line (json);
-  return cis_file_replace (cis_host_state_get_fd (pack->stage->state, CIS_FOLDER_OUTBOX), pack->description,
-                           line, strlen (line), error);
-}
-
-/* Makes the tarball and its description; what is left of an earlier one goes first, its description before
- * all. */
+/* Makes the tarball and its description; what is left of an earlier one goes first. */
 static gboolean
 make_tarball (Pack *pack, GError **error)
 {
@@ -269,7 +234,7 @@ make_tarball (Pack *pack, GError **error)
   gboolean ok;
   int fd;
 
-  if (!cis_file_remove (outbox, pack->description, error) || !cis_file_remove (outbox, pack->name, error) ||
+  if (!cis_host_state_drop_archive (pack->stage->state, pack->episode, error) ||
       !cis_file_remove (outbox, pack->partial, error) ||
       !cis_room_begin (pack->stage->room, cis_episode_get_name (pack->episode), error))
     return FALSE;
@@ -284,7 +249,8 @@ make_tarball (Pack *pack, GError **error)
   ok = ok && cis_file_publish (outbox, pack->partial, outbox, pack->name, error);
   if (!ok)
     cis_file_remove (outbox, pack->partial, NULL);
-  return ok && write_description (pack, error);
+  return ok &&
+         cis_host_state_store_archive (pack->stage->state, pack->episode, pack->stage->parameters, error);
 }
 
 static CisOutcome *
@@ -341,7 +307,6 @@ static CisOutcome *
 process_pack (Pack *pack)
 {
   const char *known = cis_episode_get_fingerprint (pack->episode);
-  g_autofree char *archive = NULL;
   GError *error = NULL;
 
   pack->fingerprint = cis_fingerprint (AT_FDCWD, pack->directory, NULL, pack->cancellable, &error);
@@ -361,9 +326,6 @@ process_pack (Pack *pack)
         return outcome_of_error (pack, error);
       cis_room_suffice (pack->stage->room, cis_episode_get_name (pack->episode));
     }
-  archive = cis_host_state_get_file (pack->stage->state, CIS_FOLDER_OUTBOX, pack->name, "");
-  cis_episode_set_fingerprint (pack->episode, pack->fingerprint);
-  cis_episode_set_archive (pack->episode, archive, pack->sha256, pack->size);
   return cis_outcome_passed ();
 }
 
@@ -383,7 +345,6 @@ cis_tar_zstd_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
   pack.directory = cis_episode_get_directory (episode) != NULL ? cis_episode_get_directory (episode) : folder;
   pack.name = g_strconcat (name, ".tar.zst", NULL);
   pack.partial = g_strconcat (pack.name, ".partial", NULL);
-  pack.description = g_strconcat (name, ".json", NULL);
   cis_room_look (self->room);
   return process_pack (&pack);
 }

@@ -14,7 +14,7 @@
  */
 typedef struct _CisTarball CisTarball;
 
-/* What the bytes depend on beside the entries; a tarball made with others is packed anew. full */
+/* What the bytes depend on beside the entries, in words; full */
 char *cis_tarball_parameters (int level);
 /* @fd: stays the caller's. @binary: whether a path has bytes beyond ASCII; they are kept as they are. */
 CisTarball *cis_tarball_new (int fd, int level, gboolean binary, GError **error);

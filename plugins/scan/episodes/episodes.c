@@ -19,8 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OUTBOX_JSON_MAX (1024 * 1024)
-
 GType cis_scan_episodes_get_type (void);
 G_DEFINE_TYPE (CisScanEpisodes, cis_scan_episodes, CIS_TYPE_SOURCE)
 
@@ -61,28 +59,14 @@ resume_shipped (CisScanEpisodes *self, const char *name)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (JsonObject) receipt = cis_host_state_load_receipt (self->state, name, &error);
-  g_autofree char *file = g_strconcat (name, ".json", NULL);
-  g_autofree char *archive = cis_host_state_get_file (self->state, CIS_FOLDER_OUTBOX, name, ".tar.zst");
   g_autoptr (CisEpisode) episode = cis_episode_new (NULL, name, NULL);
-  g_autoptr (GBytes) bytes = NULL;
-  g_autoptr (JsonObject) packed = NULL;
 
   if (error != NULL)
     cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_WARNING, NULL, "The receipt is passed over: %s",
                   error->message);
-  if (receipt == NULL)
+  if (receipt == NULL || !cis_host_state_load_archive (self->state, episode, NULL) ||
+      !cis_receipt_matches (receipt, episode, NULL, NULL))
     return NULL;
-  bytes = cis_file_read (cis_host_state_get_fd (self->state, CIS_FOLDER_OUTBOX), file, OUTBOX_JSON_MAX, NULL);
-  if (bytes != NULL)
-    packed = cis_json_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), NULL);
-  if (packed == NULL || !cis_hex_is_valid (cis_json_get_string (packed, "sha256"), 64) ||
-      cis_json_get_size (packed, "size", -1) < 0 || cis_json_get_string (packed, "fingerprint") == NULL)
-    return NULL;
-  cis_episode_set_archive (episode, archive, cis_json_get_string (packed, "sha256"),
-                           (guint64) cis_json_get_size (packed, "size", 0));
-  if (!cis_receipt_matches (receipt, episode, NULL, NULL))
-    return NULL;
-  cis_episode_set_fingerprint (episode, cis_json_get_string (packed, "fingerprint"));
   cis_episode_set_receipt (episode, receipt);
   return g_steal_pointer (&episode);
 }

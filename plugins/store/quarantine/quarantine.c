@@ -80,7 +80,7 @@ cis_store_quarantine_process (CisStage *stage, CisItem *item, GCancellable *canc
   cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_MESSAGE, MESSAGE_QUARANTINED, "%s is in quarantine/%s",
                 cis_episode_get_name (episode), target);
   /* Garbage now, which scan would sweep too. */
-  if (!cis_host_state_drop_archive (self->state, cis_episode_get_name (episode), &error))
+  if (!cis_host_state_drop_archive (self->state, episode, &error))
     {
       cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_WARNING, NULL, "%s", error->message);
       g_clear_error (&error);

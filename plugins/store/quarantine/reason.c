@@ -86,9 +86,7 @@ JsonObject *
 reason_load (int dirfd, const char *file, gint64 *time, GError **error)
 {
   g_autoptr (GError) cause = NULL;
-  g_autoptr (GBytes) bytes = cis_file_read (dirfd, file, REASON_MAX, &cause);
-  g_autoptr (JsonObject) reason =
-      bytes != NULL ? cis_json_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), NULL) : NULL;
+  g_autoptr (JsonObject) reason = cis_json_load (dirfd, file, REASON_MAX, &cause);
   const char *text = reason != NULL ? cis_json_get_string (reason, "quarantined_at") : NULL;
   g_autoptr (GDateTime) date = text != NULL ? g_date_time_new_from_iso8601 (text, NULL) : NULL;
   gboolean valid = date != NULL && cis_json_get_string (reason, "finding") != NULL;

@@ -162,13 +162,8 @@ conclude (Ship *ship, CisJudgement *judgement)
   GError *error = NULL;
 
   remember_cut (self, name, judgement->ask);
-  if (judgement->repack)
-    {
-      g_autofree char *description = g_strconcat (name, ".json", NULL);
-
-      if (!cis_file_remove (cis_host_state_get_fd (self->state, CIS_FOLDER_OUTBOX), description, &error))
-        return cis_outcome_failed (error);
-    }
+  if (judgement->repack && !cis_host_state_drop_archive (self->state, ship->episode, &error))
+    return cis_outcome_failed (error);
   if (judgement->receipt != NULL)
     {
       if (!cis_host_state_store_receipt (self->state, ship->episode, judgement->receipt, &error))
