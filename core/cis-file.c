@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* How much of a name its temporary one keeps: with a dot, eight digits and a suffix it stays below NAME_MAX.
- */
+/* How much of a name its temporary one keeps: with a dot, eight digits and a suffix it stays below
+ * NAME_MAX. */
 #define TEMPORARY_NAME_LENGTH 200
 
 /* How long a lock that another has is left alone, at first and later. */

@@ -18,8 +18,8 @@ typedef struct
   CisFinding *finding; /* owned, nullable: what was raised */
 } CisHold;
 
-/* A stage-scope deferral at @step; returns FALSE where it only confirms what is known. @retry_after: µs or 0.
- */
+/* A stage-scope deferral at @step; returns FALSE where it only confirms what is known.
+ * @retry_after: µs or 0. */
 gboolean cis_hold_begin (CisHold *self, guint step, gint64 now, gint64 retry_after, CisFinding *finding);
 /* A probe got through: returns the finding to clear (full, nullable). */
 CisFinding *cis_hold_end (CisHold *self);

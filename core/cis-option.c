@@ -102,8 +102,8 @@ cis_option_install (GObjectClass *klass, gsize offset, GParamSpec *pspec)
   guint n = 0;
   g_autofree GParamSpec **before = g_object_class_list_properties (klass, &n);
 
-  /* One more than the offset, as 0 is no data at all. The accessors go by the pspec; the ids keep the order.
-   */
+  /* One more than the offset, as 0 is no data at all. The accessors go by the pspec;
+   * the ids keep the order. */
   g_param_spec_set_qdata (pspec, cis_option_offset_quark (), GSIZE_TO_POINTER (offset + 1));
   g_object_class_install_property (klass, n + 1, pspec);
 }

@@ -58,8 +58,8 @@ cis_part_init (CisPart *self)
 void
 cis_part_class_add_option (CisPartClass *klass, gsize offset, GParamSpec *pspec)
 {
-  /* Each class that has options gets the accessors; this class's own property stays with cis_part_set_name().
-   */
+  /* Each class that has options gets the accessors; this class's own property stays with
+   * cis_part_set_name(). */
   cis_option_class_init (G_OBJECT_CLASS (klass));
   cis_option_install (G_OBJECT_CLASS (klass), offset, pspec);
 }

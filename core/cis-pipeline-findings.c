@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What stands: told when it is raised and when it is over, and handed on to the pipeline that a reload makes.
- */
+/* What stands: told when it is raised and when it is over, and handed on to the pipeline that a reload
+ * makes. */
 
 #include "cis-pipeline-private.h"
 

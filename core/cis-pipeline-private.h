@@ -55,8 +55,8 @@ struct _CisPipeline
 
 /* How many items may wait for a second try of one stage; those beyond go home as deferred. */
 #define CIS_PARKED_MAX 64
-/* How many remedies are remembered, so that they are not logged again for each item; then all are forgotten.
- */
+/* How many remedies are remembered, so that they are not logged again for each item;
+ * then all are forgotten. */
 #define CIS_REMEDIES_MAX 64
 
 /* What journalctl(1) can be asked for with MESSAGE_ID=. */

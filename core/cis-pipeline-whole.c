@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What only the whole of a pipeline shows: each stage may be right, and their order or their folders wrong.
- */
+/* What only the whole of a pipeline shows: each stage may be right,
+ * and their order or their folders wrong. */
 
 #include "cis-pipeline-build.h"
 

@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* "/path/shipper.ini:12" to the path, NULL where it is no file's, and the line, 0 where there is none. full
- */
+/* "/path/shipper.ini:12" to the path, NULL where it is no file's, and the line,
+ * 0 where there is none. full */
 static char *
 split_where (const char *where, guint64 *line)
 {

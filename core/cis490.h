@@ -74,8 +74,8 @@ CIS_API const char *cis_finding_get_fix (CisFinding *self);                     
 CIS_API const char *cis_finding_get_detail (CisFinding *self, const char *key); /* nullable */
 /* {"finding","severity","subject","summary","fix", …details}; full. */
 CIS_API JsonObject *cis_finding_to_json (CisFinding *self);
-/* RFC 9457 problem details: "type" is urn:cis490:finding:<id>, "detail" the summary, "remedy" the fix; full.
- */
+/* RFC 9457 problem details: "type" is urn:cis490:finding:<id>, "detail" the summary,
+ * "remedy" the fix; full. */
 CIS_API JsonObject *cis_finding_to_problem (CisFinding *self, guint status);
 /* The way back; %NULL where "type" is not one of ours. full. */
 CIS_API CisFinding *cis_finding_from_problem (JsonObject *problem, const char *subject);
@@ -219,8 +219,8 @@ CIS_API const char *cis_episode_get_fingerprint (CisEpisode *self); /* nullable 
 /* 40 lower-case hex. */
 CIS_API void cis_episode_set_commit (CisEpisode *self, const char *commit);
 CIS_API const char *cis_episode_get_commit (CisEpisode *self); /* nullable */
-/* @path: nullable (at the receiver it comes as the request's body). @sha256: 64 lower-case hex. @size: bytes.
- */
+/* @path: nullable (at the receiver it comes as the request's body). @sha256: 64 lower-case hex.
+ * @size: bytes. */
 CIS_API void cis_episode_set_archive (CisEpisode *self, const char *path, const char *sha256, guint64 size);
 CIS_API const char *cis_episode_get_archive (CisEpisode *self); /* nullable */
 CIS_API const char *cis_episode_get_sha256 (CisEpisode *self);  /* nullable */

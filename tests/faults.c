@@ -14,8 +14,8 @@
 
 #define MAX_ERRORS 4
 
-/* What each may fail with: what the disk does, what a signal does, and what another process does meanwhile.
- */
+/* What each may fail with: what the disk does, what a signal does,
+ * and what another process does meanwhile. */
 static const struct
 {
   const char *call;

@@ -22,8 +22,8 @@ void faults_add_test (const char *path, FaultsFunc attempt, gconstpointer user_d
 void faults_begin (void);
 /* Ends that. The call that failed, such as "fsync"; %NULL where all went well. */
 const char *faults_end (void);
-/* Whether that call, once failed, goes on failing: then what an error leaves behind may not be cleared away.
- */
+/* Whether that call, once failed, goes on failing: then what an error leaves behind may not be cleared
+ * away. */
 gboolean faults_are_lasting (void);
 /* What it failed with: an errno, or FAULT_*. */
 int faults_get_error (void);

@@ -58,8 +58,8 @@ typedef struct
   CisStage *stage;
 } Fixture;
 
-/* @ca_file: where it is given, the client's certificate is client.pem and client.key in the fixture's tree.
- */
+/* @ca_file: where it is given, the client's certificate is client.pem and client.key in the fixture's
+ * tree. */
 Fixture fixture_new (const char *url, guint64 ask_above, const char *ca_file);
 void fixture_clear (Fixture *fixture);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Fixture, fixture_clear)

@@ -54,8 +54,8 @@ tear_down (Fixture *f, gconstpointer data)
   test_tree_remove (f->tree);
 }
 
-/* The finding's id, or the identity that was set, for a request about @host's episode (%NULL: a ping). full
- */
+/* The finding's id, or the identity that was set, for a request about @host's episode (%NULL: a
+ * ping). full */
 static char *
 ask (Fixture *f, const char *host, const char *authorization, const char *client)
 {

@@ -147,8 +147,8 @@ test_drop_ins (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (g_strv_length (keys), ==, 3);
 }
 
-/* The installed pipeline stays as it is; what is changed for one machine lies where its configuration lies.
- */
+/* The installed pipeline stays as it is; what is changed for one machine lies where its configuration
+ * lies. */
 static void
 test_drop_ins_elsewhere (Fixture *fixture, gconstpointer data)
 {

@@ -233,8 +233,8 @@ test_mistaken_grants (Fixture *fixture, gconstpointer data)
     }
 }
 
-/* Neither a ping nor any other item but an episode is ever refused, and a ping learns where its code stands.
- */
+/* Neither a ping nor any other item but an episode is ever refused,
+ * and a ping learns where its code stands. */
 static void
 test_forecast (Fixture *fixture, gconstpointer data)
 {

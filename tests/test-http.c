@@ -179,8 +179,8 @@ test_cut (void)
   guint16 port = g_socket_listener_add_any_inet_port (listener, NULL, NULL);
   g_autofree char *url = g_strdup_printf ("http://127.0.0.1:%u", port);
   g_auto (Fixture) fixture = fixture_new (url, 1024, NULL);
-  /* It may have been a refusal that came in the middle of the body, so the next attempt asks. And the next.
-   */
+  /* It may have been a refusal that came in the middle of the body, so the next attempt asks.
+   * And the next. */
   static const char *const verbs[] = { "PUT ", "POST", "POST" };
 
   for (guint i = 0; i < G_N_ELEMENTS (verbs); i++)

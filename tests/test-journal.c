@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The alert writes to a socket of ours, which lies where the journal's is, in a mount namespace of our own.
- */
+/* The alert writes to a socket of ours, which lies where the journal's is,
+ * in a mount namespace of our own. */
 #include "harness.h"
 
 #include "cis-part.h"

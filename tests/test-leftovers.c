@@ -27,8 +27,8 @@ test_unfinished (void)
   uploads_assert_finding (outcome, "episode-conflict");
   g_assert_cmpuint (uploads_count_links (tree, "store/lab-1/run.tar.zst"), ==, 2);
 
-  /* The same bytes, though stamped otherwise: what was stored goes home, under the commit that it came with.
-   */
+  /* The same bytes, though stamped otherwise: what was stored goes home,
+   * under the commit that it came with. */
   cis_episode_set_commit (same, OTHER_COMMIT);
   g_assert_cmpint (uploads_put (archive, same, NULL), ==, CIS_VERDICT_PASSED);
   g_assert_cmpstr (cis_episode_get_commit (same), ==, COMMIT);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Each mistake that one can make in an ini, and the one message that it gets: with file, line and what to do.
- */
+/* Each mistake that one can make in an ini, and the one message that it gets:
+ * with file, line and what to do. */
 
 #include "harness.h"
 

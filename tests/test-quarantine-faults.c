@@ -366,8 +366,8 @@ try_remove (gpointer unused)
   g_assert_cmpstr (left, ==, "");
 }
 
-/* What is past keep-days goes as a whole, or nobody sees it any more; what an earlier removal left goes, too.
- */
+/* What is past keep-days goes as a whole, or nobody sees it any more;
+ * what an earlier removal left goes, too. */
 static void
 try_maintain (gpointer unused)
 {

@@ -104,8 +104,8 @@ count (const CisRow *row, gint64 offset, gpointer user_data)
   counts[row != NULL]++;
 }
 
-/* Rows lie across the blocks in which the file is read, one is longer than all of ours can be, one is torn.
- */
+/* Rows lie across the blocks in which the file is read, one is longer than all of ours can be, one is
+ * torn. */
 static void
 test_foreach (void)
 {

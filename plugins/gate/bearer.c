@@ -289,8 +289,8 @@ reject_host (CisItem *item, const char *wanted, const char *name, gboolean share
   return cis_outcome_rejected (finding);
 }
 
-/* @certified is not the name that has to stand in the client's certificate: @owner, or (SHARED) any host's.
- */
+/* @certified is not the name that has to stand in the client's certificate: @owner,
+ * or (SHARED) any host's. */
 static CisOutcome *
 reject_certificate (CisItem *item, const char *certified, const char *owner)
 {

@@ -203,8 +203,8 @@ recvmsg (int fd, struct msghdr *message, int flags)
   return n;
 }
 
-/* What a library that was built with _FORTIFY_SOURCE calls; its buffers are checked in the tests without us.
- */
+/* What a library that was built with _FORTIFY_SOURCE calls;
+ * its buffers are checked in the tests without us. */
 #define FORTIFIED(name, parameters, call)                                                                    \
   EXPORT ssize_t name parameters;                                                                            \
                                                                                                              \

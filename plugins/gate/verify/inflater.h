@@ -7,8 +7,8 @@
 
 typedef struct _CisInflater CisInflater;
 
-/* @fd: none; read from its beginning without moving its position. @max: more than so many bytes are an error.
- */
+/* @fd: none; read from its beginning without moving its position.
+ * @max: more than so many bytes are an error. */
 CisInflater *cis_inflater_new (int fd, guint64 max, GError **error);
 void cis_inflater_free (CisInflater *self);
 /* The next block, the inflater's until the next call; its length, 0 at the end, -1 with @error:

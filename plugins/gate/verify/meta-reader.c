@@ -15,8 +15,8 @@
  * map of holes, and takes time that grows with the square where it is an ACL, in which nobody can interrupt
  * it. */
 #define HEADER_MAX (64 * 1024)
-/* Up to here the ratio is nobody's concern: logs that repeat themselves and files with holes inflate a lot.
- */
+/* Up to here the ratio is nobody's concern: logs that repeat themselves and files with holes inflate a
+ * lot. */
 #define FREE_INFLATED ((guint64) 1024 * 1024 * 1024)
 
 typedef struct
@@ -182,8 +182,8 @@ read_meta (Reader *self, struct archive_entry *entry, GError **error)
   return meta;
 }
 
-/* The header of the entry behind @entry, which is %NULL at first. 1; 0 at the archive's end; -1 with @error.
- */
+/* The header of the entry behind @entry, which is %NULL at first. 1; 0 at the archive's end;
+ * -1 with @error. */
 static int
 next_entry (Reader *self, struct archive_entry **entry, const char **path, GError **error)
 {

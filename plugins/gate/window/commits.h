@@ -24,8 +24,8 @@ void cis_window_unref (CisWindow *self);
 void cis_window_append (CisWindow *self, const char *commit, gint64 time);
 /* All of @other's commits that are not there yet. */
 void cis_window_append_all (CisWindow *self, CisWindow *other);
-/* The source ran out of commits before the window was full, although the branch has more (a shallow clone).
- */
+/* The source ran out of commits before the window was full,
+ * although the branch has more (a shallow clone). */
 void cis_window_set_cut (CisWindow *self);
 /* Not from the first-listed source. */
 void cis_window_set_fallback (CisWindow *self);

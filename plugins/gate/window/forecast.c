@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "forecast.h"
 
-/* What counts as the present: long enough that a series of commits pushed at once is not taken for the pace.
- */
+/* What counts as the present: long enough that a series of commits pushed at once is not taken for the
+ * pace. */
 #define SAMPLE 20
 
 gint64

@@ -69,8 +69,8 @@ cis_forgejo_answer_clear (CisForgejoAnswer *answer)
   g_clear_pointer (&answer->body, g_bytes_unref);
 }
 
-/* The authorities are read with each new session, and each failure makes one: a renewed file needs no reload.
- */
+/* The authorities are read with each new session, and each failure makes one:
+ * a renewed file needs no reload. */
 static gboolean
 prepare (CisForgejoClient *self, GError **error)
 {

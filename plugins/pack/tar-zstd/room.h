@@ -9,8 +9,8 @@
  */
 typedef struct _CisRoom CisRoom;
 
-/* @part, @state: none, must outlive it. @outbox_max: bytes, 0: any. @free_space: bytes that must stay free.
- */
+/* @part, @state: none, must outlive it. @outbox_max: bytes, 0: any.
+ * @free_space: bytes that must stay free. */
 CisRoom *cis_room_new (CisPart *part, CisHostState *state, guint64 outbox_max, guint64 free_space);
 void cis_room_free (CisRoom *self);
 /* Before the episode @name is packed. Where there is no more than it was too large for before:

@@ -13,8 +13,8 @@ G_BEGIN_DECLS
  */
 typedef struct _Backlog Backlog;
 
-/* An entry in flight belongs to who took it, until it is emitted or put back; all others are the backlog's.
- */
+/* An entry in flight belongs to who took it, until it is emitted or put back;
+ * all others are the backlog's. */
 typedef struct
 {
   char *name;

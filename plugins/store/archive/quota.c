@@ -33,8 +33,8 @@ cis_quota_free (CisQuota *self)
   g_free (self);
 }
 
-/* Of an archive that is not home yet, the .part is another name: only files with one name count in incoming/.
- */
+/* Of an archive that is not home yet, the .part is another name:
+ * only files with one name count in incoming/. */
 static gboolean
 add_folder (int dirfd, const char *host, gboolean only_single, gint64 *sum, GError **error)
 {

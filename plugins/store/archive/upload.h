@@ -29,6 +29,6 @@ CisOutcome *cis_upload_receive (CisUpload *self);
  * (episode-conflict) where these are other bytes. */
 CisOutcome *cis_upload_finish (CisUpload *self, char *intent);
 
-/* Gives @episode what its archive @fd (@st) and its intent @part say: digest, size, commit, receipt, marks.
- */
+/* Gives @episode what its archive @fd (@st) and its intent @part say: digest, size, commit,
+ * receipt, marks. */
 void cis_upload_adopt (CisEpisode *episode, int fd, const struct stat *st, const CisPartName *part);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A file of JSON lines that several processes append to, and that survives what happens to it. Thread-safe.
- */
+/* A file of JSON lines that several processes append to, and that survives what happens to it.
+ * Thread-safe. */
 
 #include "cis490.h"
 

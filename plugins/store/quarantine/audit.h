@@ -12,8 +12,8 @@ G_BEGIN_DECLS
  */
 typedef struct _Audit Audit;
 
-/* @dirfd: the state folder, which must stay open; @path: its path, for messages; none, so it must stay, too.
- */
+/* @dirfd: the state folder, which must stay open; @path: its path, for messages; none,
+ * so it must stay, too. */
 Audit *audit_new (int dirfd, const char *path);
 void audit_free (Audit *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Audit, audit_free)

@@ -23,8 +23,8 @@ gboolean cis_listener_start (CisListener *self, GError **error);
 /* A connection, non-blocking; -1 where none waits, or none can be had for a while. full. */
 int cis_listener_accept (CisListener *self);
 void cis_listener_pause (CisListener *self);
-/* Ends a pause that has lasted until @now. Returns when the present one ends; G_MAXINT64 where there is none.
- */
+/* Ends a pause that has lasted until @now. Returns when the present one ends;
+ * G_MAXINT64 where there is none. */
 gint64 cis_listener_resume (CisListener *self, gint64 now);
 
 G_END_DECLS

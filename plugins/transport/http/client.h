@@ -27,8 +27,8 @@ gboolean cis_http_url_check (const char *url, GError **error);
 /* @peer: what it points to must outlive the client. @timeout: µs without a byte moving. */
 CisHttpClient *cis_http_client_new (const CisPeer *peer, gint64 timeout);
 void cis_http_client_free (CisHttpClient *self);
-/* Sends and reads the answer; that none came is an answer too. Errors: cancelled, or CIS_CREDENTIALS_ERROR.
- */
+/* Sends and reads the answer; that none came is an answer too. Errors: cancelled,
+ * or CIS_CREDENTIALS_ERROR. */
 gboolean cis_http_client_send (CisHttpClient *self, const CisHttpRequest *request, CisAnswer *answer,
                                GCancellable *cancellable, GError **error);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisHttpClient, cis_http_client_free)

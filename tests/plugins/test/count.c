@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A source that counts: item-0, item-1, … What comes home deferred or failed goes out again, but for --once.
- */
+/* A source that counts: item-0, item-1, … What comes home deferred or failed goes out again,
+ * but for --once. */
 
 #include "record.h"
 
