@@ -21,19 +21,13 @@ typedef struct
   CisStage parent;
   /* Options. */
   char *state_path;
-  char *url;
-  char *host;
-  char *token_file;
-  char *certificate_file;
-  char *key_file;
-  char *ca_file;
+  CisPeer peer;
   gint64 timeout;
   guint64 ask_above;
   gint64 forecast_interval;
   gint64 forecast_warning;
   /* Immutable after open(). */
   CisHostState *state;
-  CisPeer peer;
   /* Thread-safe: connections that no worker uses at the moment. */
   GAsyncQueue *idle;
   /* Episodes whose last upload got no answer, and the lock of that set. */
@@ -55,29 +49,21 @@ typedef struct
   int fd;
 } Ship;
 
-static CisPeer
-get_peer (CisHttp *self)
-{
-  return (CisPeer){ self->url,      self->host,   self->token_file, self->certificate_file,
-                    self->key_file, self->ca_file };
-}
-
 static gboolean
 cis_http_validate (CisPart *part, GError **error)
 {
   CisHttp *self = (CisHttp *) part;
-  CisPeer peer = get_peer (self);
 
-  if (!cis_http_url_check (self->url, error))
+  if (!cis_http_url_check (self->peer.url, error))
     return FALSE;
-  if (!cis_name_is_valid (self->host, CIS_HOST_NAME_MAX))
+  if (!cis_name_is_valid (self->peer.host, CIS_HOST_NAME_MAX))
     {
       g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
                    "host=%s is no host's name: letters, digits, \".\", \"_\" and \"-\", at most %d",
-                   self->host, CIS_HOST_NAME_MAX);
+                   self->peer.host, CIS_HOST_NAME_MAX);
       return FALSE;
     }
-  return cis_credentials_check (&peer, error);
+  return cis_credentials_check (&self->peer, error);
 }
 
 static gboolean
@@ -85,7 +71,6 @@ cis_http_open (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisHttp *self = (CisHttp *) part;
 
-  self->peer = get_peer (self);
   self->idle = g_async_queue_new_full ((GDestroyNotify) cis_http_client_free);
   self->cut = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->state = cis_host_state_open (self->state_path, error);
@@ -263,8 +248,7 @@ cis_http_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
 static CisFinding *
 ping (CisHttp *self, const char *commit, JsonObject **told, GCancellable *cancellable)
 {
-  CisPeer peer = get_peer (self);
-  g_autoptr (CisHttpClient) client = cis_http_client_new (&peer, self->timeout);
+  g_autoptr (CisHttpClient) client = cis_http_client_new (&self->peer, self->timeout);
   CisHttpRequest request = { .asked = CIS_ASKED_PING, .fd = -1, .commit = commit };
   g_auto (CisAnswer) answer = { 0 };
   g_auto (CisJudgement) judgement = { NULL };
@@ -272,10 +256,10 @@ ping (CisHttp *self, const char *commit, JsonObject **told, GCancellable *cancel
 
   *told = NULL;
   if (!cis_http_validate (CIS_PART (self), &error))
-    return cis_finding_new ("receiver-not-found", CIS_SEVERITY_ERROR, self->url, "%s", error->message);
+    return cis_finding_new ("receiver-not-found", CIS_SEVERITY_ERROR, self->peer.url, "%s", error->message);
   if (!cis_http_client_send (client, &request, &answer, cancellable, &error))
-    return error->domain == CIS_CREDENTIALS_ERROR ? cis_credentials_finding (&peer, error) : NULL;
-  cis_answer_judge (&answer, CIS_ASKED_PING, NULL, &peer, &judgement);
+    return error->domain == CIS_CREDENTIALS_ERROR ? cis_credentials_finding (&self->peer, error) : NULL;
+  cis_answer_judge (&answer, CIS_ASKED_PING, NULL, &self->peer, &judgement);
   if (judgement.outcome != NULL)
     return g_object_ref (cis_outcome_get_finding (judgement.outcome));
   *told = cis_json_parse (g_bytes_get_data (answer.body, NULL), g_bytes_get_size (answer.body), NULL);
@@ -316,13 +300,13 @@ cis_http_check (CisPart *part, GPtrArray *findings, GCancellable *cancellable)
     return;
   outlook = told != NULL ? cis_outlook_describe (told) : NULL;
   if (finding == NULL)
-    finding = cis_finding_new ("receiver-ok", CIS_SEVERITY_INFO, self->url,
-                               "%s accepts host %s; %" G_GINT64_FORMAT " ms%s%s", self->url, self->host,
-                               (g_get_monotonic_time () - start + 500) / 1000, outlook != NULL ? "; " : "",
-                               outlook != NULL ? outlook : "");
+    finding = cis_finding_new ("receiver-ok", CIS_SEVERITY_INFO, self->peer.url,
+                               "%s accepts host %s; %" G_GINT64_FORMAT " ms%s%s", self->peer.url,
+                               self->peer.host, (g_get_monotonic_time () - start + 500) / 1000,
+                               outlook != NULL ? "; " : "", outlook != NULL ? outlook : "");
   g_ptr_array_add (findings, finding);
   finding = told != NULL && commit != NULL
-                ? cis_outlook_find (told, self->url, commit, n_waiting, self->forecast_warning)
+                ? cis_outlook_find (told, self->peer.url, commit, n_waiting, self->forecast_warning)
                 : NULL;
   if (finding != NULL)
     g_ptr_array_add (findings, finding);
@@ -340,7 +324,8 @@ cis_http_maintain (CisPart *part, GCancellable *cancellable, GError **error)
   g_autoptr (JsonObject) told = NULL;
   g_autoptr (CisFinding) trouble = commit != NULL ? ping (self, commit, &told, cancellable) : NULL;
   CisFinding *finding =
-      told != NULL ? cis_outlook_find (told, self->url, commit, n_waiting, self->forecast_warning) : NULL;
+      told != NULL ? cis_outlook_find (told, self->peer.url, commit, n_waiting, self->forecast_warning)
+                   : NULL;
 
   if (reason != NULL)
     {
@@ -377,22 +362,22 @@ add_options (CisPartClass *klass)
   cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisHttp, state_path),
                              g_param_spec_string ("state", NULL, "The host's state folder.",
                                                   "${STATE_DIRECTORY}", CIS_PARAM_OPTION));
-  cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisHttp, url),
+  cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisHttp, peer.url),
                              g_param_spec_string ("url", NULL,
                                                   "The receiver: https://receiver.example, or unix:/path.",
                                                   "${receiver-url}", CIS_PARAM_OPTION));
-  cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisHttp, host),
+  cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisHttp, peer.host),
                              g_param_spec_string ("host", NULL,
                                                   "The name that this host's episodes go under.",
                                                   "${host-id}", CIS_PARAM_OPTION));
-  add_file_option (klass, G_STRUCT_OFFSET (CisHttp, token_file), "token-file",
+  add_file_option (klass, G_STRUCT_OFFSET (CisHttp, peer.token_file), "token-file",
                    "Holds the bearer token; read for each request.", "${token-file}", CIS_PARAM_SECRET);
-  add_file_option (klass, G_STRUCT_OFFSET (CisHttp, certificate_file), "certificate-file",
+  add_file_option (klass, G_STRUCT_OFFSET (CisHttp, peer.certificate_file), "certificate-file",
                    "The client certificate, PEM; read anew when it changes.", "${certificate-file:-}", 0);
-  add_file_option (klass, G_STRUCT_OFFSET (CisHttp, key_file), "key-file",
+  add_file_option (klass, G_STRUCT_OFFSET (CisHttp, peer.key_file), "key-file",
                    "Its private key, PEM; not needed where the certificate's file holds it too.",
                    "${key-file:-}", CIS_PARAM_SECRET);
-  add_file_option (klass, G_STRUCT_OFFSET (CisHttp, ca_file), "ca-file",
+  add_file_option (klass, G_STRUCT_OFFSET (CisHttp, peer.ca_file), "ca-file",
                    "The authority that signed the receiver's certificate, PEM; else the system's.",
                    "${ca-file:-}", 0);
   cis_part_class_add_option (
