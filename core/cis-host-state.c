@@ -171,13 +171,34 @@ receipt_name (const char *name, GError **error)
   return NULL;
 }
 
+/* @receipt, with the fingerprint of what was packed; full. */
+static char *
+receipt_to_text (JsonObject *receipt, CisEpisode *episode)
+{
+  g_autoptr (JsonObject) own = json_object_new ();
+  g_autofree char *line = NULL;
+  JsonObjectIter iter;
+  const char *member;
+  JsonNode *node;
+
+  json_object_iter_init_ordered (&iter, receipt);
+  while (json_object_iter_next_ordered (&iter, &member, &node))
+    json_object_set_member (own, member, json_node_copy (node));
+  if (cis_episode_get_fingerprint (episode) != NULL)
+    json_object_set_string_member (own, "fingerprint", cis_episode_get_fingerprint (episode));
+  else
+    json_object_remove_member (own,
+                               "fingerprint"); /* which would be the receiver's, and mean something else */
+  line = cis_json_to_line (own);
+  return g_strconcat (line, "\n", NULL);
+}
+
 /* File and folder are synced: a power cut must not take the receipt of an episode that has left episodes/. */
 gboolean
 cis_host_state_store_receipt (CisHostState *self, CisEpisode *episode, JsonObject *receipt, GError **error)
 {
   g_autofree char *name = receipt_name (cis_episode_get_name (episode), error);
-  g_autofree char *line = cis_json_to_line (receipt);
-  g_autofree char *text = g_strconcat (line, "\n", NULL);
+  g_autofree char *text = receipt_to_text (receipt, episode);
 
   if (name == NULL)
     return FALSE;
@@ -222,11 +243,10 @@ cis_host_state_load_archive (CisHostState *self, CisEpisode *episode, const char
   const char *packed = json != NULL ? cis_json_get_string (json, "fingerprint") : NULL;
   gint64 size = json != NULL ? cis_json_get_size (json, "size", -1) : -1;
 
-  if (sha256 == NULL || !cis_hex_is_valid (sha256, 64) || size < 0 || packed == NULL ||
-      (fingerprint != NULL && !g_str_equal (packed, fingerprint)))
+  if (sha256 == NULL || !cis_hex_is_valid (sha256, 64) || size < 0 || g_strcmp0 (packed, fingerprint) != 0)
     return FALSE;
   cis_episode_set_archive (episode, path, sha256, (guint64) size);
-  cis_episode_set_fingerprint (episode, packed);
+  cis_episode_set_fingerprint (episode, fingerprint);
   return TRUE;
 }
 

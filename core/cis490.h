@@ -529,16 +529,17 @@ CIS_API char *cis_host_state_get_file (CisHostState *self, CisFolder folder, con
                                        const char *suffix); /* full path; full */
 /* Holds ".lock" until the object goes: the one pipeline that owns the state. CIS_ERROR_UNAVAILABLE. */
 CIS_API gboolean cis_host_state_lock (CisHostState *self, GError **error);
-/* Durably writes the episode's receipt; what ship does before it says passed. */
+/* Durably writes the episode's receipt, with the fingerprint of what was packed as one more member; what ship
+ * does before it says passed. */
 CIS_API gboolean cis_host_state_store_receipt (CisHostState *self, CisEpisode *episode, JsonObject *receipt,
                                                GError **error);
 /* An archive is outbox/<name>.tar.zst, and counts once outbox/<name>.json describes it. This writes that, of
  * what @episode says of its archive and fingerprint, durably. @parameters: how it was packed, for people. */
 CIS_API gboolean cis_host_state_store_archive (CisHostState *self, CisEpisode *episode,
                                                const char *parameters, GError **error);
-/* Gives @episode the archive that was stored, and its fingerprint; whether it is there, is not looked at.
- * @fingerprint: of the tree that it has to be of; nullable. %FALSE, and @episode stays as it is, where there
- * is none, or none that can be read, which is as good. */
+/* Gives @episode the archive that was stored, and its @fingerprint, which is of the tree that it has to be
+ * of; whether it is there, is not looked at. %FALSE, and @episode stays as it is, where there is none, or
+ * none that can be read, which is as good. */
 CIS_API gboolean cis_host_state_load_archive (CisHostState *self, CisEpisode *episode,
                                               const char *fingerprint);
 /* Removes archive and description: garbage once the episode has left episodes/, or to be packed anew. */

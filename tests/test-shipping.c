@@ -4,6 +4,8 @@
 
 #include "once.h"
 
+#include <glib/gstdio.h>
+
 /* All of a host, with a receiver that gives that answer. */
 #define HOST(answer)                                                                                         \
   "[pipeline]\nstages=scan;stamp;pack;ship;retire;quarantine\nworkers=2\n"                                   \
@@ -81,6 +83,7 @@ make_shipped (const char *tree, const char *name)
   test_write (tree, tarball, "packed");
   test_write (tree, description, text);
   cis_episode_set_archive (episode, tarball, sha256, 6);
+  cis_episode_set_fingerprint (episode, fingerprint);
   receipt = cis_receipt_new (episode, "lab", "stored", NULL);
   cis_host_state_store_receipt (state, episode, receipt, &error);
   g_assert_no_error (error);
@@ -130,6 +133,28 @@ test_shipping_other_receipt (void)
   assert_list (tree, "shipped", "run-1");
 }
 
+/* As when the receiver has lost it, and the only copy is moved back to be shipped anew. */
+static void
+test_shipping_moved_back (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *shipped = g_build_filename (tree, "state/shipped/run-1", NULL);
+  g_autofree char *episode = g_build_filename (tree, "state/episodes/run-1", NULL);
+  g_autofree char *record = NULL;
+
+  test_make_episode (tree, "state/episodes/run-1", 'c');
+  g_assert_cmpint (run (tree, HOST ("201")), ==, 0);
+  g_assert_no_errno (g_rename (shipped, episode));
+  g_assert_cmpint (run (tree, HOST ("503")), ==, 75);
+  g_assert_cmpint (run (tree, HOST ("timeout")), ==, 75);
+  assert_list (tree, "episodes", "run-1");
+  g_assert_cmpint (run (tree, HOST ("201")), ==, 0);
+  assert_list (tree, "shipped", "run-1");
+  record = test_read (tree, "state/record");
+  g_assert_cmpstr (strrchr (g_strchomp (record), '\n'), !=, NULL);
+  g_assert_nonnull (strstr (strrchr (record, '\n'), "\"201\""));
+}
+
 static void
 test_shipping_comes_back (void)
 {
@@ -152,6 +177,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/shipping/receipt-on-disk", test_shipping_receipt_on_disk);
   g_test_add_func ("/shipping/changed-after-receipt", test_shipping_changed_after_receipt);
   g_test_add_func ("/shipping/other-receipt", test_shipping_other_receipt);
+  g_test_add_func ("/shipping/moved-back", test_shipping_moved_back);
   g_test_add_func ("/shipping/comes-back", test_shipping_comes_back);
   return g_test_run ();
 }

@@ -60,11 +60,14 @@ resume_shipped (CisScanEpisodes *self, const char *name)
   g_autoptr (GError) error = NULL;
   g_autoptr (JsonObject) receipt = cis_host_state_load_receipt (self->state, name, &error);
   g_autoptr (CisEpisode) episode = cis_episode_new (NULL, name, NULL);
+  const char *fingerprint = receipt != NULL ? cis_json_get_string (receipt, "fingerprint") : NULL;
 
   if (error != NULL)
     cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_WARNING, NULL, "The receipt is passed over: %s",
                   error->message);
-  if (receipt == NULL || !cis_host_state_load_archive (self->state, episode, NULL) ||
+  /* The receipt of a folder that was shipped once and is back does not count, though its bytes are the same:
+   * it may be back because the receiver has lost them. */
+  if (fingerprint == NULL || !cis_host_state_load_archive (self->state, episode, fingerprint) ||
       !cis_receipt_matches (receipt, episode, NULL, NULL))
     return NULL;
   cis_episode_set_receipt (episode, receipt);
