@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <unistd.h>
 
@@ -114,6 +115,23 @@ test_stamp_not_yet (void)
   g_assert_cmpint (test_process (stamp, episode, NULL), ==, CIS_VERDICT_DEFERRED);
 }
 
+/* It was found quiet, waited for a worker, and is written to again. */
+static void
+test_stamp_changed (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (CisStage) stamp = test_part_new ("gate/stamp", NULL, NULL);
+  g_autoptr (CisEpisode) episode = make_item (tree);
+  g_autofree char *fingerprint = NULL;
+
+  test_write (tree, "state/episodes/run-1/meta.json", "{}");
+  fingerprint = cis_fingerprint (AT_FDCWD, cis_episode_get_directory (episode), NULL, NULL, NULL);
+  cis_episode_set_fingerprint (episode, fingerprint);
+  g_assert_cmpint (test_process (stamp, episode, NULL), ==, CIS_VERDICT_REJECTED);
+  test_write (tree, "state/episodes/run-1/meta.json", "{\"code_ver");
+  g_assert_cmpint (test_process (stamp, episode, NULL), ==, CIS_VERDICT_DEFERRED);
+}
+
 static void
 test_stamp_gone (void)
 {
@@ -147,6 +165,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/stamp/too-large", test_stamp_too_large);
   g_test_add_func ("/stamp/symlink", test_stamp_symlink);
   g_test_add_func ("/stamp/not-yet", test_stamp_not_yet);
+  g_test_add_func ("/stamp/changed", test_stamp_changed);
   g_test_add_func ("/stamp/gone", test_stamp_gone);
   g_test_add_func ("/stamp/shipped-already", test_stamp_shipped_already);
   return g_test_run ();

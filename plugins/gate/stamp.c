@@ -16,7 +16,7 @@
 
 typedef struct
 {
-  CisStage parent; /* nothing of its own: process() is pure */
+  CisStage parent; /* nothing of its own */
 } CisGateStamp;
 typedef CisStageClass CisGateStampClass;
 
@@ -113,6 +113,17 @@ read_meta (const char *directory, GError **error)
   return bytes;
 }
 
+/* It may have waited for long, and be written to again: then this was a look at something half done. */
+static gboolean
+has_changed (CisEpisode *episode, GCancellable *cancellable)
+{
+  const char *seen = cis_episode_get_fingerprint (episode);
+  const char *directory = cis_episode_get_directory (episode);
+  g_autofree char *now = seen != NULL ? cis_fingerprint (AT_FDCWD, directory, NULL, cancellable, NULL) : NULL;
+
+  return g_strcmp0 (now, seen) != 0;
+}
+
 static CisOutcome *
 cis_gate_stamp_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
 {
@@ -121,6 +132,7 @@ cis_gate_stamp_process (CisStage *stage, CisItem *item, GCancellable *cancellabl
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = NULL;
   g_autoptr (JsonObject) meta = NULL;
+  g_autoptr (CisOutcome) outcome = NULL;
 
   /* It was judged before it was shipped. */
   if (cis_episode_get_receipt (episode) != NULL)
@@ -136,10 +148,14 @@ cis_gate_stamp_process (CisStage *stage, CisItem *item, GCancellable *cancellabl
   if (bytes != NULL)
     meta = cis_json_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), &error);
   if (meta != NULL)
-    return judge (episode, meta);
-  if (g_error_matches (error, CIS_ERROR, CIS_ERROR_INVALID))
-    return reject_malformed (episode, error);
-  return cis_outcome_failed (g_steal_pointer (&error));
+    outcome = judge (episode, meta);
+  else if (g_error_matches (error, CIS_ERROR, CIS_ERROR_INVALID))
+    outcome = reject_malformed (episode, error);
+  else
+    outcome = cis_outcome_failed (g_steal_pointer (&error));
+  if (cis_outcome_get_verdict (outcome) == CIS_VERDICT_REJECTED && has_changed (episode, cancellable))
+    return cis_outcome_deferred (CIS_SCOPE_ITEM, 0, NULL);
+  return g_steal_pointer (&outcome);
 }
 
 static void
