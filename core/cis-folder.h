@@ -6,7 +6,3 @@
 /* Opens the folder that @path (below @dirfd, or AT_FDCWD) lies in, so that it can be synced. @name: the last
  * part of @path; full. -1 on error. */
 int cis_folder_open_parent (int dirfd, const char *path, char **name, GError **error);
-
-/* What root makes belongs to whom the folder around it belongs: a drain, or a verb, may run as root beside a
- * shipper that does not. @fd: what was made, in @folder; @what: for messages. */
-gboolean cis_folder_give (int folder, int fd, const char *what, GError **error);

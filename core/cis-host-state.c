@@ -145,7 +145,7 @@ cis_host_state_lock (CisHostState *self, GError **error)
   fd = TEMP_FAILURE_RETRY (openat (self->root, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640));
   if (fd < 0)
     return cis_error_set_errno (error, errno, "Cannot open %s", file);
-  if (cis_file_lock (fd, FALSE, file, NULL, error))
+  if (cis_folder_give (self->root, fd, file, error) && cis_file_lock (fd, FALSE, file, NULL, error))
     {
       self->lock = fd;
       return TRUE;

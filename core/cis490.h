@@ -443,6 +443,9 @@ CIS_API gboolean cis_file_remove (int dirfd, const char *name, GError **error);
 /* Opens a folder below @dirfd (or AT_FDCWD), made (mode 0750, its parent synced) where it is missing; -1 on
  * error. */
 CIS_API int cis_folder_open (int dirfd, const char *name, gboolean create, GError **error);
+/* What root makes belongs to whom the folder around it belongs: a drain, a verb or a shipper may run as root
+ * where the next one does not. @fd: what was made, in @folder; @what: for messages. */
+CIS_API gboolean cis_folder_give (int folder, int fd, const char *what, GError **error);
 /* The sorted names in the opened folder @fd, but for "." and ".."; all of them, or %NULL. @what: the folder,
  * for messages. full. */
 CIS_API GPtrArray *cis_folder_list (int fd, const char *what, GError **error);

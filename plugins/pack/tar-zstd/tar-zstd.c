@@ -109,6 +109,7 @@ reuse (Pack *pack)
   struct stat info;
 
   return cis_host_state_load_archive (pack->stage->state, pack->episode, pack->fingerprint) &&
+         faccessat (outbox, pack->name, R_OK, AT_EACCESS) == 0 &&
          fstatat (outbox, pack->name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG (info.st_mode) &&
          (guint64) info.st_size == cis_episode_get_size (pack->episode);
 }
@@ -241,7 +242,7 @@ make_tarball (Pack *pack, GError **error)
   fd = openat (outbox, pack->partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
   if (fd < 0)
     return cis_error_set_errno (error, errno, "Cannot write %s in the outbox", pack->partial);
-  ok = pack_tree (pack, fd, error);
+  ok = cis_folder_give (outbox, fd, pack->partial, error) && pack_tree (pack, fd, error);
   /* What the last write could still place on a full disk counts, too. */
   if (fstat (fd, &info) == 0)
     pack->used = (guint64) info.st_size;
