@@ -142,7 +142,7 @@ static void
 compare_digest (Verify *self, const Entry *entry, int fd)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *sha256 = cis_digest_file (fd, NULL, &error);
+  g_autofree char *sha256 = cis_digest_file (fd, NULL, NULL, NULL, &error);
   GString *promised;
 
   if (sha256 == NULL)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SHA256_SIZE 32
@@ -62,11 +63,12 @@ cis_digest_finish (CisDigest *self)
 }
 
 char *
-cis_digest_file (int fd, GCancellable *cancellable, GError **error)
+cis_digest_file (int fd, CisStage *stage, CisItem *item, GCancellable *cancellable, GError **error)
 {
   g_autoptr (CisDigest) digest = cis_digest_new ();
   g_autofree char *buffer = g_malloc (READ_SIZE);
   off_t offset = 0;
+  struct stat st;
 
   posix_fadvise (fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint: whether it was taken makes no difference here */
   for (;;)
@@ -84,6 +86,8 @@ cis_digest_file (int fd, GCancellable *cancellable, GError **error)
         return NULL;
       cis_digest_update (digest, buffer, n);
       offset += n;
+      if (stage != NULL && fstat (fd, &st) == 0)
+        cis_stage_progress (stage, item, (guint64) offset, (guint64) st.st_size);
     }
 }
 

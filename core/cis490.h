@@ -475,8 +475,10 @@ typedef struct _CisDigest CisDigest;
 CIS_API CisDigest *cis_digest_new (void);
 CIS_API void cis_digest_free (CisDigest *self);
 CIS_API void cis_digest_update (CisDigest *self, const void *data, gsize length);
-CIS_API char *cis_digest_finish (CisDigest *self);                                 /* 64 hex, full; resets */
-CIS_API char *cis_digest_file (int fd, GCancellable *cancellable, GError **error); /* from its beginning */
+CIS_API char *cis_digest_finish (CisDigest *self); /* 64 hex, full; resets */
+/* Of a file from its beginning; full. @stage: whose progress with @item it is; nullable. */
+CIS_API char *cis_digest_file (int fd, CisStage *stage, CisItem *item, GCancellable *cancellable,
+                               GError **error);
 CIS_API char *cis_digest_bytes (const void *data, gsize length);
 /* Whether the strings are equal, in a time that depends on their lengths only. */
 CIS_API gboolean cis_equal_in_constant_time (const char *a, const char *b);

@@ -48,18 +48,18 @@ test_file (void)
   test_write (tree, "file", million);
   fd = open (path, O_RDONLY | O_CLOEXEC);
   g_assert_cmpint (lseek (fd, 17, SEEK_SET), ==, 17);
-  g_assert_cmpstr (sha256 = cis_digest_file (fd, NULL, &error), ==, MILLION);
+  g_assert_cmpstr (sha256 = cis_digest_file (fd, NULL, NULL, NULL, &error), ==, MILLION);
   g_assert_no_error (error);
   g_assert_cmpint (lseek (fd, 0, SEEK_CUR), ==, 17);
 
   g_cancellable_cancel (cancellable);
-  g_assert_null (cis_digest_file (fd, cancellable, &error));
+  g_assert_null (cis_digest_file (fd, NULL, NULL, cancellable, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
   g_clear_error (&error);
   g_assert_no_errno (close (fd));
 
   fd = open (tree, O_RDONLY | O_CLOEXEC);
-  g_assert_null (cis_digest_file (fd, NULL, &error));
+  g_assert_null (cis_digest_file (fd, NULL, NULL, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_IS_DIRECTORY);
   g_assert_no_errno (close (fd));
 }

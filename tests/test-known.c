@@ -104,6 +104,27 @@ test_unknown (Fixture *f, gconstpointer data)
   g_assert_cmpuint (cis_request_get_status (f->request), ==, 0);
 }
 
+/* As when a host got another name, and its archives were moved. */
+static void
+test_moved (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CisRequest) request = cis_request_new ("PUT", "/v1/episodes/lab-2/walk");
+  g_autoptr (CisEpisode) episode = cis_episode_new ("lab-2", "walk", request);
+  g_autofree char *folder = g_build_filename (f->tree, "store/lab-2", NULL);
+  g_autofree char *path = g_build_filename (folder, "walk.tar.zst", NULL);
+  JsonObject *reply;
+
+  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
+  note_receipt (f);
+  g_assert_no_errno (g_mkdir (folder, 0750));
+  g_assert_no_errno (g_rename (f->stored, path));
+  cis_request_identify (request, "lab-2");
+  cis_episode_set_archive (episode, NULL, cis_episode_get_sha256 (f->episode), 5);
+  g_assert_cmpint (test_process (f->known, episode, NULL), ==, CIS_VERDICT_DONE);
+  reply = cis_request_get_reply (request);
+  g_assert_true (cis_receipt_matches (reply, episode, "lab-2", NULL));
+}
+
 static void
 test_duplicate (Fixture *f, gconstpointer data)
 {
@@ -279,16 +300,16 @@ test_odd_receipts (Fixture *f, gconstpointer data)
 static void
 test_odd_marks (Fixture *f, gconstpointer data)
 {
-  g_autofree char *receipt =
-      g_strdup_printf ("{\"sha256\":\"%s\",\"size\":5,\"marks\":{\"gate\":\"disabled\",\"grant\":7}}",
-                       cis_episode_get_sha256 (f->episode));
+  g_autofree char *receipt = g_strdup_printf ("{\"episode\":\"run\",\"host\":\"lab-1\",\"sha256\":\"%s\","
+                                              "\"size\":5,\"marks\":{\"gate\":\"disabled\",\"grant\":7}}",
+                                              cis_episode_get_sha256 (f->episode));
   g_autoptr (JsonObject) read = NULL;
   int fd;
 
   test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
   g_assert_no_errno (setxattr (f->stored, "user.cis490.receipt", receipt, strlen (receipt), 0));
   fd = open (f->stored, O_RDONLY | O_CLOEXEC);
-  read = cis_layout_read_receipt (fd, CIS_ITEM (f->episode));
+  read = cis_layout_read_receipt (fd, f->episode, CIS_ITEM (f->episode));
   g_assert_nonnull (read);
   g_assert_cmpstr (cis_item_get_mark (CIS_ITEM (f->episode), "gate"), ==, "disabled");
   g_assert_null (cis_item_get_mark (CIS_ITEM (f->episode), "grant"));
@@ -328,6 +349,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add ("/known/unknown", Fixture, NULL, set_up, test_unknown, tear_down);
   g_test_add ("/known/duplicate", Fixture, NULL, set_up, test_duplicate, tear_down);
+  g_test_add ("/known/moved", Fixture, NULL, set_up, test_moved, tear_down);
   g_test_add ("/known/hashed", Fixture, NULL, set_up, test_hashed, tear_down);
   g_test_add ("/known/stale-receipt", Fixture, NULL, set_up, test_stale_receipt, tear_down);
   g_test_add ("/known/conflict", Fixture, NULL, set_up, test_conflict, tear_down);

@@ -74,9 +74,10 @@ learn_commit (CisMeta *self, CisEpisode *episode, int fd, GCancellable *cancella
 }
 
 static gboolean
-learn_digest (CisEpisode *episode, int fd, const struct stat *st, GCancellable *cancellable, GError **error)
+learn_digest (CisMeta *self, CisEpisode *episode, int fd, const struct stat *st, GCancellable *cancellable,
+              GError **error)
 {
-  g_autofree char *sha256 = cis_digest_file (fd, cancellable, error);
+  g_autofree char *sha256 = cis_digest_file (fd, CIS_STAGE (self), CIS_ITEM (episode), cancellable, error);
 
   if (sha256 == NULL)
     return FALSE;
@@ -91,7 +92,7 @@ learn (CisMeta *self, CisEpisode *episode, int fd, GCancellable *cancellable, GE
 
   if (fstat (fd, &st) < 0)
     return cis_error_set_errno (error, errno, "Looking at %s", cis_episode_get_archive (episode));
-  if (cis_episode_get_sha256 (episode) == NULL && !learn_digest (episode, fd, &st, cancellable, error))
+  if (cis_episode_get_sha256 (episode) == NULL && !learn_digest (self, episode, fd, &st, cancellable, error))
     return FALSE;
   if (cis_episode_get_commit (episode) == NULL && !learn_commit (self, episode, fd, cancellable, error))
     return FALSE;

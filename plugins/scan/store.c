@@ -75,25 +75,11 @@ read_index (CisScanStore *self, GCancellable *cancellable, GError **error)
   return self->index < 0 || cis_row_set_read (self->rows, self->index, cancellable, error);
 }
 
-/* What was noted beside the bytes when they came. A file that was copied under another name has the note of
- * the other. full, nullable */
-static JsonObject *
-read_receipt (CisEpisode *episode, int fd)
-{
-  g_autoptr (JsonObject) receipt = cis_layout_read_receipt (fd, NULL);
-
-  if (receipt == NULL ||
-      g_strcmp0 (cis_json_get_string (receipt, "host"), cis_episode_get_host (episode)) != 0 ||
-      g_strcmp0 (cis_json_get_string (receipt, "episode"), cis_episode_get_name (episode)) != 0)
-    return NULL;
-  return cis_layout_read_receipt (fd, CIS_ITEM (episode));
-}
-
 static CisEpisode *
 make_episode (CisScanStore *self, const char *host, const char *name, int fd, const struct stat *st)
 {
   CisEpisode *episode = cis_episode_new (host, name, NULL);
-  g_autoptr (JsonObject) receipt = read_receipt (episode, fd);
+  g_autoptr (JsonObject) receipt = cis_layout_read_receipt (fd, episode, CIS_ITEM (episode));
   const char *sha256 = receipt != NULL ? cis_json_get_string (receipt, "sha256") : NULL;
   const char *commit = receipt != NULL ? cis_json_get_string (receipt, "commit") : NULL;
   g_autofree char *file = cis_layout_archive_name (name);

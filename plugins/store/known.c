@@ -73,7 +73,7 @@ cis_known_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
         g_error_new (CIS_ERROR, CIS_ERROR_INVALID, "%s is not host/episode", cis_item_get_id (item)));
   /* What is in the store but not yet home (@intent) passes: store/archive knows whether somebody is still at
    * it, and finishes it if not. */
-  outcome = cis_stored_judge (&self->layout, episode, &intent, cancellable);
+  outcome = cis_stored_judge (stage, &self->layout, episode, &intent, cancellable);
   if (cis_outcome_get_verdict (outcome) == CIS_VERDICT_PASSED && is_admitted (self, episode, intent))
     cis_item_set_mark (item, "recovered", "true");
   return g_steal_pointer (&outcome);

@@ -145,7 +145,7 @@ digest_existing (Copy *copy, GError **error)
         cis_error_set_errno (error, errno, "Cannot read %s", copy->name);
       return NULL;
     }
-  digest = cis_digest_file (fd, copy->cancellable, error);
+  digest = cis_digest_file (fd, CIS_STAGE (copy->stage), CIS_ITEM (copy->episode), copy->cancellable, error);
   ok = digest != NULL && cis_file_sync (fd, copy->name, error) &&
        cis_file_sync (copy->folder, copy->stage->directory, error);
   close (fd);
@@ -191,7 +191,7 @@ verify (Copy *copy, int fd, GError **error)
   g_autofree char *digest = NULL;
 
   posix_fadvise (fd, 0, 0, POSIX_FADV_DONTNEED);
-  digest = cis_digest_file (fd, copy->cancellable, error);
+  digest = cis_digest_file (fd, CIS_STAGE (copy->stage), CIS_ITEM (copy->episode), copy->cancellable, error);
   if (digest == NULL)
     return FALSE;
   if (g_str_equal (digest, cis_episode_get_sha256 (copy->episode)))

@@ -256,7 +256,7 @@ store (CisArchive *self, CisEpisode *episode, CisEpisodeHold *hold, GCancellable
                        .cancellable = cancellable };
 
   /* Now that it is held: store/known looked before, and another request may have finished in between. */
-  judged = cis_stored_judge (&self->layout, episode, &intent, cancellable);
+  judged = cis_stored_judge (CIS_STAGE (self), &self->layout, episode, &intent, cancellable);
   if (cis_outcome_get_verdict (judged) != CIS_VERDICT_PASSED)
     return g_steal_pointer (&judged);
   if (intent == NULL && is_question (CIS_ITEM (episode)))

@@ -215,24 +215,31 @@ take_marks (JsonObject *receipt, CisItem *item)
     json_object_remove_member (receipt, "marks");
 }
 
+/* A file that was copied, moved or restored by hand may carry the attribute of another name, or of other
+ * bytes. */
+static gboolean
+is_receipt_of (JsonObject *receipt, CisEpisode *episode, const struct stat *st)
+{
+  const char *sha256 = cis_json_get_string (receipt, "sha256");
+
+  return sha256 != NULL && cis_hex_is_valid (sha256, SHA256_LENGTH) &&
+         cis_json_get_size (receipt, "size", -1) == st->st_size &&
+         g_strcmp0 (cis_json_get_string (receipt, "host"), cis_episode_get_host (episode)) == 0 &&
+         g_strcmp0 (cis_json_get_string (receipt, "episode"), cis_episode_get_name (episode)) == 0;
+}
+
 JsonObject *
-cis_layout_read_receipt (int fd, CisItem *item)
+cis_layout_read_receipt (int fd, CisEpisode *episode, CisItem *item)
 {
   g_autofree char *line = g_malloc (RECEIPT_MAX);
   g_autoptr (JsonObject) receipt = NULL;
   ssize_t length = fgetxattr (fd, RECEIPT_XATTR, line, RECEIPT_MAX);
-  const char *sha256;
   struct stat st;
 
   if (length < 0 || fstat (fd, &st) < 0)
     return NULL;
   receipt = cis_json_parse (line, length, NULL);
-  if (receipt == NULL)
-    return NULL;
-  /* A file that was restored by hand may carry the attribute of other bytes. */
-  sha256 = cis_json_get_string (receipt, "sha256");
-  if (sha256 == NULL || !cis_hex_is_valid (sha256, SHA256_LENGTH) ||
-      cis_json_get_size (receipt, "size", -1) != st.st_size)
+  if (receipt == NULL || !is_receipt_of (receipt, episode, &st))
     return NULL;
   take_marks (receipt, item);
   return g_steal_pointer (&receipt);

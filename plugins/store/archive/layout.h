@@ -63,6 +63,6 @@ char *cis_layout_find_intent (CisLayout *self, const char *host, const char *epi
 /* Writes the receipt and the item's marks beside the bytes. A file system that cannot is no error (and no
  * loss but time): %FALSE then, with the reason in errno. */
 gboolean cis_layout_write_receipt (int fd, JsonObject *receipt, CisItem *item);
-/* The receipt that was written, as long as its size is the file's; marks go to @item (nullable). full,
- * nullable. */
-JsonObject *cis_layout_read_receipt (int fd, CisItem *item);
+/* The receipt that was written, as long as it is @episode's and its size the file's; marks go to @item
+ * (nullable). full, nullable. */
+JsonObject *cis_layout_read_receipt (int fd, CisEpisode *episode, CisItem *item);

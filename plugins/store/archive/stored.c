@@ -117,7 +117,8 @@ judge_unfinished (CisEpisode *episode, const struct stat *st, char *part, char *
 }
 
 static CisOutcome *
-judge_archive (CisLayout *layout, CisEpisode *episode, int fd, char **intent, GCancellable *cancellable)
+judge_archive (CisStage *stage, CisLayout *layout, CisEpisode *episode, int fd, char **intent,
+               GCancellable *cancellable)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (JsonObject) receipt = NULL;
@@ -140,9 +141,9 @@ judge_archive (CisLayout *layout, CisEpisode *episode, int fd, char **intent, GC
   if (part != NULL)
     return judge_unfinished (episode, &st, g_steal_pointer (&part), intent);
 
-  receipt = cis_layout_read_receipt (fd, NULL);
+  receipt = cis_layout_read_receipt (fd, episode, NULL);
   sha256 = receipt != NULL ? g_strdup (cis_json_get_string (receipt, "sha256"))
-                           : cis_digest_file (fd, cancellable, &error);
+                           : cis_digest_file (fd, stage, CIS_ITEM (episode), cancellable, &error);
   if (sha256 == NULL)
     return cis_outcome_failed (g_steal_pointer (&error));
   if (g_strcmp0 (sha256, cis_episode_get_sha256 (episode)) == 0)
@@ -151,7 +152,8 @@ judge_archive (CisLayout *layout, CisEpisode *episode, int fd, char **intent, GC
 }
 
 CisOutcome *
-cis_stored_judge (CisLayout *layout, CisEpisode *episode, char **intent, GCancellable *cancellable)
+cis_stored_judge (CisStage *stage, CisLayout *layout, CisEpisode *episode, char **intent,
+                  GCancellable *cancellable)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *name = cis_layout_archive_name (cis_episode_get_name (episode));
@@ -167,7 +169,7 @@ cis_stored_judge (CisLayout *layout, CisEpisode *episode, char **intent, GCancel
       cis_error_set_errno (&error, errno, "Opening store/%s", path);
       return cis_outcome_failed (g_steal_pointer (&error));
     }
-  outcome = judge_archive (layout, episode, fd, intent, cancellable);
+  outcome = judge_archive (stage, layout, episode, fd, intent, cancellable);
   g_close (fd, NULL);
   return outcome;
 }

@@ -7,8 +7,8 @@
 
 /* passed: nothing is there, or (@intent set, full) an archive that is not yet home: whoever holds the episode
  * finishes it with cis_upload_finish(). done, with the reply 200 and the receipt as duplicate: these bytes
- * are there. rejected (episode-conflict): other bytes are. */
-CisOutcome *cis_stored_judge (CisLayout *layout, CisEpisode *episode, char **intent,
+ * are there. rejected (episode-conflict): other bytes are. @stage: which asks. */
+CisOutcome *cis_stored_judge (CisStage *stage, CisLayout *layout, CisEpisode *episode, char **intent,
                               GCancellable *cancellable);
 
 /* rejected (episode-conflict): the store has other bytes, those of @stored_sha256. */

@@ -244,7 +244,8 @@ static CisOutcome *
 judge_again (CisUpload *self)
 {
   g_autofree char *intent = NULL;
-  g_autoptr (CisOutcome) outcome = cis_stored_judge (self->layout, self->episode, &intent, self->cancellable);
+  g_autoptr (CisOutcome) outcome =
+      cis_stored_judge (self->stage, self->layout, self->episode, &intent, self->cancellable);
 
   if (cis_outcome_get_verdict (outcome) != CIS_VERDICT_PASSED)
     return g_steal_pointer (&outcome);
@@ -345,7 +346,7 @@ cis_upload_receive (CisUpload *self)
 void
 cis_upload_adopt (CisEpisode *episode, int fd, const struct stat *st, const CisPartName *part)
 {
-  g_autoptr (JsonObject) receipt = cis_layout_read_receipt (fd, CIS_ITEM (episode));
+  g_autoptr (JsonObject) receipt = cis_layout_read_receipt (fd, episode, CIS_ITEM (episode));
 
   cis_episode_set_archive (episode, NULL, part->sha256, st->st_size);
   cis_episode_set_commit (episode, part->commit);
