@@ -311,12 +311,14 @@ cis_folder_remove (int dirfd, const char *name, GCancellable *cancellable, GErro
   return FALSE;
 }
 
-/* What the operator has to move or mount otherwise is a matter of configuration; a full disk is not. */
+/* What the operator has to move or mount otherwise is a matter of configuration. A full disk says nothing of
+ * what it can, and who frees it has to start: %TRUE. */
 static gboolean
 set_probe_error (GError **error, int errsv, const char *what, const char *ability)
 {
-  if (errsv == ENOSPC || errsv == EDQUOT || errsv == EIO || errsv == EMFILE || errsv == ENFILE ||
-      errsv == ENOMEM)
+  if (errsv == ENOSPC || errsv == EDQUOT)
+    return TRUE;
+  if (errsv == EIO || errsv == EMFILE || errsv == ENFILE || errsv == ENOMEM)
     return cis_error_set_errno (error, errsv, "Cannot try whether %s can %s", what, ability);
   g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
                "%s cannot %s: %s. It must be writable and on a local file system such as ext4, xfs or btrfs",

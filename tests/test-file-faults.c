@@ -249,7 +249,7 @@ try_probe (gpointer unused)
   if (failed == NULL)
     g_assert_no_error (error);
   /* A disk that is full or broken just now is no matter of configuration. */
-  if (faults_get_error () == EIO || faults_get_error () == ENOSPC)
+  if (faults_get_error () == EIO)
     g_assert_false (g_error_matches (error, CIS_ERROR, CIS_ERROR_CONFIG));
   names = test_list (tree, ".");
   if (g_strcmp0 (failed, "unlinkat") != 0)
@@ -261,7 +261,7 @@ try_probe (gpointer unused)
 static void
 test_probe_exhausted (void)
 {
-  static const int errors[] = { ENOSPC, EDQUOT, EIO, EMFILE, ENFILE, ENOMEM };
+  static const int errors[] = { EIO, EMFILE, ENFILE, ENOMEM };
   g_autoptr (TestTree) tree = test_tree_new ();
   int dirfd = open_folder (tree, ".");
 
@@ -275,6 +275,27 @@ test_probe_exhausted (void)
       faults_end ();
       g_assert_true (g_str_has_prefix (error->message, "Cannot try whether the folder can make files: "));
       g_assert_false (g_error_matches (error, CIS_ERROR, CIS_ERROR_CONFIG));
+    }
+  close (dirfd);
+}
+
+/* A full disk can be freed by who has started only. */
+static void
+test_probe_full (void)
+{
+  static const int errors[] = { ENOSPC, EDQUOT };
+  g_autoptr (TestTree) tree = test_tree_new ();
+  int dirfd = open_folder (tree, ".");
+
+  for (guint i = 0; i < G_N_ELEMENTS (errors); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      faults_choose ("openat", 1, errors[i], FALSE);
+      faults_begin ();
+      g_assert_true (cis_folder_probe (dirfd, "the folder", &error));
+      faults_end ();
+      g_assert_no_error (error);
     }
   close (dirfd);
 }
@@ -419,6 +440,7 @@ main (int argc, char **argv)
   faults_add_test ("/folder-faults/remove", try_remove_folder, NULL);
   faults_add_test ("/folder-faults/probe", try_probe, NULL);
   g_test_add_func ("/folder-faults/probe/exhausted", test_probe_exhausted);
+  g_test_add_func ("/folder-faults/probe/full", test_probe_full);
   g_test_add_func ("/folder-faults/probe/replaces", test_probe_replaces);
   faults_add_test ("/host-state-faults/open", try_host_state, NULL);
   faults_add_test ("/host-state-faults/lock", try_host_state_lock, NULL);
