@@ -151,6 +151,34 @@ test_unavailable (void)
 }
 
 /* In a mount namespace of its own, so that nothing is left behind whatever happens. */
+/* Of the same file system, as its device tells nothing. */
+static void
+test_bind_mount_subprocess (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *disk = g_build_filename (tree, "disk", NULL);
+  g_autofree char *target = g_build_filename (tree, "target", NULL);
+  CisPart *part = directory_new (tree, TRUE);
+
+  g_assert_no_errno (unshare (geteuid () == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS));
+  g_assert_no_errno (mount ("none", "/", "none", MS_REC | MS_PRIVATE, NULL));
+  g_assert_no_errno (g_mkdir (disk, 0750));
+  g_assert_no_errno (g_mkdir (target, 0750));
+  expect (part, tree, "bytes", "bytes", CIS_VERDICT_DEFERRED, "directory-unavailable");
+  g_assert_no_errno (mount (disk, target, NULL, MS_BIND, NULL));
+  expect (part, tree, "bytes", "bytes", CIS_VERDICT_PASSED, NULL);
+  g_assert_true (test_exists (tree, "disk/lab-7/e1.tar.zst"));
+  directory_end (part);
+  g_assert_no_errno (umount2 (target, MNT_DETACH));
+}
+
+static void
+test_bind_mount (void)
+{
+  g_test_trap_subprocess ("/directory/bind-mount/subprocess", 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+  g_test_trap_assert_passed ();
+}
+
 static void
 test_full_subprocess (void)
 {
@@ -188,6 +216,8 @@ main (int argc, char **argv)
   g_test_add_func ("/directory/mismatch", test_mismatch);
   g_test_add_func ("/directory/unreadable", test_unreadable);
   g_test_add_func ("/directory/unavailable", test_unavailable);
+  g_test_add_func ("/directory/bind-mount", test_bind_mount);
+  g_test_add_func ("/directory/bind-mount/subprocess", test_bind_mount_subprocess);
   g_test_add_func ("/directory/full", test_full);
   g_test_add_func ("/directory/full/subprocess", test_full_subprocess);
   return g_test_run ();

@@ -101,11 +101,11 @@ unavailable (CisDirectory *self, const char *why)
 static gboolean
 is_mount_point (int fd, GError **error)
 {
-  struct stat own, parent;
+  struct statx st;
 
-  if (fstat (fd, &own) != 0 || fstatat (fd, "..", &parent, 0) != 0)
+  if (statx (fd, "", AT_EMPTY_PATH, 0, &st) != 0)
     return cis_error_set_errno (error, errno, "Cannot look at it");
-  if (own.st_dev != parent.st_dev)
+  if (st.stx_attributes & STATX_ATTR_MOUNT_ROOT)
     return TRUE;
   g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_MOUNTED, "nothing is mounted there");
   return FALSE;
