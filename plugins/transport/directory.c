@@ -243,14 +243,15 @@ copy_archive (Copy *copy, GError **error)
   /* What a kill left behind goes first, and the receipt of an archive that was carried away. */
   gboolean written = cis_file_remove (copy->folder, copy->receipt_name, &reason) &&
                      cis_file_remove (copy->folder, copy->partial, &reason) && write_partial (copy, &reason);
+  gboolean removed;
 
   if (written && publish (copy, &reason))
     return TRUE;
-  cis_file_remove (copy->folder, copy->partial, NULL);
+  removed = cis_file_remove (copy->folder, copy->partial, NULL);
   /* A flush that failed is never tried again, but what it was to flush can go: then the next attempt writes
    * other bytes. Behind the rename that is the archive itself, which only this attempt can have made. */
-  if (written && g_error_matches (reason, CIS_ERROR, CIS_ERROR_FATAL) &&
-      cis_file_remove (copy->folder, copy->name, NULL))
+  if (g_error_matches (reason, CIS_ERROR, CIS_ERROR_FATAL) &&
+      (written ? cis_file_remove (copy->folder, copy->name, NULL) : removed))
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, reason->message);
   else
     g_propagate_error (error, g_steal_pointer (&reason));
