@@ -105,6 +105,20 @@ purge (Quarantine *quarantine, const Selected *one, const QuarantineRequest *req
   g_print (_ ("%s is removed\n"), one->entry->id);
 }
 
+/* What an earlier removal could not remove either. */
+static void
+fail_again (const char *name, const GError *error, gpointer user_data)
+{
+  Tally *tally = user_data;
+  g_autoptr (GError) told =
+      g_error_new (error->domain, error->code, "Cannot finish the removal of quarantine/%s: %s", name,
+                   error->message);
+
+  quarantine_complain (told);
+  tally->n_failed++;
+  tally->n_denied += g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+}
+
 int
 quarantine_verb_purge (Quarantine *quarantine, const QuarantineRequest *request)
 {
@@ -118,7 +132,7 @@ quarantine_verb_purge (Quarantine *quarantine, const QuarantineRequest *request)
       g_printerr (_ ("cis490 quarantine: there is no terminal to ask on; add --yes to remove for good\n"));
       return EX_USAGE;
     }
-  if (quarantine_sweep (quarantine, NULL, &error))
+  if (quarantine_sweep (quarantine, fail_again, &tally, NULL, &error))
     selected = quarantine_select (quarantine, request->ids, request->reason, request->age, TRUE,
                                   &tally.n_failed, &error);
   if (selected == NULL)

@@ -360,7 +360,7 @@ try_remove (gpointer unused)
   g_clear_error (&error);
   if (test_exists (tree, "state/quarantine/run"))
     g_assert_true (quarantine_remove (quarantine, entry, "purge", NULL, &error));
-  g_assert_true (quarantine_sweep (quarantine, NULL, &error));
+  g_assert_true (quarantine_sweep (quarantine, NULL, NULL, NULL, &error));
   g_assert_true (quarantine_recover (quarantine, &error));
   left = test_list (tree, "state/quarantine");
   g_assert_cmpstr (left, ==, "");

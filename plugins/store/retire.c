@@ -9,6 +9,7 @@
  * that and its notice are over a pass reads no receipt at all, be there 100,000 of them. */
 
 #include "notice.h"
+#include "removal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -255,11 +256,37 @@ remove_shipped (CisStoreRetire *self, const char *name, JsonObject *receipt, GCa
   return TRUE;
 }
 
+/* One pass over the receipts. */
+typedef struct
+{
+  gint64 by;        /* what was due by then is removed */
+  GPtrArray *spent; /* receipts of what is gone */
+  GHashTable *kept; /* what could not be removed, as findings' subjects */
+} Pass;
+
+static void
+pass_clear (Pass *pass)
+{
+  g_ptr_array_unref (pass->spent);
+  g_hash_table_unref (pass->kept);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Pass, pass_clear)
+
+static void
+tell_kept (CisStoreRetire *self, Pass *pass, const char *name, const GError *error)
+{
+  char *subject = g_build_filename ("shipped", name, NULL);
+
+  cis_part_raise (CIS_PART (self),
+                  cis_removal_finding (cis_host_state_get_path (self->state), subject, error));
+  g_hash_table_add (pass->kept, subject);
+}
+
 /* Looks at one receipt, and returns when its episode becomes due; G_MAXINT64 where there is nothing to wait
- * for. One that cannot be read may be due, so that it is looked at again. One that was due by @by is removed,
- * and added to @spent. */
+ * for. One that cannot be read may be due, so that it is looked at again. */
 static gint64
-consider (CisStoreRetire *self, const char *file, gint64 by, GPtrArray *spent, GCancellable *cancellable)
+consider (CisStoreRetire *self, const char *file, Pass *pass, GCancellable *cancellable)
 {
   g_autofree char *name = g_strndup (file, strlen (file) - strlen (".json"));
   g_autoptr (GError) error = NULL;
@@ -277,15 +304,15 @@ consider (CisStoreRetire *self, const char *file, gint64 by, GPtrArray *spent, G
   due = get_due (self, receipt);
   /* In episodes/ it still has to be retired, and this is its proof. Once it is in shipped/, a notice that
    * stands is its own: what comes meanwhile withdraws it first. */
-  if (due > by || is_in (self, CIS_FOLDER_EPISODES, name) || !notice_stands (get_receipts_fd (self)))
+  if (due > pass->by || is_in (self, CIS_FOLDER_EPISODES, name) || !notice_stands (get_receipts_fd (self)))
     return due;
   if (!remove_shipped (self, name, receipt, cancellable, &error))
     {
-      cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_WARNING, NULL, "Cannot remove shipped/%s: %s", name,
-                    error->message);
+      if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        tell_kept (self, pass, name, error);
       return due;
     }
-  g_ptr_array_add (spent, g_strdup (file));
+  g_ptr_array_add (pass->spent, g_strdup (file));
   return G_MAXINT64;
 }
 
@@ -308,7 +335,8 @@ go_through_receipts (CisStoreRetire *self, gint64 by, gint64 *next_due, GCancell
 {
   g_autofree char *path = g_build_filename (cis_host_state_get_path (self->state), "receipts", NULL);
   g_autoptr (GPtrArray) names = cis_folder_list (get_receipts_fd (self), path, error);
-  g_autoptr (GPtrArray) spent = g_ptr_array_new_with_free_func (g_free);
+  g_auto (Pass) pass = { by, g_ptr_array_new_with_free_func (g_free),
+                         g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL) };
 
   if (names == NULL)
     return FALSE;
@@ -317,9 +345,13 @@ go_through_receipts (CisStoreRetire *self, gint64 by, gint64 *next_due, GCancell
       const char *name = g_ptr_array_index (names, i);
 
       if (*name != '.' && g_str_has_suffix (name, ".json"))
-        *next_due = MIN (*next_due, consider (self, name, by, spent, cancellable));
+        *next_due = MIN (*next_due, consider (self, name, &pass, cancellable));
     }
-  return remove_receipts (self, spent, error) && !g_cancellable_set_error_if_cancelled (cancellable, error);
+  if (by != NOTICE_NONE && !g_cancellable_is_cancelled (cancellable))
+    cis_part_clear_unless (CIS_PART (self), "not-removable", (CisSubjectFunc) g_hash_table_contains,
+                           pass.kept);
+  return remove_receipts (self, pass.spent, error) &&
+         !g_cancellable_set_error_if_cancelled (cancellable, error);
 }
 
 /* Removes what was due by @by, and learns when the oldest that is left becomes due. */

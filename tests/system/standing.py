@@ -6,6 +6,7 @@ what is typed (`stdin`), what is filled in for a placeholder (`fill`), the drop-
 are shipped afterwards (`shipped`).
 """
 
+import json
 import os
 import socket
 import subprocess
@@ -160,6 +161,33 @@ def _(site):
     site.begin("shipper")
     yield "shipper"
     yield {"shipped": ["a-b"]}
+
+
+@standing("episode-is-link")
+def _(site):
+    site.episode("one").rename(site.folder / "elsewhere")
+    (site.host / "episodes" / "one").symlink_to("../../elsewhere")
+    site.begin("receiver")
+    site.begin("shipper")
+    yield "shipper"
+    yield {"shipped": ["one"]}
+
+
+@standing("not-removable")
+def _(site):
+    path = site.host / "shipped" / "one"
+    (path / "sub").mkdir(parents=True)
+    (path / "sub" / "data.bin").write_bytes(b"data")
+    (site.host / "receipts").mkdir()
+    (site.host / "receipts" / "one.json").write_text(json.dumps(
+        {"episode": "one", "host": "lab-1", "sha256": "0" * 64, "size": 4, "received_at": "2020-01-01T00:00:00Z"}))
+    site.tune("shipper", "[retire]\nconfirm-after=0s\ncleanup-interval=300ms\n")
+    site.become_nobody()
+    os.chown(path / "sub", 0, 0)
+    site.begin("shipper")
+    yield "shipper"
+    yield {}
+    wait_until(lambda: not path.exists(), "it is removed")
 
 
 @standing("episode-unreadable")

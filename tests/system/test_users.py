@@ -25,7 +25,7 @@ class Users(scratch.TestCase):
         os.chown(site.host / "quarantine" / "bad" / "logs", 0, 0)
         run = site.quarantine("purge", "bad", "--yes", status=77)
         self.assertIn("Permission denied", run.stderr)
-        run = site.quarantine("purge", "--all", "--yes")
+        run = site.quarantine("purge", "--all", "--yes", status=77)
         self.assertIn("Cannot finish the removal of", run.stderr)
         self.assertEqual(os.listdir(site.host / "quarantine"), [".bad.purged"])
         os.chown(site.host / "quarantine" / ".bad.purged" / "logs", scratch.NOBODY, scratch.NOBODY)
@@ -70,6 +70,28 @@ class Users(scratch.TestCase):
                              text=True, env={**site.environment, "STATE_DIRECTORY": str(site.host)})
         self.assertEqual(run.returncode, 65, run.stderr)
         self.assertEqual(site.listed()["entries"][0]["attempts"], 2)
+
+    def test_root_packs_for_a_shipper_that_is_not(self):
+        site = self.site
+        site.episode("one")
+        site.become_nobody()
+        nobody, site.prefix = site.prefix, ()
+        self.assertEqual(site.once().status, 75)
+        self.assertEqual(site.names("outbox"), ["one.json", "one.tar.zst"])
+        site.prefix = nobody
+        site.receiver()
+        self.assertEqual(site.once().status, 0)
+        self.assertEqual(site.names("shipped"), ["one"])
+
+    def test_what_cannot_be_read_is_packed_anew(self):
+        site = self.site
+        site.episode("one")
+        site.become_nobody()
+        self.assertEqual(site.once().status, 75)
+        os.chown(site.host / "outbox" / "one.tar.zst", 0, 0)
+        site.receiver()
+        self.assertEqual(site.once().status, 0)
+        self.assertEqual(site.names("shipped"), ["one"])
 
     def test_root_drains_before_there_was_a_shipper(self):
         site = self.site

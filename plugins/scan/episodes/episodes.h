@@ -40,7 +40,7 @@ typedef struct
   guint n_written;                /* with --once: changed while it was looked at */
   struct timespec swept_receipts; /* the mtime of receipts/ when it was swept; zero: sweep it */
 
-  gint n_invalid;    /* atomic: names that no receiver takes */
+  gint n_invalid;    /* atomic: names that no receiver takes, and symlinks */
   gint relist;       /* atomic: something was forgotten that may still be there */
   GMutex count_lock; /* guards what follows, and keeps counts told in their order */
   guint n_passed, n_rejected;

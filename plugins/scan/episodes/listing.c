@@ -15,15 +15,18 @@
 typedef DIR Dir;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Dir, closedir)
 
+typedef CisFinding *(*DescribeFunc) (CisHostState *state, const char *name);
+
+/* What is in episodes/ and can be no episode. */
 static void
-consider_invalid (CisScanEpisodes *self, const char *name)
+consider_invalid (CisScanEpisodes *self, const char *name, DescribeFunc describe)
 {
   g_autofree char *subject = name_to_subject (name);
   gboolean told = g_hash_table_contains (self->invalid, subject);
 
   g_hash_table_insert (self->invalid, g_steal_pointer (&subject), GUINT_TO_POINTER (self->listing));
   if (!told)
-    cis_part_raise (CIS_PART (self), name_to_finding (self->state, name));
+    cis_part_raise (CIS_PART (self), describe (self->state, name));
 }
 
 /* Takes note of a name in episodes/, of which there may be ten thousand: one that is known costs no system
@@ -37,13 +40,14 @@ consider (CisScanEpisodes *self, const char *name)
 
   if (*name == '.' || (valid && backlog_mark (self->backlog, name)))
     return;
-  if (fstatat (get_episodes_fd (self), name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR (st.st_mode))
+  if (fstatat (get_episodes_fd (self), name, &st, AT_SYMLINK_NOFOLLOW) != 0)
     return;
-  if (!valid)
-    {
-      consider_invalid (self, name);
-      return;
-    }
+  if (S_ISLNK (st.st_mode))
+    consider_invalid (self, name, link_to_finding);
+  else if (S_ISDIR (st.st_mode) && !valid)
+    consider_invalid (self, name, name_to_finding);
+  if (!S_ISDIR (st.st_mode) || !valid)
+    return;
   if (fstatat (get_episodes_fd (self), meta, &meta_st, AT_SYMLINK_NOFOLLOW) == 0)
     st = meta_st;
   backlog_add (self->backlog, name, st.st_mtim.tv_sec * G_USEC_PER_SEC + st.st_mtim.tv_nsec / 1000,
@@ -66,6 +70,7 @@ end_listing (CisScanEpisodes *self)
   watch_prune (self->watch, (gboolean (*) (gpointer, const char *)) backlog_is_known, self->backlog);
   g_hash_table_foreach_remove (self->invalid, is_of_old_listing, GUINT_TO_POINTER (self->listing));
   cis_part_clear_unless (part, "episode-name-invalid", (CisSubjectFunc) g_hash_table_contains, self->invalid);
+  cis_part_clear_unless (part, "episode-is-link", (CisSubjectFunc) g_hash_table_contains, self->invalid);
   cis_part_clear_unless (part, "episode-unreadable", (CisSubjectFunc) backlog_is_known, self->backlog);
   cis_part_clear_unless (part, "keeps-failing", (CisSubjectFunc) backlog_is_known, self->backlog);
 }
@@ -114,7 +119,7 @@ static void
 on_watch_event (const char *name, WatchEvent event, gpointer user_data)
 {
   CisScanEpisodes *self = user_data;
-  g_autofree char *subject = name_to_subject (name);
+  g_autofree char *subject = name != NULL ? name_to_subject (name) : NULL;
 
   switch (event)
     {
@@ -124,7 +129,10 @@ on_watch_event (const char *name, WatchEvent event, gpointer user_data)
     case WATCH_VANISHED:
       backlog_remove (self->backlog, name);
       if (g_hash_table_remove (self->invalid, subject))
-        cis_part_clear (CIS_PART (self), "episode-name-invalid", subject);
+        {
+          cis_part_clear (CIS_PART (self), "episode-name-invalid", subject);
+          cis_part_clear (CIS_PART (self), "episode-is-link", subject);
+        }
       break;
     case WATCH_FINISHED:
       backlog_hasten (self->backlog, name, g_get_monotonic_time ());

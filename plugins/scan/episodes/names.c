@@ -80,3 +80,19 @@ name_to_finding (CisHostState *state, const char *name)
   cis_finding_set_fix (finding, "mv -T -- %s %s", quoted_from, quoted_to);
   return finding;
 }
+
+CisFinding *
+link_to_finding (CisHostState *state, const char *name)
+{
+  g_autofree char *subject = name_to_subject (name);
+  g_autofree char *path = cis_host_state_get_file (state, CIS_FOLDER_EPISODES, name, NULL);
+  g_autofree char *quoted = quote (path);
+  CisFinding *finding = cis_finding_new ("episode-is-link", CIS_SEVERITY_WARNING, subject,
+                                         "The episode \"%s\" is not shipped: it is a symlink, and only the "
+                                         "folder itself can go to shipped/ or quarantine/",
+                                         subject);
+
+  cis_finding_set_fix (finding, "target=$(readlink -e %s) && rm %s && mv -T -- \"$target\" %s", quoted,
+                       quoted, quoted);
+  return finding;
+}

@@ -9,5 +9,7 @@ G_BEGIN_DECLS
 char *name_to_subject (const char *name);
 /* What to say of a folder in episodes/ whose name no receiver takes, with the mv(1) that helps; full. */
 CisFinding *name_to_finding (CisHostState *state, const char *name);
+/* What to say of a symlink in episodes/; full. */
+CisFinding *link_to_finding (CisHostState *state, const char *name);
 
 G_END_DECLS

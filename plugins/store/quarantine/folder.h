@@ -58,7 +58,10 @@ char *quarantine_release (Quarantine *self, const char *id, const char *as, gboo
  * by now. @verb: for the audit log. */
 gboolean quarantine_remove (Quarantine *self, const QuarantineEntry *entry, const char *verb,
                             GCancellable *cancellable, GError **error);
-/* Removes what an interrupted removal left; what of it cannot be removed is logged. */
-gboolean quarantine_sweep (Quarantine *self, GCancellable *cancellable, GError **error);
+/* Removes what an interrupted removal left. @kept is told of what cannot be removed: its name in quarantine/,
+ * and why. */
+typedef void (*QuarantineKeptFunc) (const char *name, const GError *error, gpointer user_data);
+gboolean quarantine_sweep (Quarantine *self, QuarantineKeptFunc kept, gpointer user_data,
+                           GCancellable *cancellable, GError **error);
 
 G_END_DECLS

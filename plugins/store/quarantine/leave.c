@@ -205,7 +205,8 @@ quarantine_remove (Quarantine *self, const QuarantineEntry *entry, const char *v
 }
 
 gboolean
-quarantine_sweep (Quarantine *self, GCancellable *cancellable, GError **error)
+quarantine_sweep (Quarantine *self, QuarantineKeptFunc kept, gpointer user_data, GCancellable *cancellable,
+                  GError **error)
 {
   g_autoptr (GPtrArray) names = quarantine_list (self, TRUE, error);
 
@@ -218,8 +219,7 @@ quarantine_sweep (Quarantine *self, GCancellable *cancellable, GError **error)
         return FALSE;
       /* One that holds files of somebody else's, say, must not keep all others. */
       if (g_str_has_suffix (name, PURGED_SUFFIX) && !cis_folder_remove (self->fd, name, cancellable, &cause))
-        cis_part_log (self->part, NULL, G_LOG_LEVEL_WARNING, NULL,
-                      "Cannot finish the removal of %s/quarantine/%s: %s", self->state, name, cause->message);
+        kept (name, cause, user_data);
     }
   return names != NULL;
 }

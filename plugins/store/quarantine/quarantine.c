@@ -8,6 +8,7 @@
  */
 
 #include "../notice.h"
+#include "../removal.h"
 #include "folder.h"
 
 #define MESSAGE_QUARANTINED "5a0e2f7d1c3b4f5e8f9b0c6d7e2a4b18"
@@ -148,6 +149,35 @@ expire_all (CisStoreQuarantine *self, GCancellable *cancellable, GError **error)
          (by == NOTICE_NONE || notice_end (get_fd (self), error));
 }
 
+typedef struct
+{
+  CisStoreQuarantine *stage;
+  GHashTable *subjects; /* of findings that stand */
+} Kept;
+
+static void
+tell_kept (const char *name, const GError *error, gpointer user_data)
+{
+  Kept *kept = user_data;
+  char *subject = g_build_filename ("quarantine", name, NULL);
+
+  cis_part_raise (CIS_PART (kept->stage),
+                  cis_removal_finding (cis_host_state_get_path (kept->stage->state), subject, error));
+  g_hash_table_add (kept->subjects, subject);
+}
+
+static gboolean
+sweep (CisStoreQuarantine *self, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (GHashTable) subjects = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  Kept kept = { self, subjects };
+
+  if (!quarantine_sweep (self->quarantine, tell_kept, &kept, cancellable, error))
+    return FALSE;
+  cis_part_clear_unless (CIS_PART (self), "not-removable", (CisSubjectFunc) g_hash_table_contains, subjects);
+  return TRUE;
+}
+
 static gint64
 cis_store_quarantine_maintain (CisPart *part, GCancellable *cancellable, GError **error)
 {
@@ -155,7 +185,7 @@ cis_store_quarantine_maintain (CisPart *part, GCancellable *cancellable, GError 
 
   if (self->dry_run)
     return 0;
-  if (!quarantine_sweep (self->quarantine, cancellable, error))
+  if (!sweep (self, cancellable, error))
     return -1;
   if (self->keep_days == 0)
     return 0;

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "removal.h"
+
+CisFinding *
+cis_removal_finding (const char *state, const char *subject, const GError *error)
+{
+  g_autofree char *path = g_build_filename (state, subject, NULL);
+  g_autofree char *folder = g_path_get_dirname (path);
+  g_autofree char *quoted = g_shell_quote (path);
+  g_autofree char *quoted_folder = g_shell_quote (folder);
+  CisFinding *finding = cis_finding_new ("not-removable", CIS_SEVERITY_WARNING, subject,
+                                         "%s is to be removed, and cannot be: %s", subject, error->message);
+
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
+    cis_finding_set_fix (finding,
+                         "chown -R --reference=%s %s && chmod -R u+rwX %s\n"
+                         "# it is removed by itself then",
+                         quoted_folder, quoted, quoted);
+  else
+    cis_finding_set_fix (finding, "ls -laR %s\n# it is tried again by itself", quoted);
+  return finding;
+}
