@@ -159,7 +159,8 @@ run (guint n)
   for (guint i = 0; i < N_ASKED; i++)
     commits[i] = make_commit (g_random_int_range (0, (gint32) n));
   g_ptr_array_add (sources, source);
-  refresher = cis_refresher_new (part, sources, "main", n, 100 * G_TIME_SPAN_MILLISECOND, NULL);
+  refresher =
+      cis_refresher_new (part, sources, "main", n, 100 * G_TIME_SPAN_MILLISECOND, G_TIME_SPAN_DAY, NULL);
   wait_until_hanging (source);
   rate = measure_rate (refresher, commits);
   longest = measure_longest (refresher, commits);

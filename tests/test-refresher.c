@@ -128,7 +128,7 @@ refresher_new (CisPart *part, TestSource *first, TestSource *second, gint64 ttl)
   g_ptr_array_add (sources, first);
   if (second != NULL)
     g_ptr_array_add (sources, second);
-  return cis_refresher_new (part, sources, "main", 3, ttl, NULL);
+  return cis_refresher_new (part, sources, "main", 3, ttl, NEVER, NULL);
 }
 
 static CisRefresherAnswer
@@ -227,6 +227,26 @@ test_fallback (void)
   give (first, NULL);
   g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_INSIDE);
   g_assert_cmpint (ask (refresher, 'e'), ==, CIS_REFRESHER_INSIDE);
+}
+
+/* However long the source is away, code does not become recent by that. */
+static void
+test_too_old (void)
+{
+  g_autoptr (CisPart) part = part_new ();
+  g_autoptr (TestSource) source = source_new ("cba");
+  g_autoptr (GPtrArray) sources = g_ptr_array_new ();
+  g_autoptr (CisRefresher) refresher = NULL;
+  g_autofree char *commit = g_strnfill (40, 'c');
+
+  g_ptr_array_add (sources, source);
+  refresher = cis_refresher_new (part, sources, "main", 3, 10000, 200000, NULL);
+  g_assert_cmpint (ask (refresher, 'c'), ==, CIS_REFRESHER_INSIDE);
+  give (source, NULL);
+  test_wait_for (!cis_refresher_knows (refresher, commit));
+  g_assert_cmpint (ask (refresher, 'c'), ==, CIS_REFRESHER_UNKNOWN);
+  give (source, "cba");
+  g_assert_cmpint (ask (refresher, 'c'), ==, CIS_REFRESHER_INSIDE);
 }
 
 /* What a ping is told. */
@@ -358,7 +378,8 @@ refresher_new_saved (CisPart *part, const char *tree, TestSource *first, TestSou
   g_ptr_array_add (sources, first);
   if (second != NULL)
     g_ptr_array_add (sources, second);
-  return cis_refresher_new (part, sources, "main", 3, NEVER, cis_saved_window_new (path, of, max_age));
+  return cis_refresher_new (part, sources, "main", 3, NEVER, max_age,
+                            cis_saved_window_new (path, of, max_age));
 }
 
 /* One run of a receiver that asks for @digit. */
@@ -471,6 +492,7 @@ main (int argc, char **argv)
   g_test_add_func ("/refresher/off-path", test_off_path);
   g_test_add_func ("/refresher/kept", test_kept);
   g_test_add_func ("/refresher/fallback", test_fallback);
+  g_test_add_func ("/refresher/too-old", test_too_old);
   g_test_add_func ("/refresher/told-by-the-newest", test_told_by_the_newest);
   g_test_add_func ("/refresher/cut", test_cut);
   g_test_add_func ("/refresher/begun-before", test_begun_before);

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "amnesty.h"
 
+#include <sys/stat.h>
+
+/* Who saves the file in place may just have emptied it. */
+#define SETTLED (2 * G_USEC_PER_SEC)
+
 struct _CisAmnesty
 {
   CisPart *part; /* none */
   CisGrants *grants;
+  gint unsettled; /* atomic: whether the file was being written when it was read */
 };
 
 CisAmnesty *
@@ -73,11 +79,25 @@ tell_expired (CisAmnesty *self)
     cis_part_raise (self->part, describe_expired (cis_grants_get_path (self->grants), name, until));
 }
 
+static gboolean
+was_just_written (const char *path)
+{
+  struct stat st;
+  gint64 age;
+
+  if (stat (path, &st) != 0)
+    return FALSE;
+  age = g_get_real_time () - (st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000);
+  return age >= 0 && age < SETTLED;
+}
+
 void
 cis_amnesty_refresh (CisAmnesty *self)
 {
   const char *path = cis_grants_get_path (self->grants);
   g_autoptr (GError) error = NULL;
+
+  g_atomic_int_set (&self->unsettled, was_just_written (path));
 
   if (cis_grants_refresh (self->grants, &error))
     cis_part_clear_unless (self->part, "grants-unreadable", NULL, NULL);
@@ -89,5 +109,8 @@ cis_amnesty_refresh (CisAmnesty *self)
 char *
 cis_amnesty_find (CisAmnesty *self, const char *commit, const char *host, gboolean *whole)
 {
-  return cis_grants_find (self->grants, commit, host, g_get_real_time (), whole);
+  g_autofree char *name = cis_grants_find (self->grants, commit, host, g_get_real_time (), whole);
+
+  *whole = *whole && !g_atomic_int_get (&self->unsettled);
+  return g_steal_pointer (&name);
 }

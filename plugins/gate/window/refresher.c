@@ -14,7 +14,8 @@ struct _CisRefresher
   GPtrArray *sources;
   char *branch;
   guint n;
-  gint64 ttl; /* µs */
+  gint64 ttl;     /* µs */
+  gint64 max_age; /* of windows that count, µs */
   GThread *thread;
   GCancellable *cancellable;
 
@@ -288,7 +289,7 @@ load_saved (CisRefresher *self)
 }
 
 CisRefresher *
-cis_refresher_new (CisPart *part, GPtrArray *sources, const char *branch, guint n, gint64 ttl,
+cis_refresher_new (CisPart *part, GPtrArray *sources, const char *branch, guint n, gint64 ttl, gint64 max_age,
                    CisSavedWindow *saved)
 {
   CisRefresher *self = g_new0 (CisRefresher, 1);
@@ -298,6 +299,7 @@ cis_refresher_new (CisPart *part, GPtrArray *sources, const char *branch, guint 
   self->branch = g_strdup (branch);
   self->n = n;
   self->ttl = ttl;
+  self->max_age = max_age;
   self->saved = saved;
   self->cancellable = g_cancellable_new ();
   self->n_windows = sources->len + 1;
@@ -336,18 +338,30 @@ cis_refresher_free (CisRefresher *self)
   g_free (self);
 }
 
+/* A source that is away for long must not let in what has become old meanwhile. */
+static gboolean
+counts (CisRefresher *self, guint i, gint64 now)
+{
+  gboolean is_saved = i == self->n_windows - 1;
+  CisWindow *window = self->windows[i];
+
+  return window != NULL && now - cis_window_get_fetched_at (window) <=
+                               (is_saved ? self->max_age : MAX (self->max_age, self->ttl));
+}
+
 /* The most recent window that has @commit (nullable), as the first source's may be from before it went away;
  * none. */
 static CisWindow *
 find (CisRefresher *self, const char *commit)
 {
+  gint64 now = g_get_monotonic_time ();
   CisWindow *newest = NULL;
 
   for (guint i = 0; i < self->n_windows; i++)
     {
       CisWindow *window = self->windows[i];
 
-      if (window == NULL || (commit != NULL && cis_window_get_position (window, commit) < 0))
+      if (!counts (self, i, now) || (commit != NULL && cis_window_get_position (window, commit) < 0))
         continue;
       if (newest == NULL || cis_window_get_fetched_at (window) > cis_window_get_fetched_at (newest))
         newest = window;

@@ -24,9 +24,10 @@ typedef enum
 } CisRefresherAnswer;
 
 /* @part: logs and raises; outlives it. @sources: CisWindowSource, in the order to be asked; none empty. @n:
- * commits. @saved: what is left of an earlier run, and where to leave this one's; full, nullable. */
+ * commits. @max_age: µs; an older window counts no more, except that one that is renewed each @ttl does.
+ * @saved: what is left of an earlier run, and where to leave this one's; full, nullable. */
 CisRefresher *cis_refresher_new (CisPart *part, GPtrArray *sources, const char *branch, guint n, gint64 ttl,
-                                 CisSavedWindow *saved);
+                                 gint64 max_age, CisSavedWindow *saved);
 /* Ends the thread, a fetch under way included. */
 void cis_refresher_free (CisRefresher *self);
 

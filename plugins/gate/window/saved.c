@@ -63,11 +63,11 @@ get_array (JsonObject *object, const char *member)
 
 /* The commits and their times, which are as many. */
 static CisWindow *
-parse_commits (JsonObject *object, guint n)
+parse_commits (JsonObject *object, guint n, gint64 fetched_at)
 {
   JsonArray *commits = get_array (object, "commits");
   JsonArray *times = get_array (object, "times");
-  g_autoptr (CisWindow) window = cis_window_new ("saved", 0);
+  g_autoptr (CisWindow) window = cis_window_new ("saved", fetched_at);
 
   if (commits == NULL || times == NULL || json_array_get_length (commits) != json_array_get_length (times))
     return NULL;
@@ -97,7 +97,7 @@ parse (CisSavedWindow *self, JsonObject *object, guint n, GError **error)
   /* One from far ahead says only that a clock is wrong, so nobody knows how old it is. */
   if (g_strcmp0 (cis_json_get_string (object, "of"), self->of) != 0 || ABS (age) > self->max_age)
     return NULL;
-  window = parse_commits (object, n);
+  window = parse_commits (object, n, g_get_monotonic_time () - MAX (age, 0));
   if (window == NULL)
     {
       g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "%s holds no window", self->path);

@@ -149,8 +149,8 @@ cis_gate_window_open (CisPart *part, GCancellable *cancellable, GError **error)
       self->amnesty = cis_amnesty_new (part, self->grants_file, self->repository);
       cis_amnesty_refresh (self->amnesty);
     }
-  self->refresher =
-      cis_refresher_new (part, sources, self->branch, self->window, self->ttl, make_saved (self));
+  self->refresher = cis_refresher_new (part, sources, self->branch, self->window, self->ttl,
+                                       self->saved_max_age, make_saved (self));
   return TRUE;
 }
 
@@ -257,7 +257,7 @@ find_grant (CisGateWindow *self, CisItem *item, const char *commit, gboolean *wh
   const char *host = request != NULL ? cis_request_get_identity (request) : NULL;
 
   *whole = TRUE;
-  if (self->amnesty == NULL || cis_refresher_knows (self->refresher, commit))
+  if (self->amnesty == NULL)
     return NULL;
   return cis_amnesty_find (self->amnesty, commit, host != NULL ? host : "", whole);
 }
@@ -277,8 +277,9 @@ forecast (CisGateWindow *self, CisItem *item, const char *commit, GCancellable *
   static const char *const answers[] = {
     [CIS_REFRESHER_INSIDE] = "in", [CIS_REFRESHER_OUTSIDE] = "out", [CIS_REFRESHER_UNKNOWN] = "unknown"
   };
-  gboolean whole;
-  g_autofree char *grant = find_grant (self, item, commit, &whole);
+  gboolean whole = TRUE;
+  g_autofree char *grant =
+      cis_refresher_knows (self->refresher, commit) ? NULL : find_grant (self, item, commit, &whole);
   g_autofree char *source = NULL;
   g_autoptr (CisWindow) window = NULL;
   CisRefresherAnswer answer = cis_refresher_ask (self->refresher, commit, self->wait, &window, cancellable);
@@ -309,10 +310,14 @@ static CisOutcome *
 judge (CisGateWindow *self, CisItem *item, const char *commit, GCancellable *cancellable)
 {
   gboolean whole;
-  g_autofree char *grant = find_grant (self, item, commit, &whole);
+  g_autofree char *grant = NULL;
   g_autoptr (CisWindow) window = NULL;
   CisRefresherAnswer answer;
 
+  if (cis_refresher_knows (self->refresher, commit))
+    return cis_outcome_passed ();
+  /* Looked for before the question that may refuse: the window may move in between. */
+  grant = find_grant (self, item, commit, &whole);
   if (grant != NULL)
     {
       cis_item_set_mark (item, "grant", grant);
@@ -397,9 +402,11 @@ add_source_options (CisPartClass *part_class)
                                "Where the last good window is kept for the next start; it admits commits and "
                                "refuses none.",
                                "${STATE_DIRECTORY}/window.json", CIS_PARAM_OPTION));
-  OPTION (saved_max_age, g_param_spec_int64 ("saved-max-age", NULL, "How old a kept window may be to count.",
-                                             0, 3650 * G_TIME_SPAN_DAY, 30 * G_TIME_SPAN_DAY,
-                                             CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+  OPTION (saved_max_age,
+          g_param_spec_int64 (
+              "saved-max-age", NULL,
+              "How old a window may be to count: the kept one, and one in memory that no source renews.", 0,
+              3650 * G_TIME_SPAN_DAY, 30 * G_TIME_SPAN_DAY, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
 }
 
 static void
