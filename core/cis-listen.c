@@ -26,7 +26,7 @@ typedef struct
 {
   int fd;
   gboolean made; /* here, not by systemd */
-  gboolean used; /* since the last cis_listen_drop_unused() */
+  guint n_users; /* who listened, and did not end that yet */
   char *path;    /* of a Unix socket; nullable */
   dev_t device;  /* what we have made at the path */
   ino_t inode;
@@ -333,20 +333,29 @@ cis_listen (const char *address, GError **error)
         return -1;
       g_hash_table_insert (listeners, g_strdup (address), listener);
     }
-  listener->used = TRUE;
   copy = fcntl (listener->fd, F_DUPFD_CLOEXEC, 3);
   if (copy < 0)
     cis_error_set_errno (error, errno, "Cannot copy the descriptor of %s", address);
+  else
+    listener->n_users++;
   return copy;
+}
+
+void
+cis_unlisten (const char *address, int fd)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&mutex);
+  Listener *listener = listeners != NULL ? g_hash_table_lookup (listeners, address) : NULL;
+
+  close (fd); /* a copy, through which nothing was written */
+  if (listener != NULL && listener->n_users > 0)
+    listener->n_users--;
 }
 
 static gboolean
 is_unused (gpointer address, gpointer listener, gpointer user_data)
 {
-  gboolean used = ((Listener *) listener)->used;
-
-  ((Listener *) listener)->used = FALSE;
-  return !used;
+  return ((Listener *) listener)->n_users == 0;
 }
 
 void

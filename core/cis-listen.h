@@ -5,9 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* Closes the sockets that no cis_listen() has asked for since the last call of this: after a reload of all
- * pipelines, what the new configuration does not listen on any more. A client would otherwise connect and
- * wait for ever. */
+/* Closes the sockets that nobody listens on any more, after a reload of all pipelines. A client would
+ * otherwise connect and wait for ever. */
 CIS_API void cis_listen_drop_unused (void);
 
 G_END_DECLS

@@ -563,6 +563,9 @@ CIS_API char *cis_fingerprint (int dirfd, const char *name, gint64 *newest, GCan
  * the next: passed by systemd (sd_listen_fds(3)), already open, or made now. Returns a descriptor (full,
  * close-on-exec, non-blocking), or -1. */
 CIS_API int cis_listen (const char *address, GError **error);
+/* Closes @fd, which cis_listen() gave for @address. The socket goes where no later configuration asks for it.
+ */
+CIS_API void cis_unlisten (const char *address, int fd);
 /* Whether it is an address to listen at: CIS_ERROR_CONFIG. */
 CIS_API gboolean cis_listen_check (const char *address, GError **error);
 

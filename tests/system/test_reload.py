@@ -105,6 +105,21 @@ class Reload(scratch.TestCase):
         site.episode("one")
         self.wait_shipped(site, ["one"])
 
+    def test_a_receiver_that_does_not_open_listens_where_it_did(self):
+        site = Site(self)
+        receiver = site.receiver()
+        other = site.folder / "other.sock"
+        (site.folder / "a-file").touch()
+        stages = ("known", "store", "index", "rejections")
+        site.tune("receiver", f"[accept]\nlisten=unix:{other}\n"
+                  + "".join(f"[{name}]\ndirectory={site.folder}/a-file\n" for name in stages), "broken")
+        receiver.reload()
+        receiver.wait_to_say("goes on with its old configuration")
+        wait_until(lambda: not other.exists(), "nobody is led to where nobody answers")
+        site.shipper()
+        site.episode("one")
+        self.wait_shipped(site, ["one"])
+
     def test_the_hold_survives_a_configuration_without_its_stage_that_did_not_open(self):
         site = Site(self)
         site.episode("one")

@@ -13,7 +13,6 @@
 #include "queue.h"
 #include "storage.h"
 
-#include <glib/gstdio.h>
 #include <sys/resource.h>
 
 typedef struct
@@ -380,7 +379,7 @@ cis_accept_close (CisPart *part)
   g_clear_pointer (&self->queue, cis_queue_free);
   g_clear_pointer (&self->set, cis_set_unref);
   if (self->listener >= 0)
-    g_close (self->listener, NULL);
+    cis_unlisten (self->listen, self->listener);
   self->listener = -1;
 }
 
