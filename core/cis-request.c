@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cis490.h"
 
+#include <string.h>
+
+#define BEARER "Bearer "
+
 struct _CisRequest
 {
   GObject parent;
@@ -74,6 +78,18 @@ const char *
 cis_request_get_header (CisRequest *self, const char *name)
 {
   return g_hash_table_lookup (self->headers, name);
+}
+
+const char *
+cis_request_get_token (CisRequest *self)
+{
+  const char *header = cis_request_get_header (self, "authorization");
+
+  if (header == NULL || g_ascii_strncasecmp (header, BEARER, strlen (BEARER)) != 0)
+    return NULL;
+  header += strlen (BEARER);
+  header += strspn (header, " ");
+  return header[0] != '\0' ? header : NULL;
 }
 
 void

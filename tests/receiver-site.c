@@ -232,11 +232,17 @@ body_sha256 (void)
 }
 
 char *
-make_put (const char *host, const char *more)
+make_put_as (const char *token, const char *host, const char *more)
 {
   g_autofree char *sha256 = body_sha256 ();
 
-  return g_strdup_printf (PUT_HEAD ("%s", "7", "%s", "%s") "%s", host, sha256, more, BODY);
+  return g_strdup_printf (PUT_HEAD_AS ("%s", "%s", "7", "%s", "%s") "%s", host, token, sha256, more, BODY);
+}
+
+char *
+make_put (const char *host, const char *more)
+{
+  return make_put_as (host, host, more);
 }
 
 void

@@ -9,11 +9,12 @@
 
 #define BODY        "seven!!"
 #define ZERO_SHA256 "0000000000000000000000000000000000000000000000000000000000000000"
-#define COMMON      "Host: receiver\r\nAuthorization: Bearer h\r\n"
+#define COMMON      "Host: receiver\r\nAuthorization: Bearer h\r\n" /* of the host "h" */
 #define PING        "POST /v1/ping HTTP/1.1\r\n" COMMON "Content-Length: 0\r\n\r\n"
-#define PUT_HEAD(host, length, sha256, more)                                                                 \
-  "PUT /v1/episodes/" host "/e HTTP/1.1\r\n" COMMON "Content-Length: " length "\r\nX-Cis490-Sha256: " sha256 \
-  "\r\n" more "\r\n"
+#define PUT_HEAD_AS(token, host, length, sha256, more)                                                       \
+  "PUT /v1/episodes/" host "/e HTTP/1.1\r\nHost: receiver\r\nAuthorization: Bearer " token                   \
+  "\r\nContent-Length: " length "\r\nX-Cis490-Sha256: " sha256 "\r\n" more "\r\n"
+#define PUT_HEAD(host, length, sha256, more) PUT_HEAD_AS (host, host, length, sha256, more)
 
 typedef struct
 {
@@ -69,8 +70,9 @@ void assert_answer (Client *client, guint status, const char *id);
 
 /* Of BODY; full. */
 char *body_sha256 (void);
-/* A whole PUT of BODY; full. */
+/* A whole PUT of BODY with the host's token, which is its name, or with another; full. */
 char *make_put (const char *host, const char *more);
+char *make_put_as (const char *token, const char *host, const char *more);
 
 /* g_test_init(), with the plugins that only tests use. */
 void site_init (int *argc, char ***argv);

@@ -141,7 +141,8 @@ test_in_flight (void)
   assert_answer (second, 201, NULL);
 }
 
-/* Nobody's requests, which may wait at the gate as any other, have a share of the workers as a host has. */
+/* They may wait at the gate as any other, and have a share of the workers as a host has: a host that pings
+ * too often still uploads. */
 static void
 test_pings (void)
 {
@@ -161,8 +162,8 @@ test_pings (void)
   client_say (client, put);
   assert_answer (client, 201, NULL);
   client_say (late, held);
-  assert_answer (late, 503, "busy");
-  assert_answer (pings->pdata[9], 503, "busy");
+  assert_answer (late, 429, "host-busy");
+  assert_answer (pings->pdata[9], 429, "host-busy");
   test_write (site->tree, "go", "");
   assert_answer (pings->pdata[0], 200, NULL);
 }

@@ -105,6 +105,93 @@ test_host_in_flight (void)
   assert_answer (first, 201, NULL);
 }
 
+/* A stranger that names a host in its path takes nothing of what is that host's, however many he is. */
+static void
+test_in_its_name (void)
+{
+  g_autoptr (GPtrArray) strangers = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
+  g_autoptr (Site) site = site_new (16, "host-requests=3\nhost-in-flight=15\nqueue-timeout=10min\n");
+  g_autoptr (Client) first = client_new (site), second = client_new (site), ping = client_new (site);
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", "");
+  g_autofree char *theirs = make_put_as ("x", "h", hold);
+
+  client_say (first, held);
+  for (guint i = 0; i < 4; i++)
+    {
+      g_ptr_array_add (strangers, client_new (site));
+      client_say (strangers->pdata[i], theirs);
+    }
+  assert_answer (strangers->pdata[3], 429, "host-busy");
+  client_say (second, plain);
+  assert_answer (second, 201, NULL);
+  client_say (ping, PING);
+  assert_answer (ping, 200, NULL);
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+}
+
+/* Who uploads all it may still asks whether it would be taken, and the other way round. */
+static void
+test_ping_beside_uploads (void)
+{
+  g_autoptr (Site) site = site_new (4, "host-requests=1\n");
+  g_autoptr (Client) first = client_new (site), second = client_new (site), ping = client_new (site);
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", "");
+
+  client_say (first, held);
+  client_say (second, plain);
+  assert_answer (second, 429, "host-busy");
+  client_say (ping, PING);
+  assert_answer (ping, 200, NULL);
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+}
+
+/* A token is the same one however the header is spelt: nobody gets more by that, nor by naming others. */
+static void
+test_one_token (void)
+{
+  static const char *const others[][2] = { { "h", "h2" }, { " h", "h" }, { "  h", "h3" } };
+  g_autoptr (Site) site = site_new (16, "host-requests=1\n");
+  g_autoptr (Client) first = client_new (site);
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h", hold);
+
+  client_say (first, held);
+  for (guint i = 0; i < G_N_ELEMENTS (others); i++)
+    {
+      g_autoptr (Client) client = client_new (site);
+      g_autofree char *put = make_put_as (others[i][0], others[i][1], "");
+
+      client_say (client, put);
+      assert_answer (client, 429, "host-busy");
+    }
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+}
+
+/* Those who share a token are told apart by their certificates, as far as the proxy says whose these are. */
+static void
+test_shared_token (gconstpointer header)
+{
+  gboolean told_apart = header != NULL;
+  g_autofree char *text =
+      g_strdup_printf ("host-requests=1\nclient-name-header=%s\n", told_apart ? (const char *) header : "");
+  g_autoptr (Site) site = site_new (16, text);
+  g_autoptr (Client) first = client_new (site), second = client_new (site);
+  g_autofree char *more = g_strdup_printf ("X-Test: hold %s/go\r\nX-Name: h1\r\n", site->tree);
+  g_autofree char *held = make_put_as ("shared", "h1", more);
+  g_autofree char *other = make_put_as ("shared", "h2", "X-Name: h2\r\n");
+
+  client_say (first, held);
+  client_say (second, other);
+  assert_answer (second, told_apart ? 201 : 429, told_apart ? NULL : "host-busy");
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -113,5 +200,10 @@ main (int argc, char **argv)
   g_test_add_func ("/accept-queue/next-turn", test_next_turn);
   g_test_add_func ("/accept-queue/one-host", test_one_host);
   g_test_add_func ("/accept-queue/host-in-flight", test_host_in_flight);
+  g_test_add_func ("/accept-queue/in-its-name", test_in_its_name);
+  g_test_add_func ("/accept-queue/ping-beside-uploads", test_ping_beside_uploads);
+  g_test_add_func ("/accept-queue/one-token", test_one_token);
+  g_test_add_data_func ("/accept-queue/shared-token", "X-Name", test_shared_token);
+  g_test_add_data_func ("/accept-queue/shared-token/not-told-apart", NULL, test_shared_token);
   return g_test_run ();
 }

@@ -21,7 +21,7 @@ make_head (Site *site, const char *host, const char *more)
 
   g_assert_no_errno (statvfs (site->tree, &fs));
   return g_strdup_printf (PUT_HEAD ("%s", "%" G_GUINT64_FORMAT, ZERO_SHA256, "Expect: 100-continue\r\n%s"),
-                          host, (guint64) fs.f_bavail * fs.f_frsize / 10 * 6, more);
+                          host, host, (guint64) fs.f_bavail * fs.f_frsize / 10 * 6, more);
 }
 
 /* Which waits for the file @name before it is read. full */

@@ -205,19 +205,6 @@ get_tokens (CisBearer *self)
   return g_ptr_array_ref (self->tokens);
 }
 
-/* The token of an "Authorization: Bearer …" header; %NULL where there is none. none */
-static const char *
-get_token (CisRequest *request)
-{
-  const char *header = cis_request_get_header (request, "authorization");
-
-  if (header == NULL || g_ascii_strncasecmp (header, "Bearer ", strlen ("Bearer ")) != 0)
-    return NULL;
-  header += strlen ("Bearer ");
-  header += strspn (header, " ");
-  return header[0] != '\0' ? header : NULL;
-}
-
 /* Whom the token belongs to: a host, preferably @wanted (nullable), or SHARED; %NULL: to nobody. All lines
  * are compared, so that the time taken says nothing about them. none: as long as @tokens */
 static const char *
@@ -364,7 +351,7 @@ cis_bearer_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
 
   if (request == NULL)
     return cis_outcome_passed ();
-  token = get_token (request);
+  token = cis_request_get_token (request);
   if (token == NULL)
     return reject_token (self, item, wanted, TRUE);
   tokens = get_tokens (self);

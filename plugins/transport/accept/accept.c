@@ -6,11 +6,12 @@
  * gigabyte costs nothing and nothing waits in memory. The answer is written when the item comes home.
  *
  * http-head.c reads heads, route.c and claim.c say what they ask for, set.c holds the idle connections,
- * queue.c says whose turn it is, body.c gives a worker the body, and answer.c turns the outcome into HTTP. */
+ * queue.c says whose turn it is, busy.c why it does not come, body.c gives a worker the body, and answer.c
+ * turns the outcome into HTTP. */
 
+#include "busy.h"
 #include "claim.h"
 #include "exchange.h"
-#include "queue.h"
 #include "storage.h"
 
 #include <sys/resource.h>
@@ -28,6 +29,7 @@ typedef struct
   guint max_connections;
   guint host_requests;
   guint64 host_in_flight;
+  char *client_name_header;
   gint64 head_timeout;
   gint64 idle_timeout;
   gint64 queue_timeout;
@@ -36,6 +38,8 @@ typedef struct
   /* from open() to close() */
   int listener; /* owned */
   CisSet *set;
+  char *client_name_key; /* owned */
+  CisQueueLimits limits;
   CisQueue *queue;
   CisStorage *storage;
   GCancellable *cancellable; /* none; of run(), on its thread */
@@ -107,36 +111,6 @@ arrival_problem (CisAccept *self, CisArrival arrival)
     }
 }
 
-static CisFinding *
-busy_problem (CisAccept *self, CisItem *item, gboolean of_host)
-{
-  CisFinding *finding;
-
-  if (!of_host || !CIS_IS_EPISODE (item))
-    return cis_finding_new (
-        "busy", CIS_SEVERITY_WARNING, "request",
-        "No worker became free in time; where that goes on, the receiver's [pipeline] needs more workers=");
-  finding = cis_finding_new (
-      "host-busy", CIS_SEVERITY_WARNING, "request",
-      "%s has as many requests here, or bytes on their way, as one host may: a quarter of the workers, "
-      "half of the room, %u requests with those that wait, %" G_GUINT64_FORMAT " bytes",
-      cis_episode_get_host (CIS_EPISODE (item)), self->host_requests, self->host_in_flight);
-  cis_finding_set_fix (finding,
-                       "# nothing to do where it is over soon; where it is not, on the receiver, in\n"
-                       "# pipelines/receiver.ini.d/host.ini:\n"
-                       "[pipeline]\n"
-                       "workers=%u\n"
-                       "[%s]\n"
-                       "host-requests=%u\n"
-                       "host-in-flight=%" G_GUINT64_FORMAT "\n"
-                       "# then\n"
-                       "systemctl reload cis490-receiver",
-                       MIN (2 * cis_part_get_workers (CIS_PART (self)), 512),
-                       cis_part_get_name (CIS_PART (self)), 2 * self->host_requests,
-                       2 * self->host_in_flight);
-  return finding;
-}
-
 /* One whose turn does not come, so that its body is not among what is outstanding. @item: full. */
 static void
 turn_away (CisAccept *self, CisItem *item, gboolean of_host)
@@ -144,7 +118,8 @@ turn_away (CisAccept *self, CisItem *item, gboolean of_host)
   g_autoptr (CisItem) owned = item;
 
   /* Without the head, the connection is not kept. */
-  refuse (self, cis_exchange_detach (cis_item_get_request (item)), NULL, busy_problem (self, item, of_host));
+  refuse (self, cis_exchange_detach (cis_item_get_request (item)), NULL,
+          cis_busy_to_finding (of_host, CIS_PART (self), &self->limits));
 }
 
 /* ------------------------------------------------------------ arriving */
@@ -351,13 +326,6 @@ cis_accept_open (CisPart *part, GCancellable *cancellable, GError **error)
     .turn = cis_accept_turn,
     .part = part,
   };
-  const CisQueueLimits limits = {
-    .workers = cis_part_get_workers (part),
-    .max_outstanding = self->max_in_flight,
-    .host_requests = self->host_requests,
-    .host_outstanding = self->host_in_flight,
-    .timeout = self->queue_timeout,
-  };
 
   self->listener = cis_listen (self->listen, error);
   if (self->listener < 0)
@@ -365,7 +333,16 @@ cis_accept_open (CisPart *part, GCancellable *cancellable, GError **error)
   self->set = cis_set_new (&config, error);
   if (self->set == NULL)
     return FALSE;
-  self->queue = cis_queue_new (&limits);
+  self->client_name_key = g_ascii_strdown (self->client_name_header, -1);
+  self->limits = (CisQueueLimits){
+    .workers = cis_part_get_workers (part),
+    .max_outstanding = self->max_in_flight,
+    .host_requests = self->host_requests,
+    .host_outstanding = self->host_in_flight,
+    .timeout = self->queue_timeout,
+    .client_name_key = self->client_name_key,
+  };
+  self->queue = cis_queue_new (&self->limits);
   self->storage = cis_storage_new (part, self->directory, self->free_space);
   return TRUE;
 }
@@ -377,6 +354,7 @@ cis_accept_close (CisPart *part)
 
   g_clear_pointer (&self->storage, cis_storage_free);
   g_clear_pointer (&self->queue, cis_queue_free);
+  g_clear_pointer (&self->client_name_key, g_free);
   g_clear_pointer (&self->set, cis_set_unref);
   if (self->listener >= 0)
     cis_unlisten (self->listen, self->listener);
@@ -401,6 +379,11 @@ add_listening_options (CisPartClass *klass)
       g_param_spec_uint ("host-requests", NULL,
                          "How many requests of one host may be there at once; more are answered 429.", 1,
                          1000000, 64, CIS_PARAM_OPTION));
+  cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, client_name_header),
+                             g_param_spec_string ("client-name-header", NULL,
+                                                  "As that of gate/bearer: hosts that share a token are told "
+                                                  "apart by it; empty: by nothing.",
+                                                  "X-Cis490-Client-Name", CIS_PARAM_OPTION));
   cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, max_head),
                              g_param_spec_uint64 ("max-head", NULL, "The longest request head that is read.",
                                                   256, 65536, 16384, CIS_PARAM_OPTION | CIS_PARAM_SIZE));

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "queue.h"
 
+#include <string.h>
+
+#define KEY "cis-accept-load"
+
 typedef struct
 {
   CisItem *item;   /* owned */
   gint64 deadline; /* monotonic, µs */
 } CisWaiting;
 
-/* What there is of one host. */
+/* What there is of one asker. */
 typedef struct
 {
+  char *asker;      /* owned */
   guint n_requests; /* those that wait included */
   guint n_at_work;
   guint64 outstanding; /* bytes of the bodies of those at work, come or not */
@@ -21,10 +26,17 @@ struct _CisQueue
   CisOutstanding outstanding;
   GMutex mutex;      /* guards all below */
   GQueue waiting;    /* of CisWaiting, oldest first */
-  GHashTable *loads; /* host to CisLoad, while it has any */
+  GHashTable *loads; /* asker to CisLoad, while it has any */
   guint n_at_work;
   guint n_bodies; /* of those at work */
 };
+
+static void
+load_free (CisLoad *load)
+{
+  g_free (load->asker);
+  g_free (load);
+}
 
 CisQueue *
 cis_queue_new (const CisQueueLimits *limits)
@@ -32,7 +44,7 @@ cis_queue_new (const CisQueueLimits *limits)
   CisQueue *self = g_new0 (CisQueue, 1);
 
   self->limits = *limits;
-  self->loads = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->loads = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) load_free);
   g_mutex_init (&self->mutex);
   g_queue_init (&self->waiting);
   return self;
@@ -74,34 +86,49 @@ get_length (CisItem *item)
   return cis_request_get_length (cis_item_get_request (item));
 }
 
-/* What is nobody's, such as a ping, is all of one: nobody has asked yet who sends it, and what it waits for
- * at the gate would be every worker's. */
-static const char *
-get_host (CisItem *item)
+/* A digest, so that no token is kept here, nor compared. */
+static char *
+get_asker (CisQueue *self, CisItem *item)
 {
-  return CIS_IS_EPISODE (item) ? cis_episode_get_host (CIS_EPISODE (item)) : "";
+  CisRequest *request = cis_item_get_request (item);
+  const char *token = cis_request_get_token (request);
+  const char *name = cis_request_get_header (request, self->limits.client_name_key);
+  g_autofree char *text =
+      g_strjoin ("\n", CIS_IS_EPISODE (item) ? "episode" : "ping", token != NULL ? token : "", name, NULL);
+
+  return cis_digest_bytes (text, strlen (text));
 }
 
 /* Made where it is not there. */
 static CisLoad *
-get_load (CisQueue *self, CisItem *item)
+find_load (CisQueue *self, CisItem *item)
 {
-  const char *host = get_host (item);
-  CisLoad *load = g_hash_table_lookup (self->loads, host);
+  g_autofree char *asker = get_asker (self, item);
+  CisLoad *load = g_hash_table_lookup (self->loads, asker);
 
   if (load == NULL)
     {
       load = g_new0 (CisLoad, 1);
-      g_hash_table_insert (self->loads, g_strdup (host), load);
+      load->asker = g_steal_pointer (&asker);
+      g_hash_table_insert (self->loads, load->asker, load);
     }
   return load;
+}
+
+/* Of one that was pushed. */
+static CisLoad *
+get_load (CisItem *item)
+{
+  return g_object_get_data (G_OBJECT (item), KEY);
 }
 
 static void
 forget (CisQueue *self, CisItem *item)
 {
-  if (--get_load (self, item)->n_requests == 0)
-    g_hash_table_remove (self->loads, get_host (item));
+  CisLoad *load = g_object_steal_data (G_OBJECT (item), KEY);
+
+  if (--load->n_requests == 0)
+    g_hash_table_remove (self->loads, load->asker);
 }
 
 /* One that alone is over the limit still has its turn, when nothing else is on its way. */
@@ -115,7 +142,7 @@ static gboolean
 host_may_begin (CisQueue *self, CisItem *item)
 {
   guint64 length = get_length (item);
-  CisLoad *load = get_load (self, item);
+  CisLoad *load = get_load (item);
   /* One more where there is no body: a host whose connections are half dead asks where to go on, and so ends
    * them. */
   guint most = MAX (1, self->limits.workers / 4) + (length == 0 ? 1 : 0);
@@ -141,7 +168,7 @@ static void
 begin (CisQueue *self, CisItem *item)
 {
   guint64 length = get_length (item);
-  CisLoad *load = get_load (self, item);
+  CisLoad *load = get_load (item);
 
   self->n_at_work++;
   self->n_bodies += length > 0 ? 1 : 0;
@@ -154,12 +181,13 @@ gboolean
 cis_queue_push (CisQueue *self, CisItem *item)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
-  CisLoad *load = get_load (self, item);
+  CisLoad *load = find_load (self, item);
   CisWaiting *waiting;
 
   if (load->n_requests >= self->limits.host_requests)
     return FALSE;
   load->n_requests++;
+  g_object_set_data (G_OBJECT (item), KEY, load);
   waiting = g_new (CisWaiting, 1);
   waiting->item = item;
   waiting->deadline = g_get_monotonic_time () + self->limits.timeout;
@@ -222,7 +250,7 @@ cis_queue_release (CisQueue *self, CisItem *item, guint64 remaining)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
   guint64 length = get_length (item);
-  CisLoad *load = get_load (self, item);
+  CisLoad *load = get_load (item);
 
   self->n_at_work--;
   self->n_bodies -= length > 0 ? 1 : 0;

@@ -8,35 +8,37 @@ G_BEGIN_DECLS
 typedef struct
 {
   guint workers;
-  guint64 max_outstanding;  /* bytes of bodies that may be on their way */
-  guint host_requests;      /* of one host, those that wait included */
-  guint64 host_outstanding; /* bytes of bodies of one host whose turn it may be */
-  gint64 timeout;           /* how long a request waits for its turn, µs */
+  guint64 max_outstanding;     /* bytes of bodies that may be on their way */
+  guint host_requests;         /* of one asker, those that wait included */
+  guint64 host_outstanding;    /* bytes of bodies of one asker whose turn it may be */
+  gint64 timeout;              /* how long a request waits for its turn, µs */
+  const char *client_name_key; /* none; the header with the name in the certificate, in lower case */
 } CisQueueLimits;
 
 /**
- * CisQueue: whose turn it is. At most as many requests are at work as there are workers; of one host at most
+ * CisQueue: whose turn it is. At most as many requests are at work as there are workers; of one asker at most
  * a quarter of them; and one worker never gets a body, so that the short questions are answered while long
  * archives come in.
  *
- * Whose a request is says its path. That is a claim only, but who claims another's name is refused by the
- * first stage that looks, within microseconds: for long a turn is held by whose name it is. What names none,
- * such as a ping, has the share of one host.
+ * Who asks is who has these credentials, the token and the name in the certificate, good or not: anybody can
+ * name a host in a path, and would take up what is that host's. All without a token are one. Who comes with
+ * ever other tokens is refused by the first stage that looks, within microseconds: for long a turn is held by
+ * whose it is. Pings have a share of their own, so that a host that is busy can be pinged for.
  */
 typedef struct _CisQueue CisQueue;
 
 CisQueue *cis_queue_new (const CisQueueLimits *limits);
 void cis_queue_free (CisQueue *self);
 CisOutstanding *cis_queue_get_outstanding (CisQueue *self);
-/* Another limit for the bytes of one host, for those that do not have their turn yet. */
+/* Another limit for the bytes of one asker, for those that do not have their turn yet. */
 void cis_queue_limit_host (CisQueue *self, guint64 bytes);
 
-/* On the set's thread. @item: full, unless its host has too many there: %FALSE then. */
+/* On the set's thread. @item: full, unless who asks has too many there: %FALSE then. */
 gboolean cis_queue_push (CisQueue *self, CisItem *item);
 /* The next one that may begin, counted as at work from now on; %NULL where none may. On the set's thread.
  * full. */
 CisItem *cis_queue_pop (CisQueue *self);
-/* One that has waited for too long; %NULL where none has. @of_host: whether it is because of what its host
+/* One that has waited for too long; %NULL where none has. @of_host: whether it is because of what its asker
  * has on its way. On the set's thread. full. */
 CisItem *cis_queue_expire (CisQueue *self, gint64 now, gboolean *of_host);
 /* When the next one will have waited for too long; G_MAXINT64 where none waits. */
