@@ -11,6 +11,11 @@
 #define QUESTION                                                                                             \
   "POST /v1/episodes/h/e HTTP/1.1\r\n" COMMON                                                                \
   "Content-Length: 0\r\nUpload-Length: 7\r\nX-Cis490-Sha256: " ZERO_SHA256 "\r\n\r\n"
+/* The end of an upload of which all has come. */
+#define EMPTY_PATCH                                                                                          \
+  "PATCH /v1/episodes/h2/e HTTP/1.1\r\nHost: receiver\r\nAuthorization: Bearer h2\r\n"                       \
+  "Content-Length: 0\r\nContent-Type: application/partial-upload\r\nUpload-Offset: 7\r\n"                    \
+  "Upload-Length: 7\r\nX-Cis490-Sha256: " ZERO_SHA256 "\r\n\r\n"
 
 static void
 test_long_head (void)
@@ -65,20 +70,24 @@ test_question_beside_body (void)
   assert_answer (first, 201, NULL);
 }
 
-/* One worker is kept for those that have no body. */
+/* One worker is kept for questions, and no upload has it, whatever is left of that: the store reads what it
+ * has of one. */
 static void
 test_reserved_worker (void)
 {
   g_autoptr (Site) site = site_new (2, "queue-timeout=300ms\n");
   g_autoptr (Client) first = client_new (site), second = client_new (site), ping = client_new (site);
+  g_autoptr (Client) third = client_new (site);
   g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
   g_autofree char *held = make_put ("h1", hold), *plain = make_put ("h2", "");
 
   client_say (first, held);
   client_say (second, plain);
+  client_say (third, EMPTY_PATCH);
   client_say (ping, PING);
   assert_answer (ping, 200, NULL);
   assert_answer (second, 503, "busy");
+  assert_answer (third, 503, "busy");
   test_write (site->tree, "go", "");
   assert_answer (first, 201, NULL);
 }

@@ -28,7 +28,7 @@ struct _CisQueue
   GQueue waiting;    /* of CisWaiting, oldest first */
   GHashTable *loads; /* asker to CisLoad, while it has any */
   guint n_at_work;
-  guint n_bodies; /* of those at work */
+  guint n_uploads; /* of those at work */
 };
 
 static void
@@ -86,6 +86,14 @@ get_length (CisItem *item)
   return cis_request_get_length (cis_item_get_request (item));
 }
 
+/* Or a ping: short, whatever comes of it. All else is an upload, also where nothing is to come any more: the
+ * store reads what it has from the disk then. */
+static gboolean
+is_question (CisItem *item)
+{
+  return g_str_equal (cis_request_get_method (cis_item_get_request (item)), "POST");
+}
+
 /* A digest, so that no token is kept here, nor compared. */
 static char *
 get_asker (CisQueue *self, CisItem *item)
@@ -135,33 +143,28 @@ forget (CisQueue *self, CisItem *item)
 static gboolean
 has_room (guint64 outstanding, guint64 length, guint64 limit)
 {
-  return outstanding == 0 || (outstanding < limit && length <= limit - outstanding);
+  return outstanding == 0 || length == 0 || (outstanding < limit && length <= limit - outstanding);
 }
 
 static gboolean
 host_may_begin (CisQueue *self, CisItem *item)
 {
-  guint64 length = get_length (item);
   CisLoad *load = get_load (item);
-  /* One more where there is no body: a host whose connections are half dead asks where to go on, and so ends
-   * them. */
-  guint most = MAX (1, self->limits.workers / 4) + (length == 0 ? 1 : 0);
+  /* One more for questions: a host whose connections are half dead asks where to go on, and so ends them. */
+  guint most = MAX (1, self->limits.workers / 4) + (is_question (item) ? 1 : 0);
 
   return load->n_at_work < most &&
-         (length == 0 || has_room (load->outstanding, length, self->limits.host_outstanding));
+         has_room (load->outstanding, get_length (item), self->limits.host_outstanding);
 }
 
 static gboolean
 may_begin (CisQueue *self, CisItem *item)
 {
-  guint64 length = get_length (item);
-
   if (self->n_at_work >= self->limits.workers || !host_may_begin (self, item))
     return FALSE;
-  if (length == 0)
-    return TRUE;
-  return self->n_bodies < MAX (1, self->limits.workers - 1) &&
-         has_room (atomic_load (&self->outstanding), length, self->limits.max_outstanding);
+  if (!is_question (item) && self->n_uploads >= MAX (1, self->limits.workers - 1))
+    return FALSE;
+  return has_room (atomic_load (&self->outstanding), get_length (item), self->limits.max_outstanding);
 }
 
 static void
@@ -171,7 +174,7 @@ begin (CisQueue *self, CisItem *item)
   CisLoad *load = get_load (item);
 
   self->n_at_work++;
-  self->n_bodies += length > 0 ? 1 : 0;
+  self->n_uploads += is_question (item) ? 0 : 1;
   atomic_fetch_add (&self->outstanding, length);
   load->n_at_work++;
   load->outstanding += length;
@@ -253,7 +256,7 @@ cis_queue_release (CisQueue *self, CisItem *item, guint64 remaining)
   CisLoad *load = get_load (item);
 
   self->n_at_work--;
-  self->n_bodies -= length > 0 ? 1 : 0;
+  self->n_uploads -= is_question (item) ? 0 : 1;
   atomic_fetch_sub (&self->outstanding, remaining);
   load->n_at_work--;
   load->outstanding -= length;

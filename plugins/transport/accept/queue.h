@@ -17,7 +17,7 @@ typedef struct
 
 /**
  * CisQueue: whose turn it is. At most as many requests are at work as there are workers; of one asker at most
- * a quarter of them; and one worker never gets a body, so that the short questions are answered while long
+ * a quarter of them; and one worker never gets an upload, so that the short questions are answered while long
  * archives come in.
  *
  * Who asks is who has these credentials, the token and the name in the certificate, good or not: anybody can
