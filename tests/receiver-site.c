@@ -212,6 +212,12 @@ has_header (const Answer *answer, const char *line)
 void
 assert_answer (Client *client, guint status, const char *id)
 {
+  assert_remedy (client, status, id, "");
+}
+
+void
+assert_remedy (Client *client, guint status, const char *id, const char *words)
+{
   g_auto (Answer) answer = client_read (client);
   g_autofree char *type = id != NULL ? g_strconcat ("urn:cis490:finding:", id, NULL) : NULL;
 
@@ -222,6 +228,7 @@ assert_answer (Client *client, guint status, const char *id)
   g_assert_nonnull (answer.body);
   g_assert_cmpstr (cis_json_get_string (answer.body, "type"), ==, type);
   g_assert_cmpint (cis_json_get_size (answer.body, "status", 0), ==, status);
+  g_assert_nonnull (strstr (cis_json_get_string (answer.body, "remedy"), words));
   g_assert_true (has_header (&answer, "Content-Type: application/problem+json"));
 }
 

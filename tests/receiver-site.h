@@ -67,6 +67,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Answer, answer_clear)
 gboolean has_header (const Answer *answer, const char *line);
 /* @id: of the problem; %NULL: none. */
 void assert_answer (Client *client, guint status, const char *id);
+/* And its fix has these words. */
+void assert_remedy (Client *client, guint status, const char *id, const char *words);
 
 /* Of BODY; full. */
 char *body_sha256 (void);

@@ -86,8 +86,8 @@ test_reserved_worker (void)
   client_say (third, EMPTY_PATCH);
   client_say (ping, PING);
   assert_answer (ping, 200, NULL);
-  assert_answer (second, 503, "busy");
-  assert_answer (third, 503, "busy");
+  assert_remedy (second, 503, "busy", "workers=4");
+  assert_remedy (third, 503, "busy", "workers=4");
   test_write (site->tree, "go", "");
   assert_answer (first, 201, NULL);
 }
@@ -133,7 +133,7 @@ test_in_flight (void)
 
   client_say (first, held);
   client_say (second, plain);
-  assert_answer (second, 503, "busy");
+  assert_remedy (second, 503, "busy", "max-in-flight=20");
   test_write (site->tree, "go", "");
   assert_answer (first, 201, NULL);
   g_clear_pointer (&second, client_free);
@@ -405,6 +405,27 @@ test_stop (void)
   assert_end (idle);
 }
 
+/* Those whose turn never came are told the same. */
+static void
+test_stop_waiting (void)
+{
+  g_autoptr (GPtrArray) clients = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
+  g_autoptr (Site) site = site_new (4, "queue-timeout=10min\n");
+  g_autoptr (Client) ping = client_new (site);
+  g_autofree char *put = make_put ("h", "X-Test: hold /nonexistent/file\r\n");
+
+  for (guint i = 0; i < 20; i++)
+    {
+      g_ptr_array_add (clients, client_new (site));
+      client_say (clients->pdata[i], put);
+    }
+  client_say (ping, PING); /* so that they have been read */
+  assert_answer (ping, 200, NULL);
+  site_stop (site);
+  for (guint i = 0; i < clients->len; i++)
+    assert_answer (clients->pdata[i], 503, "shutting-down");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -425,5 +446,6 @@ main (int argc, char **argv)
   g_test_add_func ("/accept-limits/out-of-descriptors", test_out_of_descriptors);
   g_test_add_func ("/accept-limits/reopen", test_reopen);
   g_test_add_func ("/accept-limits/stop", test_stop);
+  g_test_add_func ("/accept-limits/stop-waiting", test_stop_waiting);
   return g_test_run ();
 }

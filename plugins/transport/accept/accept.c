@@ -113,13 +113,13 @@ arrival_problem (CisAccept *self, CisArrival arrival)
 
 /* One whose turn does not come, so that its body is not among what is outstanding. @item: full. */
 static void
-turn_away (CisAccept *self, CisItem *item, gboolean of_host)
+turn_away (CisAccept *self, CisItem *item, CisBusy why)
 {
   g_autoptr (CisItem) owned = item;
 
   /* Without the head, the connection is not kept. */
   refuse (self, cis_exchange_detach (cis_item_get_request (item)), NULL,
-          cis_busy_to_finding (of_host, CIS_PART (self), &self->limits));
+          cis_busy_to_finding (why, CIS_PART (self), &self->limits));
 }
 
 /* ------------------------------------------------------------ arriving */
@@ -154,7 +154,7 @@ begin_exchange (CisAccept *self, CisExchange *exchange, const CisHttpHead *head,
     }
   cis_exchange_attach (exchange, request);
   if (!cis_queue_push (self->queue, item))
-    turn_away (self, item, TRUE);
+    turn_away (self, item, CIS_BUSY_HOST);
 }
 
 static void
@@ -185,14 +185,14 @@ static gint64
 cis_accept_turn (CisPart *part)
 {
   CisAccept *self = (CisAccept *) part;
-  gboolean of_host;
   CisItem *item;
+  CisBusy why;
 
   while ((item = cis_queue_pop (self->queue)) != NULL)
     if (!cis_source_emit (CIS_SOURCE (self), item, self->cancellable))
       break;
-  while ((item = cis_queue_expire (self->queue, g_get_monotonic_time (), &of_host)) != NULL)
-    turn_away (self, item, of_host);
+  while ((item = cis_queue_expire (self->queue, g_get_monotonic_time (), &why)) != NULL)
+    turn_away (self, item, why);
   return cis_queue_get_deadline (self->queue);
 }
 
@@ -201,14 +201,15 @@ cis_accept_run (CisSource *source, GCancellable *cancellable, GError **error)
 {
   CisAccept *self = (CisAccept *) source;
   CisItem *item;
-  gboolean ok, of_host;
+  CisBusy why;
+  gboolean ok;
 
   self->cancellable = cancellable;
   cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_INFO, NULL, "listening on %s", self->listen);
   ok = cis_set_run (self->set, self->listener, cancellable, error);
   /* Those whose turn never came are told so, rather than cut off. */
-  while ((item = cis_queue_expire (self->queue, G_MAXINT64, &of_host)) != NULL)
-    turn_away (self, item, of_host);
+  while ((item = cis_queue_expire (self->queue, G_MAXINT64, &why)) != NULL)
+    turn_away (self, item, CIS_BUSY_ENDING);
   return ok;
 }
 

@@ -6,6 +6,32 @@
 
 #define MAX_WORKERS 512
 
+/* @lines: of @name.ini. */
+G_GNUC_PRINTF (3, 4)
+static void
+set_fix (CisFinding *finding, const char *name, const char *lines, ...)
+{
+  g_autofree char *text = NULL;
+  va_list args;
+
+  va_start (args, lines);
+  text = g_strdup_vprintf (lines, args);
+  va_end (args);
+  cis_finding_set_fix (finding,
+                       "# nothing to do where it is over soon; where it is not, on the receiver, in\n"
+                       "# pipelines/receiver.ini.d/%s.ini:\n"
+                       "%s\n"
+                       "# then\n"
+                       "systemctl reload cis490-receiver",
+                       name, text);
+}
+
+static guint
+get_more_workers (const CisQueueLimits *limits)
+{
+  return MIN (2 * limits->workers, MAX_WORKERS);
+}
+
 static CisFinding *
 host_busy (CisPart *part, const CisQueueLimits *limits)
 {
@@ -16,27 +42,51 @@ host_busy (CisPart *part, const CisQueueLimits *limits)
       "wait, %" G_GUINT64_FORMAT " bytes; pings are counted apart",
       limits->host_requests, limits->host_outstanding);
 
-  cis_finding_set_fix (finding,
-                       "# nothing to do where it is over soon; where it is not, on the receiver, in\n"
-                       "# pipelines/receiver.ini.d/host.ini:\n"
-                       "[pipeline]\n"
-                       "workers=%u\n"
-                       "[%s]\n"
-                       "host-requests=%u\n"
-                       "host-in-flight=%" G_GUINT64_FORMAT "\n"
-                       "# then\n"
-                       "systemctl reload cis490-receiver",
-                       MIN (2 * limits->workers, MAX_WORKERS), cis_part_get_name (part),
-                       2 * limits->host_requests, 2 * limits->host_outstanding);
+  set_fix (finding, "host",
+           "[pipeline]\nworkers=%u\n[%s]\nhost-requests=%u\nhost-in-flight=%" G_GUINT64_FORMAT,
+           get_more_workers (limits), cis_part_get_name (part), 2 * limits->host_requests,
+           2 * limits->host_outstanding);
+  return finding;
+}
+
+static CisFinding *
+workers_busy (const CisQueueLimits *limits)
+{
+  CisFinding *finding = cis_finding_new (
+      "busy", CIS_SEVERITY_WARNING, "request",
+      "None of the %u workers became free in time; one of them is for questions and pings only",
+      limits->workers);
+
+  set_fix (finding, "workers", "[pipeline]\nworkers=%u", get_more_workers (limits));
+  return finding;
+}
+
+static CisFinding *
+bytes_busy (CisPart *part, const CisQueueLimits *limits)
+{
+  CisFinding *finding = cis_finding_new (
+      "busy", CIS_SEVERITY_WARNING, "request",
+      "As many bytes were on their way all the time as there may be, which is %" G_GUINT64_FORMAT,
+      limits->max_outstanding);
+
+  set_fix (finding, "in-flight", "[%s]\nmax-in-flight=%" G_GUINT64_FORMAT, cis_part_get_name (part),
+           2 * limits->max_outstanding);
   return finding;
 }
 
 CisFinding *
-cis_busy_to_finding (gboolean of_host, CisPart *part, const CisQueueLimits *limits)
+cis_busy_to_finding (CisBusy why, CisPart *part, const CisQueueLimits *limits)
 {
-  if (of_host)
-    return host_busy (part, limits);
-  return cis_finding_new (
-      "busy", CIS_SEVERITY_WARNING, "request",
-      "No worker became free in time; where that goes on, the receiver's [pipeline] needs more workers=");
+  switch (why)
+    {
+    case CIS_BUSY_HOST:
+      return host_busy (part, limits);
+    case CIS_BUSY_BYTES:
+      return bytes_busy (part, limits);
+    case CIS_BUSY_ENDING:
+      return cis_finding_new ("shutting-down", CIS_SEVERITY_ERROR, "request",
+                              "The receiver is stopping or being reloaded, and this waited for its turn");
+    default:
+      return workers_busy (limits);
+    }
 }

@@ -5,8 +5,7 @@
 
 G_BEGIN_DECLS
 
-/* What a request is answered whose turn does not come. @of_host: because of what its asker has here. @part:
- * whose options the @limits are. full. */
-CisFinding *cis_busy_to_finding (gboolean of_host, CisPart *part, const CisQueueLimits *limits);
+/* What a request is answered whose turn does not come. @part: whose options the @limits are. full. */
+CisFinding *cis_busy_to_finding (CisBusy why, CisPart *part, const CisQueueLimits *limits);
 
 G_END_DECLS

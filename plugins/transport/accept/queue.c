@@ -157,14 +157,18 @@ host_may_begin (CisQueue *self, CisItem *item)
          has_room (load->outstanding, get_length (item), self->limits.host_outstanding);
 }
 
-static gboolean
-may_begin (CisQueue *self, CisItem *item)
+static CisBusy
+get_obstacle (CisQueue *self, CisItem *item)
 {
-  if (self->n_at_work >= self->limits.workers || !host_may_begin (self, item))
-    return FALSE;
+  if (!host_may_begin (self, item))
+    return CIS_BUSY_HOST;
+  if (self->n_at_work >= self->limits.workers)
+    return CIS_BUSY_WORKERS;
   if (!is_question (item) && self->n_uploads >= MAX (1, self->limits.workers - 1))
-    return FALSE;
-  return has_room (atomic_load (&self->outstanding), get_length (item), self->limits.max_outstanding);
+    return CIS_BUSY_WORKERS;
+  if (!has_room (atomic_load (&self->outstanding), get_length (item), self->limits.max_outstanding))
+    return CIS_BUSY_BYTES;
+  return CIS_BUSY_NOT;
 }
 
 static void
@@ -216,7 +220,7 @@ cis_queue_pop (CisQueue *self)
 
   for (GList *link = self->waiting.head; link != NULL && self->n_at_work < self->limits.workers;
        link = link->next)
-    if (may_begin (self, ((CisWaiting *) link->data)->item))
+    if (get_obstacle (self, ((CisWaiting *) link->data)->item) == CIS_BUSY_NOT)
       {
         CisItem *item = take (self, link);
 
@@ -227,14 +231,14 @@ cis_queue_pop (CisQueue *self)
 }
 
 CisItem *
-cis_queue_expire (CisQueue *self, gint64 now, gboolean *of_host)
+cis_queue_expire (CisQueue *self, gint64 now, CisBusy *why)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
   CisWaiting *oldest = g_queue_peek_head (&self->waiting);
 
   if (oldest == NULL || oldest->deadline > now)
     return NULL;
-  *of_host = !host_may_begin (self, oldest->item);
+  *why = get_obstacle (self, oldest->item);
   forget (self, oldest->item);
   return take (self, self->waiting.head);
 }

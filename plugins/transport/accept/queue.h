@@ -15,6 +15,16 @@ typedef struct
   const char *client_name_key; /* none; the header with the name in the certificate, in lower case */
 } CisQueueLimits;
 
+/* What a request waits for. */
+typedef enum
+{
+  CIS_BUSY_NOT,     /* for nothing */
+  CIS_BUSY_HOST,    /* its asker's share */
+  CIS_BUSY_WORKERS, /* a worker */
+  CIS_BUSY_BYTES,   /* what is on its way */
+  CIS_BUSY_ENDING,  /* the next receiver: this one stops */
+} CisBusy;
+
 /**
  * CisQueue: whose turn it is. At most as many requests are at work as there are workers; of one asker at most
  * a quarter of them; and one worker never gets an upload, so that the short questions are answered while long
@@ -38,9 +48,9 @@ gboolean cis_queue_push (CisQueue *self, CisItem *item);
 /* The next one that may begin, counted as at work from now on; %NULL where none may. On the set's thread.
  * full. */
 CisItem *cis_queue_pop (CisQueue *self);
-/* One that has waited for too long; %NULL where none has. @of_host: whether it is because of what its asker
- * has on its way. On the set's thread. full. */
-CisItem *cis_queue_expire (CisQueue *self, gint64 now, gboolean *of_host);
+/* One that has waited for too long, and @why it does; CIS_BUSY_NOT where that is over just now. %NULL where
+ * none has. On the set's thread. full. */
+CisItem *cis_queue_expire (CisQueue *self, gint64 now, CisBusy *why);
 /* When the next one will have waited for too long; G_MAXINT64 where none waits. */
 gint64 cis_queue_get_deadline (CisQueue *self);
 /* The item is at work no more; @remaining bytes of its body will not be read. Returns whether another waits.
