@@ -275,6 +275,40 @@ test_strangers (void)
   assert_end (strangers->pdata[0]);
 }
 
+/* Those that nobody knows, and whose turn does not come, leave connections for others: the one goes that has
+ * waited for longest, and none that has shown who it is. */
+static void
+test_waiting_strangers (void)
+{
+  g_autoptr (GPtrArray) strangers = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
+  g_autoptr (Site) site = site_new (2, "max-connections=16\nqueue-timeout=10min\n");
+  g_autoptr (Client) known = client_new (site), first = client_new (site), newcomer = NULL;
+  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
+  g_autofree char *held = make_put ("h1", hold), *put = make_put ("h", ""), *theirs = make_put ("x", "");
+
+  client_say (first, held);
+  client_say (known, PING);
+  assert_answer (known, 200, NULL);
+  client_say (known, put);
+  for (guint i = 0; i < 40; i++)
+    {
+      g_ptr_array_add (strangers, client_new (site));
+      (void) !send (((Client *) strangers->pdata[i])->fd, theirs, strlen (theirs), MSG_NOSIGNAL);
+    }
+  assert_remedy (strangers->pdata[0], 503, "busy", "max-connections=32");
+  for (guint i = 0; i < 20; i++)
+    {
+      g_clear_pointer (&newcomer, client_free);
+      newcomer = client_new (site);
+      client_say (newcomer, PING);
+      assert_answer (newcomer, 200, NULL);
+    }
+  test_write (site->tree, "go", "");
+  assert_answer (first, 201, NULL);
+  assert_answer (known, 201, NULL);
+  assert_answer (strangers->pdata[39], 201, NULL);
+}
+
 /* Those that have shown who they are, but ask for nothing, make room for whoever comes. */
 static void
 test_full (void)
@@ -440,6 +474,7 @@ main (int argc, char **argv)
   g_test_add_func ("/accept-limits/not-taken", test_not_taken);
   g_test_add_func ("/accept-limits/many-idle", test_many_idle);
   g_test_add_func ("/accept-limits/strangers", test_strangers);
+  g_test_add_func ("/accept-limits/waiting-strangers", test_waiting_strangers);
   g_test_add_func ("/accept-limits/full", test_full);
   g_test_add_func ("/accept-limits/newcomers", test_newcomers);
   g_test_add_func ("/accept-limits/descriptor-limit", test_descriptor_limit);

@@ -153,7 +153,7 @@ begin_exchange (CisAccept *self, CisExchange *exchange, const CisHttpHead *head,
       cis_request_set_body (request, G_INPUT_STREAM (exchange->body), head->length);
     }
   cis_exchange_attach (exchange, request);
-  if (!cis_queue_push (self->queue, item))
+  if (!cis_queue_push (self->queue, item, exchange->connection->known))
     turn_away (self, item, CIS_BUSY_HOST);
 }
 
@@ -337,6 +337,7 @@ cis_accept_open (CisPart *part, GCancellable *cancellable, GError **error)
   self->client_name_key = g_ascii_strdown (self->client_name_header, -1);
   self->limits = (CisQueueLimits){
     .workers = cis_part_get_workers (part),
+    .max_connections = config.max_connections,
     .max_outstanding = self->max_in_flight,
     .host_requests = self->host_requests,
     .host_outstanding = self->host_in_flight,
@@ -370,11 +371,13 @@ add_listening_options (CisPartClass *klass)
       g_param_spec_string ("listen", NULL,
                            "Where to listen: unix:/path, or a loopback address such as 127.0.0.1:8490.",
                            "${listen:-unix:${RUNTIME_DIRECTORY}/receiver.sock}", CIS_PARAM_OPTION));
-  cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, max_connections),
-                             g_param_spec_uint ("max-connections", NULL,
-                                                "How many connections may be open; one more ends the one "
-                                                "that has been unknown or slow for longest.",
-                                                1, 1000000, 1024, CIS_PARAM_OPTION));
+  cis_part_class_add_option (
+      klass, G_STRUCT_OFFSET (CisAccept, max_connections),
+      g_param_spec_uint ("max-connections", NULL,
+                         "How many connections may be open; one more ends the one "
+                         "that has been unknown or slow for longest, and half may wait for a turn "
+                         "unknown.",
+                         1, 1000000, 1024, CIS_PARAM_OPTION));
   cis_part_class_add_option (
       klass, G_STRUCT_OFFSET (CisAccept, host_requests),
       g_param_spec_uint ("host-requests", NULL,

@@ -74,6 +74,19 @@ bytes_busy (CisPart *part, const CisQueueLimits *limits)
   return finding;
 }
 
+static CisFinding *
+connections_busy (CisPart *part, const CisQueueLimits *limits)
+{
+  CisFinding *finding = cis_finding_new ("busy", CIS_SEVERITY_WARNING, "request",
+                                         "More than %u requests wait whose connections have shown no good "
+                                         "credentials yet, and of these this one has waited for longest",
+                                         limits->max_connections / 2);
+
+  set_fix (finding, "connections", "[pipeline]\nworkers=%u\n[%s]\nmax-connections=%u",
+           get_more_workers (limits), cis_part_get_name (part), 2 * limits->max_connections);
+  return finding;
+}
+
 CisFinding *
 cis_busy_to_finding (CisBusy why, CisPart *part, const CisQueueLimits *limits)
 {
@@ -83,6 +96,8 @@ cis_busy_to_finding (CisBusy why, CisPart *part, const CisQueueLimits *limits)
       return host_busy (part, limits);
     case CIS_BUSY_BYTES:
       return bytes_busy (part, limits);
+    case CIS_BUSY_CONNECTIONS:
+      return connections_busy (part, limits);
     case CIS_BUSY_ENDING:
       return cis_finding_new ("shutting-down", CIS_SEVERITY_ERROR, "request",
                               "The receiver is stopping or being reloaded, and this waited for its turn");

@@ -9,6 +9,7 @@ typedef struct
 {
   CisItem *item;   /* owned */
   gint64 deadline; /* monotonic, µs */
+  gboolean known;  /* by what came over its connection before */
 } CisWaiting;
 
 /* What there is of one asker. */
@@ -26,6 +27,7 @@ struct _CisQueue
   CisOutstanding outstanding;
   GMutex mutex;      /* guards all below */
   GQueue waiting;    /* of CisWaiting, oldest first */
+  guint n_strangers; /* of these, not known */
   GHashTable *loads; /* asker to CisLoad, while it has any */
   guint n_at_work;
   guint n_uploads; /* of those at work */
@@ -185,7 +187,7 @@ begin (CisQueue *self, CisItem *item)
 }
 
 gboolean
-cis_queue_push (CisQueue *self, CisItem *item)
+cis_queue_push (CisQueue *self, CisItem *item, gboolean known)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
   CisLoad *load = find_load (self, item);
@@ -198,6 +200,8 @@ cis_queue_push (CisQueue *self, CisItem *item)
   waiting = g_new (CisWaiting, 1);
   waiting->item = item;
   waiting->deadline = g_get_monotonic_time () + self->limits.timeout;
+  waiting->known = known;
+  self->n_strangers += known ? 0 : 1;
   g_queue_push_tail (&self->waiting, waiting);
   return TRUE;
 }
@@ -208,6 +212,7 @@ take (CisQueue *self, GList *link)
   CisWaiting *waiting = link->data;
   CisItem *item = g_steal_pointer (&waiting->item);
 
+  self->n_strangers -= waiting->known ? 0 : 1;
   g_queue_delete_link (&self->waiting, link);
   waiting_free (waiting);
   return item;
@@ -230,17 +235,34 @@ cis_queue_pop (CisQueue *self)
   return NULL;
 }
 
+/* The oldest of those that are not known, where they are too many. */
+static GList *
+find_stranger (CisQueue *self)
+{
+  GList *link = self->waiting.head;
+
+  if (self->n_strangers <= self->limits.max_connections / 2)
+    return NULL;
+  while (((CisWaiting *) link->data)->known)
+    link = link->next;
+  return link;
+}
+
 CisItem *
 cis_queue_expire (CisQueue *self, gint64 now, CisBusy *why)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->mutex);
-  CisWaiting *oldest = g_queue_peek_head (&self->waiting);
+  GList *link = self->waiting.head;
+  CisItem *item;
 
-  if (oldest == NULL || oldest->deadline > now)
+  if (link == NULL || ((CisWaiting *) link->data)->deadline > now)
+    link = find_stranger (self);
+  if (link == NULL)
     return NULL;
-  *why = get_obstacle (self, oldest->item);
-  forget (self, oldest->item);
-  return take (self, self->waiting.head);
+  item = ((CisWaiting *) link->data)->item;
+  *why = ((CisWaiting *) link->data)->deadline > now ? CIS_BUSY_CONNECTIONS : get_obstacle (self, item);
+  forget (self, item);
+  return take (self, link);
 }
 
 gint64

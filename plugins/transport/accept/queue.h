@@ -8,6 +8,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   guint workers;
+  guint max_connections;       /* of which half may wait and not be known */
   guint64 max_outstanding;     /* bytes of bodies that may be on their way */
   guint host_requests;         /* of one asker, those that wait included */
   guint64 host_outstanding;    /* bytes of bodies of one asker whose turn it may be */
@@ -18,11 +19,12 @@ typedef struct
 /* What a request waits for. */
 typedef enum
 {
-  CIS_BUSY_NOT,     /* for nothing */
-  CIS_BUSY_HOST,    /* its asker's share */
-  CIS_BUSY_WORKERS, /* a worker */
-  CIS_BUSY_BYTES,   /* what is on its way */
-  CIS_BUSY_ENDING,  /* the next receiver: this one stops */
+  CIS_BUSY_NOT,         /* for nothing */
+  CIS_BUSY_HOST,        /* its asker's share */
+  CIS_BUSY_WORKERS,     /* a worker */
+  CIS_BUSY_BYTES,       /* what is on its way */
+  CIS_BUSY_CONNECTIONS, /* that fewer wait whom nobody knows */
+  CIS_BUSY_ENDING,      /* the next receiver: this one stops */
 } CisBusy;
 
 /**
@@ -43,13 +45,16 @@ CisOutstanding *cis_queue_get_outstanding (CisQueue *self);
 /* Another limit for the bytes of one asker, for those that do not have their turn yet. */
 void cis_queue_limit_host (CisQueue *self, guint64 bytes);
 
-/* On the set's thread. @item: full, unless who asks has too many there: %FALSE then. */
-gboolean cis_queue_push (CisQueue *self, CisItem *item);
+/* On the set's thread. @item: full, unless who asks has too many there: %FALSE then. @known: good credentials
+ * came over its connection before. */
+gboolean cis_queue_push (CisQueue *self, CisItem *item, gboolean known);
 /* The next one that may begin, counted as at work from now on; %NULL where none may. On the set's thread.
  * full. */
 CisItem *cis_queue_pop (CisQueue *self);
-/* One that has waited for too long, and @why it does; CIS_BUSY_NOT where that is over just now. %NULL where
- * none has. On the set's thread. full. */
+/* One that has waited for too long, and @why it does; CIS_BUSY_NOT where that is over just now. Or of those
+ * that are not known, where they are too many, the one that waits for longest: else they would use up all
+ * connections by waiting, and nobody new could even ask. %NULL where there is none. On the set's thread,
+ * after cis_queue_pop() had none. full. */
 CisItem *cis_queue_expire (CisQueue *self, gint64 now, CisBusy *why);
 /* When the next one will have waited for too long; G_MAXINT64 where none waits. */
 gint64 cis_queue_get_deadline (CisQueue *self);

@@ -238,6 +238,8 @@ add_connection (CisSet *self, int fd)
 static void
 accept_connections (CisSet *self)
 {
+  gint64 began = g_get_monotonic_time ();
+
   for (guint i = 0; i < MAX_ACCEPTS; i++)
     {
       gboolean full = is_full (self);
@@ -249,6 +251,9 @@ accept_connections (CisSet *self)
           cis_listener_pause (&self->listener);
           return;
         }
+      /* Who has only just come is looked at first; the others knock once more. */
+      if (full && goes->since >= began)
+        return;
       fd = cis_listener_accept (&self->listener);
       if (fd < 0)
         return;
