@@ -405,6 +405,40 @@ test_rejected (Fixture *fixture, gconstpointer data)
 }
 
 /* Behind the store it could only come too late. */
+static gpointer
+look (gpointer verify)
+{
+  g_autoptr (GByteArray) bytes = tarball_make ("run", META);
+  g_autoptr (CisRequest) request = cis_request_new ("PUT", "/v1/episodes/lab-1/run");
+  g_autoptr (CisEpisode) episode = cis_episode_new ("lab-1", "run", request);
+  int fd = memfd_create ("archive", MFD_CLOEXEC);
+
+  g_assert_cmpint (write (fd, bytes->data, bytes->len), ==, bytes->len);
+  cis_episode_set_commit (episode, COMMIT);
+  cis_outcome_unref (cis_stage_process (verify, CIS_ITEM (episode), NULL));
+  for (guint i = 0; i < 20; i++)
+    {
+      g_autoptr (CisOutcome) outcome = cis_episode_inspect (episode, fd, NULL);
+
+      g_assert_cmpint (cis_outcome_get_verdict (outcome), ==, CIS_VERDICT_PASSED);
+    }
+  g_close (fd, NULL);
+  return NULL;
+}
+
+/* More than there are processors: each has its turn. */
+static void
+test_many (void)
+{
+  g_autoptr (CisStage) verify = test_part_new ("gate/verify", NULL, NULL);
+  GThread *threads[32];
+
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("look", look, verify);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+}
+
 static void
 test_misplaced (Fixture *fixture, gconstpointer data)
 {
@@ -432,6 +466,7 @@ main (int argc, char **argv)
   g_test_add_func ("/verify/headers", test_headers);
   g_test_add_func ("/verify/window", test_window);
   g_test_add_func ("/verify/cancelled", test_cancelled);
+  g_test_add_func ("/verify/many", test_many);
   g_test_add ("/verify/stored", Fixture, NULL, set_up, test_stored, tear_down);
   g_test_add ("/verify/named", Fixture, NULL, set_up, test_named, tear_down);
   g_test_add ("/verify/rejected", Fixture, NULL, set_up, test_rejected, tear_down);
