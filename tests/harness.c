@@ -6,7 +6,10 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <gobject/gvaluecollector.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 /* g_test_init() makes every warning fatal, but what the program logs for its operators is no mistake of the
  * program. Warnings of GLib's own still end the test: they come through g_log(), which judges them before it
@@ -171,4 +174,29 @@ test_make_episode (const char *tree, const char *path, char digit)
               "{\"t\": 0.0, \"torque\": 1.25}\n{\"t\": 0.1, \"torque\": 1.5}\n");
   test_write (folder, "log.txt", "started\nstopped\n");
   test_write (folder, "meta.json", meta);
+}
+
+static void
+write_map (const char *file, const char *text)
+{
+  g_autofree char *path = g_build_filename ("/proc/self", file, NULL);
+
+  g_assert_true (g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+}
+
+void
+test_enter_namespace (void)
+{
+  g_autofree char *users = g_strdup_printf ("0 %u 1", getuid ());
+  g_autofree char *groups = g_strdup_printf ("0 %u 1", getgid ());
+  gboolean is_root = getuid () == 0;
+
+  g_assert_no_errno (unshare (CLONE_NEWNS | (is_root ? 0 : CLONE_NEWUSER)));
+  if (!is_root)
+    {
+      write_map ("setgroups", "deny");
+      write_map ("uid_map", users);
+      write_map ("gid_map", groups);
+    }
+  g_assert_no_errno (mount ("none", "/", "", MS_REC | MS_PRIVATE, NULL));
 }

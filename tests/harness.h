@@ -32,6 +32,10 @@ char *test_list (const char *tree, const char *path);
  * some data. */
 void test_make_episode (const char *tree, const char *path, char digit);
 
+/* A mount of our own needs a namespace of our own, which anybody may have. First of all in main(), before a
+ * second thread. */
+void test_enter_namespace (void);
+
 /* Waits (at most two minutes) until @condition is true, looking every millisecond. */
 #define test_wait_for(condition)                                                                             \
   G_STMT_START                                                                                               \

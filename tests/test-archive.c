@@ -431,7 +431,7 @@ test_concurrent (void)
 int
 main (int argc, char **argv)
 {
-  uploads_enter_namespace ();
+  test_enter_namespace ();
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/archive/stores", test_stores);
   g_test_add_func ("/archive/large", test_large);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -160,8 +159,7 @@ test_bind_mount_subprocess (void)
   g_autofree char *target = g_build_filename (tree, "target", NULL);
   CisPart *part = directory_new (tree, TRUE);
 
-  g_assert_no_errno (unshare (geteuid () == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS));
-  g_assert_no_errno (mount ("none", "/", "none", MS_REC | MS_PRIVATE, NULL));
+  test_enter_namespace ();
   g_assert_no_errno (g_mkdir (disk, 0750));
   g_assert_no_errno (g_mkdir (target, 0750));
   expect (part, tree, "bytes", "bytes", CIS_VERDICT_DEFERRED, "directory-unavailable");
@@ -188,8 +186,7 @@ test_full_subprocess (void)
   g_autofree char *listed = NULL;
   CisPart *part = directory_new (tree, TRUE);
 
-  g_assert_no_errno (unshare (geteuid () == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS));
-  g_assert_no_errno (mount ("none", "/", "none", MS_REC | MS_PRIVATE, NULL));
+  test_enter_namespace ();
   g_assert_no_errno (g_mkdir (target, 0750));
   g_assert_no_errno (mount ("tmpfs", target, "tmpfs", 0, "size=64k"));
   expect (part, tree, large, large, CIS_VERDICT_DEFERRED, "directory-unavailable");

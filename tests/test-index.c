@@ -474,7 +474,7 @@ test_moved_away (void)
 int
 main (int argc, char **argv)
 {
-  uploads_enter_namespace ();
+  test_enter_namespace ();
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/index/row", test_row);
   g_test_add_func ("/index/torn", test_torn);

@@ -5,9 +5,7 @@
 
 #include "cis-part.h"
 
-#include <fcntl.h>
 #include <glib/gstdio.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -16,29 +14,9 @@
 #define SOCKET "/run/systemd/journal/socket"
 
 static void
-write_file (const char *path, const char *text)
+make_place (void)
 {
-  int fd = g_open (path, O_WRONLY | O_CLOEXEC, 0);
-
-  g_assert_no_errno (fd);
-  g_assert_cmpint (write (fd, text, strlen (text)), ==, strlen (text));
-  g_assert_true (g_close (fd, NULL));
-}
-
-/* Before any thread is there. Who is not root becomes it in a user namespace. */
-static void
-enter_namespace (void)
-{
-  g_autofree char *uid_map = g_strdup_printf ("0 %u 1", getuid ());
-
-  if (geteuid () == 0)
-    g_assert_no_errno (unshare (CLONE_NEWNS));
-  else
-    {
-      g_assert_no_errno (unshare (CLONE_NEWUSER | CLONE_NEWNS));
-      write_file ("/proc/self/uid_map", uid_map);
-    }
-  g_assert_no_errno (mount ("none", "/", "none", MS_REC | MS_PRIVATE, NULL));
+  test_enter_namespace ();
   g_assert_no_errno (mount ("tmpfs", "/run", "tmpfs", 0, NULL));
   g_assert_no_errno (g_mkdir_with_parents ("/run/systemd/journal", 0755));
 }
@@ -197,7 +175,7 @@ test_no_journal (void)
 int
 main (int argc, char **argv)
 {
-  enter_namespace ();
+  make_place ();
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/journal/event", test_event);
   g_test_add_func ("/journal/changes", test_changes);

@@ -384,7 +384,7 @@ test_quota (void)
 int
 main (int argc, char **argv)
 {
-  uploads_enter_namespace ();
+  test_enter_namespace ();
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/resume/goes-on", test_goes_on);
   g_test_add_func ("/resume/nothing-missing", test_nothing_missing);

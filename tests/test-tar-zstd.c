@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -447,8 +446,7 @@ test_full_subprocess (void)
   GRand *random = g_rand_new_with_seed (1);
   CisStage *pack;
 
-  g_assert_no_errno (unshare (geteuid () == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS));
-  g_assert_no_errno (mount ("none", "/", "none", MS_REC | MS_PRIVATE, NULL));
+  test_enter_namespace ();
   g_assert_no_errno (g_mkdir (state, 0750));
   g_assert_no_errno (mount ("tmpfs", state, "tmpfs", 0, "size=1m"));
   pack = pack_new (tree, 3);

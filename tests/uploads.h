@@ -25,7 +25,3 @@ void uploads_store_without_home (gpointer archive);
 void uploads_assert_finding (CisOutcome *outcome, const char *id);
 void uploads_assert_none_left (const char *tree);
 guint uploads_count_links (const char *tree, const char *path);
-
-/* A mount of our own needs a namespace of our own, which anybody may have. First of all in main(), before a
- * second thread. */
-void uploads_enter_namespace (void);
