@@ -17,16 +17,22 @@ typedef struct
   gboolean fatal; /* the disk does not do what it says: nothing more is tried */
 } Tally;
 
+static void
+count_failure (Tally *tally, const GError *error)
+{
+  quarantine_complain (error);
+  tally->n_failed++;
+  tally->n_denied += g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+  tally->fatal = g_error_matches (error, CIS_ERROR, CIS_ERROR_FATAL);
+}
+
 /* Without IDs one wants whatever is there, and somebody else may have been quicker. */
 static void
 fail (Tally *tally, const QuarantineRequest *request, const GError *error)
 {
   if (g_error_matches (error, CIS_ERROR, CIS_ERROR_GONE) && *request->ids == NULL)
     return;
-  quarantine_complain (error);
-  tally->n_failed++;
-  tally->n_denied += g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
-  tally->fatal = g_error_matches (error, CIS_ERROR, CIS_ERROR_FATAL);
+  count_failure (tally, error);
 }
 
 /* What another user can do is one thing, what nobody can another. */
@@ -109,14 +115,11 @@ purge (Quarantine *quarantine, const Selected *one, const QuarantineRequest *req
 static void
 fail_again (const char *name, const GError *error, gpointer user_data)
 {
-  Tally *tally = user_data;
   g_autoptr (GError) told =
       g_error_new (error->domain, error->code, "Cannot finish the removal of quarantine/%s: %s", name,
                    error->message);
 
-  quarantine_complain (told);
-  tally->n_failed++;
-  tally->n_denied += g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
+  count_failure (user_data, told);
 }
 
 int

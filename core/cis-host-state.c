@@ -184,11 +184,10 @@ receipt_to_text (JsonObject *receipt, CisEpisode *episode)
   json_object_iter_init_ordered (&iter, receipt);
   while (json_object_iter_next_ordered (&iter, &member, &node))
     json_object_set_member (own, member, json_node_copy (node));
+  /* One that the receiver gave would mean something else. */
+  json_object_remove_member (own, "fingerprint");
   if (cis_episode_get_fingerprint (episode) != NULL)
     json_object_set_string_member (own, "fingerprint", cis_episode_get_fingerprint (episode));
-  else
-    json_object_remove_member (own,
-                               "fingerprint"); /* which would be the receiver's, and mean something else */
   line = cis_json_to_line (own);
   return g_strconcat (line, "\n", NULL);
 }

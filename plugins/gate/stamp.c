@@ -87,13 +87,13 @@ judge (CisEpisode *episode, JsonObject *meta)
   return cis_outcome_passed ();
 }
 
-/* The bytes of meta.json. One that is missing in a folder that is still there may yet come:
+/* What meta.json says; full. One that is missing in a folder that is still there may yet come:
  * IO_ERROR_NOT_FOUND; else the episode was taken by another: CIS_ERROR_GONE. */
-static GBytes *
-read_meta (const char *directory, GError **error)
+static JsonObject *
+load_meta (const char *directory, GError **error)
 {
   int folder = TEMP_FAILURE_RETRY (open (directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  GBytes *bytes;
+  JsonObject *meta;
 
   if (folder < 0 && errno == ENOENT)
     g_set_error (error, CIS_ERROR, CIS_ERROR_GONE, "%s is not there any more", directory);
@@ -102,15 +102,15 @@ read_meta (const char *directory, GError **error)
   if (folder < 0)
     return NULL;
 
-  bytes = cis_file_read (folder, "meta.json", META_MAX, error);
-  if (!cis_file_close (&folder, directory, bytes != NULL ? error : NULL))
-    g_clear_pointer (&bytes, g_bytes_unref);
-  if (bytes == NULL && access (directory, F_OK) != 0 && errno == ENOENT)
+  meta = cis_json_load (folder, "meta.json", META_MAX, error);
+  if (!cis_file_close (&folder, directory, meta != NULL ? error : NULL))
+    g_clear_pointer (&meta, json_object_unref);
+  if (meta == NULL && access (directory, F_OK) != 0 && errno == ENOENT)
     {
       g_clear_error (error);
       g_set_error (error, CIS_ERROR, CIS_ERROR_GONE, "%s is not there any more", directory);
     }
-  return bytes;
+  return meta;
 }
 
 /* It may have waited for long, and be written to again: then this was a look at something half done. */
@@ -130,7 +130,6 @@ cis_gate_stamp_process (CisStage *stage, CisItem *item, GCancellable *cancellabl
   CisEpisode *episode = CIS_EPISODE (item);
   const char *directory = cis_episode_get_directory (episode);
   g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) bytes = NULL;
   g_autoptr (JsonObject) meta = NULL;
   g_autoptr (CisOutcome) outcome = NULL;
 
@@ -142,11 +141,9 @@ cis_gate_stamp_process (CisStage *stage, CisItem *item, GCancellable *cancellabl
                                             "The episode %s has no folder to read meta.json from",
                                             cis_episode_get_name (episode)));
 
-  bytes = read_meta (directory, &error);
+  meta = load_meta (directory, &error);
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
     return cis_outcome_deferred (CIS_SCOPE_ITEM, 0, NULL);
-  if (bytes != NULL)
-    meta = cis_json_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), &error);
   if (meta != NULL)
     outcome = judge (episode, meta);
   else if (g_error_matches (error, CIS_ERROR, CIS_ERROR_INVALID))

@@ -3,6 +3,9 @@
 
 #include "cis490.h"
 
-/* What to say of <state>/<subject>, such as "shipped/run-1", which is to be removed and cannot be, because of
- * @error; full. */
-CisFinding *cis_removal_finding (const char *state, const char *subject, const GError *error);
+/* One pass over what is to be removed: tells of <state>/<folder>/<name>, which cannot be because of @error,
+ * and notes its subject in @kept, a set. */
+void cis_removal_fail (CisPart *part, const char *state, const char *folder, const char *name,
+                       const GError *error, GHashTable *kept);
+/* At the end of the pass: what was told before and is not in @kept is over. */
+void cis_removal_end (CisPart *part, GHashTable *kept);

@@ -273,16 +273,6 @@ pass_clear (Pass *pass)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Pass, pass_clear)
 
-static void
-tell_kept (CisStoreRetire *self, Pass *pass, const char *name, const GError *error)
-{
-  char *subject = g_build_filename ("shipped", name, NULL);
-
-  cis_part_raise (CIS_PART (self),
-                  cis_removal_finding (cis_host_state_get_path (self->state), subject, error));
-  g_hash_table_add (pass->kept, subject);
-}
-
 /* Looks at one receipt, and returns when its episode becomes due; G_MAXINT64 where there is nothing to wait
  * for. One that cannot be read may be due, so that it is looked at again. */
 static gint64
@@ -309,7 +299,8 @@ consider (CisStoreRetire *self, const char *file, Pass *pass, GCancellable *canc
   if (!remove_shipped (self, name, receipt, cancellable, &error))
     {
       if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-        tell_kept (self, pass, name, error);
+        cis_removal_fail (CIS_PART (self), cis_host_state_get_path (self->state), "shipped", name, error,
+                          pass->kept);
       return due;
     }
   g_ptr_array_add (pass->spent, g_strdup (file));
@@ -348,8 +339,7 @@ go_through_receipts (CisStoreRetire *self, gint64 by, gint64 *next_due, GCancell
         *next_due = MIN (*next_due, consider (self, name, &pass, cancellable));
     }
   if (by != NOTICE_NONE && !g_cancellable_is_cancelled (cancellable))
-    cis_part_clear_unless (CIS_PART (self), "not-removable", (CisSubjectFunc) g_hash_table_contains,
-                           pass.kept);
+    cis_removal_end (CIS_PART (self), pass.kept);
   return remove_receipts (self, pass.spent, error) &&
          !g_cancellable_set_error_if_cancelled (cancellable, error);
 }

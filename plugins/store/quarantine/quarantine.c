@@ -159,11 +159,9 @@ static void
 tell_kept (const char *name, const GError *error, gpointer user_data)
 {
   Kept *kept = user_data;
-  char *subject = g_build_filename ("quarantine", name, NULL);
 
-  cis_part_raise (CIS_PART (kept->stage),
-                  cis_removal_finding (cis_host_state_get_path (kept->stage->state), subject, error));
-  g_hash_table_add (kept->subjects, subject);
+  cis_removal_fail (CIS_PART (kept->stage), cis_host_state_get_path (kept->stage->state), "quarantine", name,
+                    error, kept->subjects);
 }
 
 static gboolean
@@ -174,7 +172,7 @@ sweep (CisStoreQuarantine *self, GCancellable *cancellable, GError **error)
 
   if (!quarantine_sweep (self->quarantine, tell_kept, &kept, cancellable, error))
     return FALSE;
-  cis_part_clear_unless (CIS_PART (self), "not-removable", (CisSubjectFunc) g_hash_table_contains, subjects);
+  cis_removal_end (CIS_PART (self), subjects);
   return TRUE;
 }
 
