@@ -314,7 +314,7 @@ cis_folder_remove (int dirfd, const char *name, GCancellable *cancellable, GErro
 /* What the operator has to move or mount otherwise is a matter of configuration. A full disk says nothing of
  * what it can, and who frees it has to start: %TRUE. */
 static gboolean
-set_probe_error (GError **error, int errsv, const char *what, const char *ability)
+judge_probe_error (GError **error, int errsv, const char *what, const char *ability)
 {
   if (errsv == ENOSPC || errsv == EDQUOT)
     return TRUE;
@@ -333,24 +333,24 @@ probe_names (int dirfd, const char *a, const char *b, const char *what, GError *
   int errsv;
 
   if (fd < 0)
-    return set_probe_error (error, errno, what, "make files");
+    return judge_probe_error (error, errno, what, "make files");
   errsv = TEMP_FAILURE_RETRY (fsync (fd)) == 0 ? 0 : errno;
   if (close (fd) != 0 && errsv == 0)
     errsv = errno;
   if (errsv != 0)
-    return set_probe_error (error, errsv, what, "fsync files");
+    return judge_probe_error (error, errsv, what, "fsync files");
   if (linkat (dirfd, a, dirfd, b, 0) != 0)
-    return set_probe_error (error, errno, what, "make hard links");
+    return judge_probe_error (error, errno, what, "make hard links");
   if (renameat2 (dirfd, a, dirfd, b, RENAME_NOREPLACE) == 0)
-    return set_probe_error (error, 0, what, "rename without replacing");
+    return judge_probe_error (error, 0, what, "rename without replacing");
   if (errno != EEXIST)
-    return set_probe_error (error, errno, what, "rename without replacing");
+    return judge_probe_error (error, errno, what, "rename without replacing");
   if (unlinkat (dirfd, b, 0) != 0)
-    return set_probe_error (error, errno, what, "remove files");
+    return judge_probe_error (error, errno, what, "remove files");
   if (renameat2 (dirfd, a, dirfd, b, RENAME_NOREPLACE) != 0)
-    return set_probe_error (error, errno, what, "rename without replacing");
+    return judge_probe_error (error, errno, what, "rename without replacing");
   if (TEMP_FAILURE_RETRY (fsync (dirfd)) != 0)
-    return set_probe_error (error, errno, what, "fsync folders");
+    return judge_probe_error (error, errno, what, "fsync folders");
   return TRUE;
 }
 

@@ -257,26 +257,36 @@ try_probe (gpointer unused)
   close (dirfd);
 }
 
+/* A probe whose first call fails with @failure. */
+static gboolean
+probe_failing (int failure, GError **error)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  int dirfd = open_folder (tree, ".");
+  gboolean able;
+
+  faults_choose ("openat", 1, failure, FALSE);
+  faults_begin ();
+  able = cis_folder_probe (dirfd, "the folder", error);
+  faults_end ();
+  close (dirfd);
+  return able;
+}
+
 /* What passes by itself, or with a larger limit, is no matter of configuration. */
 static void
 test_probe_exhausted (void)
 {
   static const int errors[] = { EIO, EMFILE, ENFILE, ENOMEM };
-  g_autoptr (TestTree) tree = test_tree_new ();
-  int dirfd = open_folder (tree, ".");
 
   for (guint i = 0; i < G_N_ELEMENTS (errors); i++)
     {
       g_autoptr (GError) error = NULL;
 
-      faults_choose ("openat", 1, errors[i], FALSE);
-      faults_begin ();
-      g_assert_false (cis_folder_probe (dirfd, "the folder", &error));
-      faults_end ();
+      g_assert_false (probe_failing (errors[i], &error));
       g_assert_true (g_str_has_prefix (error->message, "Cannot try whether the folder can make files: "));
       g_assert_false (g_error_matches (error, CIS_ERROR, CIS_ERROR_CONFIG));
     }
-  close (dirfd);
 }
 
 /* A full disk can be freed by who has started only. */
@@ -284,20 +294,14 @@ static void
 test_probe_full (void)
 {
   static const int errors[] = { ENOSPC, EDQUOT };
-  g_autoptr (TestTree) tree = test_tree_new ();
-  int dirfd = open_folder (tree, ".");
 
   for (guint i = 0; i < G_N_ELEMENTS (errors); i++)
     {
       g_autoptr (GError) error = NULL;
 
-      faults_choose ("openat", 1, errors[i], FALSE);
-      faults_begin ();
-      g_assert_true (cis_folder_probe (dirfd, "the folder", &error));
-      faults_end ();
+      g_assert_true (probe_failing (errors[i], &error));
       g_assert_no_error (error);
     }
-  close (dirfd);
 }
 
 /* A file system that replaces where it was told not to. */
