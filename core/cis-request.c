@@ -13,6 +13,7 @@ struct _CisRequest
   GHashTable *headers; /* owned; lower-case name to value */
   GInputStream *body;  /* owned, nullable */
   guint64 length;      /* of the body, bytes */
+  char *client_name;   /* nullable: none came */
   char *identity;      /* nullable: not authenticated */
   guint status;        /* 0: follows from the outcome */
   JsonObject *reply;   /* owned, nullable */
@@ -27,6 +28,7 @@ cis_request_finalize (GObject *object)
 
   g_free (self->method);
   g_free (self->target);
+  g_free (self->client_name);
   g_free (self->identity);
   g_hash_table_unref (self->headers);
   g_clear_object (&self->body);
@@ -90,6 +92,19 @@ cis_request_get_token (CisRequest *self)
   header += strlen (BEARER);
   header += strspn (header, " ");
   return header[0] != '\0' ? header : NULL;
+}
+
+void
+cis_request_set_client_name (CisRequest *self, const char *name)
+{
+  g_free (self->client_name);
+  self->client_name = g_strdup (name);
+}
+
+const char *
+cis_request_get_client_name (CisRequest *self)
+{
+  return self->client_name;
 }
 
 void

@@ -158,6 +158,9 @@ CIS_API void cis_request_set_header (CisRequest *self, const char *name, const c
 CIS_API const char *cis_request_get_header (CisRequest *self, const char *name); /* nullable */
 /* The one in "Authorization: Bearer TOKEN" (RFC 6750), however that is spelt; nullable */
 CIS_API const char *cis_request_get_token (CisRequest *self);
+/* The name in the client's certificate, as the source learnt it from whoever checked that; nullable */
+CIS_API void cis_request_set_client_name (CisRequest *self, const char *name);
+CIS_API const char *cis_request_get_client_name (CisRequest *self);
 /* The body, read by blocking on the caller's thread; it ends after @length bytes or with an error. */
 CIS_API void cis_request_set_body (CisRequest *self, GInputStream *body, guint64 length);
 CIS_API GInputStream *cis_request_get_body (CisRequest *self); /* none, nullable */

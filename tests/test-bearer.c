@@ -66,8 +66,7 @@ ask (Fixture *f, const char *host, const char *authorization, const char *client
 
   if (authorization != NULL)
     cis_request_set_header (request, "authorization", authorization);
-  if (client != NULL)
-    cis_request_set_header (request, "x-cis490-client-name", client);
+  cis_request_set_client_name (request, client);
   if (test_process (f->bearer, item, &outcome) == CIS_VERDICT_PASSED)
     return g_strconcat ("is ", cis_request_get_identity (request), NULL);
   g_assert_cmpint (cis_outcome_get_verdict (outcome), ==, CIS_VERDICT_REJECTED);
@@ -120,30 +119,6 @@ test_required (Fixture *f, gconstpointer data)
 }
 
 static void
-test_header (void)
-{
-  g_autoptr (GError) error = NULL;
-  Fixture f = { test_tree_new (), NULL, NULL };
-
-  f.file = g_build_filename (f.tree, "tokens", NULL);
-  write_tokens (&f);
-  f.bearer = test_part_new ("gate/bearer", "tokens-file", f.file, "client-name-header", "", NULL);
-  cis_part_open (f.bearer, NULL, &error);
-  g_assert_no_error (error);
-  assert_answer (&f, "lab-1", "Bearer token-1", "lab-2", "is lab-1");
-  assert_answer (&f, "lab-9", "Bearer token-of-all", "lab-9", "not-your-host");
-  cis_part_close (f.bearer);
-  g_object_unref (f.bearer);
-
-  f.bearer = test_part_new ("gate/bearer", "tokens-file", f.file, "client-name-header", "",
-                            "require-client-name", TRUE, NULL);
-  g_assert_false (cis_part_open (f.bearer, NULL, &error));
-  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
-  g_assert_nonnull (strstr (error->message, "client-name-header"));
-  tear_down (&f, NULL);
-}
-
-static void
 test_refused (Fixture *f, gconstpointer data)
 {
   assert_answer (f, "lab-1", NULL, NULL, "token-missing");
@@ -167,7 +142,7 @@ test_unknown_named (Fixture *f, gconstpointer data)
   CisFinding *finding;
 
   cis_request_set_header (request, "authorization", "Bearer token-3");
-  cis_request_set_header (request, "x-cis490-client-name", "lab-7");
+  cis_request_set_client_name (request, "lab-7");
   g_assert_cmpint (test_process (f->bearer, item, &outcome), ==, CIS_VERDICT_REJECTED);
   finding = cis_outcome_get_finding (outcome);
   g_assert_nonnull (strstr (cis_finding_get_summary (finding), "the certificate of lab-7"));
@@ -283,7 +258,6 @@ main (int argc, char **argv)
   g_test_add ("/bearer/own", Fixture, NULL, set_up, test_own, tear_down);
   g_test_add ("/bearer/certificate", Fixture, NULL, set_up, test_certificate, tear_down);
   g_test_add ("/bearer/required", Fixture, "require-client-name", set_up, test_required, tear_down);
-  g_test_add_func ("/bearer/header", test_header);
   g_test_add ("/bearer/unknown-named", Fixture, NULL, set_up, test_unknown_named, tear_down);
   g_test_add ("/bearer/refused", Fixture, NULL, set_up, test_refused, tear_down);
   g_test_add ("/bearer/shared", Fixture, NULL, set_up, test_shared, tear_down);

@@ -39,9 +39,7 @@ typedef struct
 {
   CisStage parent;
   char *tokens_file;
-  char *client_name_header;
   gboolean require_client_name;
-  char *client_name_key; /* in lower case; immutable after open() */
   GMutex lock;
   GPtrArray *tokens; /* of Token; locked, replaced as a whole and never changed */
   Stamp stamp;       /* locked */
@@ -225,20 +223,11 @@ find_owner (GPtrArray *tokens, const char *token, const char *wanted)
   return owner;
 }
 
-/* The name in the client's certificate, where a proxy passes one on; nullable. */
-static const char *
-get_certified (CisBearer *self, CisItem *item)
-{
-  return self->client_name_key[0] != '\0'
-             ? cis_request_get_header (cis_item_get_request (item), self->client_name_key)
-             : NULL;
-}
-
 /* Whoever looks at the log has to know which host it is, as far as one can. */
 static CisOutcome *
-reject_token (CisBearer *self, CisItem *item, const char *wanted, gboolean missing)
+reject_token (CisItem *item, const char *wanted, gboolean missing)
 {
-  const char *certified = get_certified (self, item);
+  const char *certified = cis_request_get_client_name (cis_item_get_request (item));
   gboolean named = certified != NULL && cis_name_is_valid (certified, CIS_HOST_NAME_MAX);
   const char *came = named ? ", which came with the certificate of " : "";
   CisFinding *finding;
@@ -300,7 +289,7 @@ reject_certificate (CisItem *item, const char *certified, const char *owner)
 }
 
 static CisOutcome *
-reject_uncertified (CisBearer *self, CisItem *item, const char *wanted, gboolean shared)
+reject_uncertified (CisItem *item, const char *wanted, gboolean shared)
 {
   CisFinding *finding =
       cis_finding_new ("not-your-host", CIS_SEVERITY_ERROR, cis_item_get_id (item),
@@ -310,11 +299,8 @@ reject_uncertified (CisBearer *self, CisItem *item, const char *wanted, gboolean
                        wanted != NULL ? wanted : "");
 
   cis_finding_set_fix (
-      finding,
-      "# use the certificate of that host, through the front proxy, which passes the name in\n"
-      "# %s, and always overwrites what the client sent",
-      self->client_name_key[0] != '\0' ? self->client_name_header
-                                       : "a header that client-name-header= names");
+      finding, "# use the certificate of that host, through the front proxy, which passes its name on in\n"
+               "# the header that the receiver's client-name-header= names");
   return cis_outcome_rejected (finding);
 }
 
@@ -326,11 +312,11 @@ judge (CisBearer *self, CisItem *item, const char *owner, const char *wanted)
 {
   CisRequest *request = cis_item_get_request (item);
   gboolean shared = g_str_equal (owner, SHARED);
-  const char *certified = get_certified (self, item);
+  const char *certified = cis_request_get_client_name (request);
   const char *name = shared ? certified : owner;
 
   if (certified == NULL && (shared || self->require_client_name))
-    return reject_uncertified (self, item, wanted, shared);
+    return reject_uncertified (item, wanted, shared);
   if (certified != NULL &&
       (!cis_name_is_valid (certified, CIS_HOST_NAME_MAX) || !g_str_equal (certified, name)))
     return reject_certificate (item, certified, owner);
@@ -353,22 +339,10 @@ cis_bearer_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
     return cis_outcome_passed ();
   token = cis_request_get_token (request);
   if (token == NULL)
-    return reject_token (self, item, wanted, TRUE);
+    return reject_token (item, wanted, TRUE);
   tokens = get_tokens (self);
   owner = find_owner (tokens, token, wanted);
-  return owner != NULL ? judge (self, item, owner, wanted) : reject_token (self, item, wanted, FALSE);
-}
-
-static gboolean
-cis_bearer_validate (CisPart *part, GError **error)
-{
-  CisBearer *self = (CisBearer *) part;
-
-  if (!self->require_client_name || (self->client_name_header != NULL && self->client_name_header[0] != '\0'))
-    return TRUE;
-  g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
-               "require-client-name=true needs a client-name-header= where the name is");
-  return FALSE;
+  return owner != NULL ? judge (self, item, owner, wanted) : reject_token (item, wanted, FALSE);
 }
 
 /* Opened again after a reload in vain, it goes on with the tokens that it had: an edit that is broken just
@@ -386,7 +360,6 @@ cis_bearer_open (CisPart *part, GCancellable *cancellable, GError **error)
       g_propagate_error (error, g_steal_pointer (&problem));
       return FALSE;
     }
-  self->client_name_key = g_ascii_strdown (self->client_name_header, -1);
   self->looked = g_get_monotonic_time ();
   complain (self, problem != NULL ? problem->message : NULL);
   if (tokens == NULL)
@@ -394,12 +367,6 @@ cis_bearer_open (CisPart *part, GCancellable *cancellable, GError **error)
   g_clear_pointer (&self->tokens, g_ptr_array_unref);
   self->tokens = tokens;
   return TRUE;
-}
-
-static void
-cis_bearer_close (CisPart *part)
-{
-  g_clear_pointer (&((CisBearer *) part)->client_name_key, g_free);
 }
 
 /* A broken edit is told when it is made, not when the next host comes. */
@@ -448,9 +415,7 @@ cis_bearer_class_init (CisBearerClass *klass)
   CisStageClass *stage_class = CIS_STAGE_CLASS (klass);
 
   G_OBJECT_CLASS (klass)->finalize = cis_bearer_finalize;
-  part_class->validate = cis_bearer_validate;
   part_class->open = cis_bearer_open;
-  part_class->close = cis_bearer_close;
   part_class->check = cis_bearer_check;
   part_class->maintain = cis_bearer_maintain;
   stage_class->item_type = CIS_TYPE_ITEM;
@@ -463,11 +428,6 @@ cis_bearer_class_init (CisBearerClass *klass)
                            "Lines of a host (or * for a token that hosts share) and its "
                            "token's SHA-256.",
                            "${tokens-file}", CIS_PARAM_OPTION | CIS_PARAM_FILE | CIS_PARAM_SECRET));
-  cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisBearer, client_name_header),
-                             g_param_spec_string ("client-name-header", NULL,
-                                                  "Where the front proxy puts the client certificate's "
-                                                  "name, which has to be the token's; empty: nowhere.",
-                                                  "X-Cis490-Client-Name", CIS_PARAM_OPTION));
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisBearer, require_client_name),
                              g_param_spec_boolean ("require-client-name", NULL,
                                                    "Whether a request without that name is refused.", FALSE,

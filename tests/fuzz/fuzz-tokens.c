@@ -39,8 +39,7 @@ ask (CisStage *bearer, const char *certified, gboolean allowed)
   g_autoptr (CisOutcome) outcome = NULL;
 
   cis_request_set_header (request, "authorization", "Bearer " TOKEN);
-  if (certified != NULL)
-    cis_request_set_header (request, "x-client", certified);
+  cis_request_set_client_name (request, certified);
   outcome = cis_stage_process (bearer, item, NULL);
   g_assert_true ((cis_outcome_get_verdict (outcome) == CIS_VERDICT_PASSED) == allowed);
   g_assert_cmpstr (cis_request_get_identity (request), ==, allowed ? HOST : NULL);
@@ -52,8 +51,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
 {
   const FuzzPart text = { (const char *) data, size };
   const char *path = fuzz_memory_file (0, data, size);
-  g_autoptr (CisStage) bearer =
-      g_object_new (cis_bearer_get_type (), "tokens-file", path, "client-name-header", "X-Client", NULL);
+  g_autoptr (CisStage) bearer = g_object_new (cis_bearer_get_type (), "tokens-file", path, NULL);
   g_autoptr (GError) error = NULL;
 
   if (!cis_part_open (CIS_PART (bearer), NULL, &error))

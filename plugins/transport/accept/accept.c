@@ -38,7 +38,7 @@ typedef struct
   /* from open() to close() */
   int listener; /* owned */
   CisSet *set;
-  char *client_name_key; /* owned */
+  char *client_name_key; /* owned; in lower case */
   CisQueueLimits limits;
   CisQueue *queue;
   CisStorage *storage;
@@ -142,6 +142,7 @@ begin_exchange (CisAccept *self, CisExchange *exchange, const CisHttpHead *head,
   CisRequest *request = cis_item_get_request (item);
 
   exchange->keep_alive = head->keep_alive;
+  cis_request_set_client_name (request, cis_http_head_get (head, self->client_name_key));
   if (head->length > 0)
     {
       /* What is begun takes up room before it comes. Who announces one archive after the other, and sends
@@ -342,7 +343,6 @@ cis_accept_open (CisPart *part, GCancellable *cancellable, GError **error)
     .host_requests = self->host_requests,
     .host_outstanding = self->host_in_flight,
     .timeout = self->queue_timeout,
-    .client_name_key = self->client_name_key,
   };
   self->queue = cis_queue_new (&self->limits);
   self->storage = cis_storage_new (part, self->directory, self->free_space);
@@ -385,8 +385,8 @@ add_listening_options (CisPartClass *klass)
                          1000000, 64, CIS_PARAM_OPTION));
   cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, client_name_header),
                              g_param_spec_string ("client-name-header", NULL,
-                                                  "As that of gate/bearer: hosts that share a token are told "
-                                                  "apart by it; empty: by nothing.",
+                                                  "Where the front proxy puts the name in the client's "
+                                                  "certificate; empty: nowhere.",
                                                   "X-Cis490-Client-Name", CIS_PARAM_OPTION));
   cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, max_head),
                              g_param_spec_uint64 ("max-head", NULL, "The longest request head that is read.",

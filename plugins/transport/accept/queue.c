@@ -102,7 +102,7 @@ get_asker (CisQueue *self, CisItem *item)
 {
   CisRequest *request = cis_item_get_request (item);
   const char *token = cis_request_get_token (request);
-  const char *name = cis_request_get_header (request, self->limits.client_name_key);
+  const char *name = cis_request_get_client_name (request);
   g_autofree char *text =
       g_strjoin ("\n", CIS_IS_EPISODE (item) ? "episode" : "ping", token != NULL ? token : "", name, NULL);
 

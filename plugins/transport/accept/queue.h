@@ -8,12 +8,11 @@ G_BEGIN_DECLS
 typedef struct
 {
   guint workers;
-  guint max_connections;       /* of which half may wait and not be known */
-  guint64 max_outstanding;     /* bytes of bodies that may be on their way */
-  guint host_requests;         /* of one asker, those that wait included */
-  guint64 host_outstanding;    /* bytes of bodies of one asker whose turn it may be */
-  gint64 timeout;              /* how long a request waits for its turn, µs */
-  const char *client_name_key; /* none; the header with the name in the certificate, in lower case */
+  guint max_connections;    /* of which half may wait and not be known */
+  guint64 max_outstanding;  /* bytes of bodies that may be on their way */
+  guint host_requests;      /* of one asker, those that wait included */
+  guint64 host_outstanding; /* bytes of bodies of one asker whose turn it may be */
+  gint64 timeout;           /* how long a request waits for its turn, µs */
 } CisQueueLimits;
 
 /* What a request waits for. */
