@@ -38,6 +38,7 @@ site_new (guint workers, const char *options)
 
   self->tree = test_tree_new ();
   self->socket = g_build_filename (self->tree, "s", NULL);
+  self->hold = g_strdup_printf ("X-Test: hold %s/go\r\n", self->tree);
   path = g_build_filename (self->tree, "receiver.ini", NULL);
   ini = g_strdup_printf (
       "[pipeline]\nstages=accept;receive;log\nworkers=%u\n\n[accept]\nplugin=transport/accept\n"
@@ -69,6 +70,12 @@ site_stop (Site *self)
 }
 
 void
+site_let_go (Site *self)
+{
+  test_write (self->tree, "go", "");
+}
+
+void
 site_free (Site *self)
 {
   if (!self->finished)
@@ -76,6 +83,7 @@ site_free (Site *self)
   cis_pipeline_close (self->pipeline);
   g_assert_finalize_object (self->pipeline);
   test_tree_remove (self->tree);
+  g_free (self->hold);
   g_free (self->socket);
   g_free (self);
 }

@@ -20,6 +20,7 @@ typedef struct
 {
   TestTree *tree;
   char *socket;
+  char *hold; /* a header: the request is held until site_let_go() */
   CisPipeline *pipeline;
   gboolean finished;
 } Site;
@@ -44,6 +45,7 @@ Site *site_new (guint workers, const char *options);
 void site_start (Site *self);
 /* As a signal would: everything at once. */
 void site_stop (Site *self);
+void site_let_go (Site *self);
 void site_free (Site *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Site, site_free)
 

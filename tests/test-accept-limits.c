@@ -58,15 +58,14 @@ test_question_beside_body (void)
 {
   g_autoptr (Site) site = site_new (3, "queue-timeout=300ms\n");
   g_autoptr (Client) first = client_new (site), second = client_new (site), question = client_new (site);
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", "");
+  g_autofree char *held = make_put ("h", site->hold), *plain = make_put ("h", "");
 
   client_say (first, held);
   client_say (question, QUESTION);
   assert_answer (question, 200, NULL);
   client_say (second, plain);
   assert_answer (second, 429, "host-busy");
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (first, 201, NULL);
 }
 
@@ -78,8 +77,7 @@ test_reserved_worker (void)
   g_autoptr (Site) site = site_new (2, "queue-timeout=300ms\n");
   g_autoptr (Client) first = client_new (site), second = client_new (site), ping = client_new (site);
   g_autoptr (Client) third = client_new (site);
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h1", hold), *plain = make_put ("h2", "");
+  g_autofree char *held = make_put ("h1", site->hold), *plain = make_put ("h2", "");
 
   client_say (first, held);
   client_say (second, plain);
@@ -88,7 +86,7 @@ test_reserved_worker (void)
   assert_answer (ping, 200, NULL);
   assert_remedy (second, 503, "busy", "workers=4");
   assert_remedy (third, 503, "busy", "workers=4");
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (first, 201, NULL);
 }
 
@@ -128,13 +126,12 @@ test_in_flight (void)
 {
   g_autoptr (Site) site = site_new (8, "max-in-flight=10\nqueue-timeout=300ms\n");
   g_autoptr (Client) first = client_new (site), second = client_new (site);
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h1", hold), *plain = make_put ("h2", "");
+  g_autofree char *held = make_put ("h1", site->hold), *plain = make_put ("h2", "");
 
   client_say (first, held);
   client_say (second, plain);
   assert_remedy (second, 503, "busy", "max-in-flight=20");
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (first, 201, NULL);
   g_clear_pointer (&second, client_free);
   second = client_new (site);
@@ -159,8 +156,7 @@ test_pings (void)
   g_autoptr (Site) site = site_new (8, "host-requests=10\nqueue-timeout=1s\n");
   g_autoptr (Client) client = client_new (site), late = client_new (site);
   g_autofree char *held =
-      g_strdup_printf ("POST /v1/ping HTTP/1.1\r\n" COMMON "Content-Length: 0\r\nX-Test: hold %s/go\r\n\r\n",
-                       site->tree);
+      g_strdup_printf ("POST /v1/ping HTTP/1.1\r\n" COMMON "Content-Length: 0\r\n%s\r\n", site->hold);
   g_autofree char *put = make_put ("h", "");
 
   for (guint i = 0; i < 10; i++)
@@ -173,7 +169,7 @@ test_pings (void)
   client_say (late, held);
   assert_answer (late, 429, "host-busy");
   assert_answer (pings->pdata[9], 429, "host-busy");
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (pings->pdata[0], 200, NULL);
 }
 
@@ -283,8 +279,8 @@ test_waiting_strangers (void)
   g_autoptr (GPtrArray) strangers = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
   g_autoptr (Site) site = site_new (2, "max-connections=16\nqueue-timeout=10min\n");
   g_autoptr (Client) known = client_new (site), first = client_new (site), newcomer = NULL;
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h1", hold), *put = make_put ("h", ""), *theirs = make_put ("x", "");
+  g_autofree char *held = make_put ("h1", site->hold), *put = make_put ("h", ""),
+                  *theirs = make_put ("x", "");
 
   client_say (first, held);
   client_say (known, PING);
@@ -303,7 +299,7 @@ test_waiting_strangers (void)
       client_say (newcomer, PING);
       assert_answer (newcomer, 200, NULL);
     }
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (first, 201, NULL);
   assert_answer (known, 201, NULL);
   assert_answer (strangers->pdata[39], 201, NULL);

@@ -10,8 +10,8 @@ test_turns (void)
   g_autoptr (Site) site = site_new (8, "queue-timeout=1s\n");
   g_autoptr (Client) first = client_new (site), second = client_new (site), third = client_new (site);
   g_autoptr (Client) other = client_new (site), ping = client_new (site);
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", ""), *others = make_put ("h2", "");
+  g_autofree char *held = make_put ("h", site->hold), *plain = make_put ("h", ""),
+                  *others = make_put ("h2", "");
 
   /* Two of eight workers for one host. */
   client_say (first, held);
@@ -22,7 +22,7 @@ test_turns (void)
   assert_answer (third, 429, "host-busy");
   client_say (ping, PING);
   assert_answer (ping, 200, NULL);
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (first, 201, NULL);
   assert_answer (second, 201, NULL);
 }
@@ -35,8 +35,7 @@ test_next_turn (void)
   g_autoptr (GPtrArray) waiting = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
   g_autoptr (Site) site = site_new (4, "queue-timeout=10min\n");
   g_autoptr (Client) first = client_new (site), ping = client_new (site);
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", "");
+  g_autofree char *held = make_put ("h", site->hold), *plain = make_put ("h", "");
   gint64 began;
 
   client_say (first, held);
@@ -48,7 +47,7 @@ test_next_turn (void)
   client_say (ping, PING); /* so that the others have been read before the way is free */
   assert_answer (ping, 200, NULL);
   began = g_get_monotonic_time ();
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (first, 201, NULL);
   for (guint i = 0; i < waiting->len; i++)
     assert_answer (waiting->pdata[i], 201, NULL);
@@ -62,8 +61,8 @@ test_one_host (void)
   g_autoptr (Site) site = site_new (16, "host-requests=3\nhost-in-flight=10\nqueue-timeout=1min\n");
   g_autoptr (Client) first = client_new (site), second = client_new (site), third = client_new (site);
   g_autoptr (Client) fourth = client_new (site), other = client_new (site);
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", ""), *others = make_put ("h2", "");
+  g_autofree char *held = make_put ("h", site->hold), *plain = make_put ("h", ""),
+                  *others = make_put ("h2", "");
   gint64 began = g_get_monotonic_time ();
 
   client_say (first, held);
@@ -75,7 +74,7 @@ test_one_host (void)
   client_say (other, others);
   assert_answer (other, 201, NULL);
 
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (first, 201, NULL);
   assert_answer (second, 201, NULL);
   assert_answer (third, 201, NULL);
@@ -95,13 +94,12 @@ test_host_in_flight (void)
 {
   g_autoptr (Site) site = site_new (16, "host-in-flight=10\nqueue-timeout=300ms\n");
   g_autoptr (Client) first = client_new (site), second = client_new (site);
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", "");
+  g_autofree char *held = make_put ("h", site->hold), *plain = make_put ("h", "");
 
   client_say (first, held);
   client_say (second, plain);
   assert_answer (second, 429, "host-busy");
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (first, 201, NULL);
 }
 
@@ -112,9 +110,8 @@ test_in_its_name (void)
   g_autoptr (GPtrArray) strangers = g_ptr_array_new_with_free_func ((GDestroyNotify) client_free);
   g_autoptr (Site) site = site_new (16, "host-requests=3\nhost-in-flight=15\nqueue-timeout=10min\n");
   g_autoptr (Client) first = client_new (site), second = client_new (site), ping = client_new (site);
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", "");
-  g_autofree char *theirs = make_put_as ("x", "h", hold);
+  g_autofree char *held = make_put ("h", site->hold), *plain = make_put ("h", "");
+  g_autofree char *theirs = make_put_as ("x", "h", site->hold);
 
   client_say (first, held);
   for (guint i = 0; i < 4; i++)
@@ -127,7 +124,7 @@ test_in_its_name (void)
   assert_answer (second, 201, NULL);
   client_say (ping, PING);
   assert_answer (ping, 200, NULL);
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (first, 201, NULL);
 }
 
@@ -137,15 +134,14 @@ test_ping_beside_uploads (void)
 {
   g_autoptr (Site) site = site_new (4, "host-requests=1\n");
   g_autoptr (Client) first = client_new (site), second = client_new (site), ping = client_new (site);
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h", hold), *plain = make_put ("h", "");
+  g_autofree char *held = make_put ("h", site->hold), *plain = make_put ("h", "");
 
   client_say (first, held);
   client_say (second, plain);
   assert_answer (second, 429, "host-busy");
   client_say (ping, PING);
   assert_answer (ping, 200, NULL);
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (first, 201, NULL);
 }
 
@@ -156,8 +152,7 @@ test_one_token (void)
   static const char *const others[][2] = { { "h", "h2" }, { " h", "h" }, { "  h", "h3" } };
   g_autoptr (Site) site = site_new (16, "host-requests=1\n");
   g_autoptr (Client) first = client_new (site);
-  g_autofree char *hold = g_strdup_printf ("X-Test: hold %s/go\r\n", site->tree);
-  g_autofree char *held = make_put ("h", hold);
+  g_autofree char *held = make_put ("h", site->hold);
 
   client_say (first, held);
   for (guint i = 0; i < G_N_ELEMENTS (others); i++)
@@ -168,7 +163,7 @@ test_one_token (void)
       client_say (client, put);
       assert_answer (client, 429, "host-busy");
     }
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (first, 201, NULL);
 }
 
@@ -181,14 +176,14 @@ test_shared_token (gconstpointer header)
       g_strdup_printf ("host-requests=1\nclient-name-header=%s\n", told_apart ? (const char *) header : "");
   g_autoptr (Site) site = site_new (16, text);
   g_autoptr (Client) first = client_new (site), second = client_new (site);
-  g_autofree char *more = g_strdup_printf ("X-Test: hold %s/go\r\nX-Name: h1\r\n", site->tree);
+  g_autofree char *more = g_strconcat (site->hold, "X-Name: h1\r\n", NULL);
   g_autofree char *held = make_put_as ("shared", "h1", more);
   g_autofree char *other = make_put_as ("shared", "h2", "X-Name: h2\r\n");
 
   client_say (first, held);
   client_say (second, other);
   assert_answer (second, told_apart ? 201 : 429, told_apart ? NULL : "host-busy");
-  test_write (site->tree, "go", "");
+  site_let_go (site);
   assert_answer (first, 201, NULL);
 }
 
