@@ -98,16 +98,19 @@ unavailable (CisDirectory *self, const char *why)
   return finding;
 }
 
+/* That it is a mount's root is not enough: systemd binds what ReadWritePaths= names onto itself, whatever is
+ * there. Nor is another device, which a btrfs subvolume has, too. */
 static gboolean
 is_mount_point (int fd, GError **error)
 {
-  struct statx st;
+  struct statx own, parent;
 
-  if (statx (fd, "", AT_EMPTY_PATH, 0, &st) != 0)
+  if (statx (fd, "", AT_EMPTY_PATH, 0, &own) != 0 || statx (fd, "..", 0, 0, &parent) != 0)
     return cis_error_set_errno (error, errno, "Cannot look at it");
-  if (st.stx_attributes & STATX_ATTR_MOUNT_ROOT)
+  if ((own.stx_attributes & STATX_ATTR_MOUNT_ROOT) &&
+      (own.stx_dev_major != parent.stx_dev_major || own.stx_dev_minor != parent.stx_dev_minor))
     return TRUE;
-  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_MOUNTED, "nothing is mounted there");
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NOT_MOUNTED, "no other file system is mounted there");
   return FALSE;
 }
 
@@ -129,6 +132,14 @@ open_folder (CisDirectory *self, GError **error)
   return folder;
 }
 
+/* From the disk as far as the kernel lets us: what a failed flush left in memory does not count. full */
+static char *
+digest_on_disk (Copy *copy, int fd, GError **error)
+{
+  posix_fadvise (fd, 0, 0, POSIX_FADV_DONTNEED);
+  return cis_digest_file (fd, CIS_STAGE (copy->stage), CIS_ITEM (copy->episode), copy->cancellable, error);
+}
+
 /* The digest of the archive that is there already, NULL without error where there is none; full. A kill may
  * have come between its rename and the flush of its folder, so both are flushed before anybody relies on it.
  */
@@ -145,11 +156,11 @@ digest_existing (Copy *copy, GError **error)
         cis_error_set_errno (error, errno, "Cannot read %s", copy->name);
       return NULL;
     }
-  digest = cis_digest_file (fd, CIS_STAGE (copy->stage), CIS_ITEM (copy->episode), copy->cancellable, error);
-  ok = digest != NULL && cis_file_sync (fd, copy->name, error) &&
-       cis_file_sync (copy->folder, copy->stage->directory, error);
+  ok = cis_file_sync (fd, copy->name, error) && cis_file_sync (copy->folder, copy->stage->directory, error);
+  if (ok)
+    digest = digest_on_disk (copy, fd, error);
   close (fd);
-  return ok ? g_steal_pointer (&digest) : NULL;
+  return g_steal_pointer (&digest);
 }
 
 /* Of our own disk, so no trouble with the folder. Returns FALSE. */
@@ -184,14 +195,12 @@ copy_bytes (Copy *copy, int to, GError **error)
   return TRUE;
 }
 
-/* Reads back what was written, from the disk as far as the kernel lets us. */
+/* Reads back what was written. */
 static gboolean
 verify (Copy *copy, int fd, GError **error)
 {
-  g_autofree char *digest = NULL;
+  g_autofree char *digest = digest_on_disk (copy, fd, error);
 
-  posix_fadvise (fd, 0, 0, POSIX_FADV_DONTNEED);
-  digest = cis_digest_file (fd, CIS_STAGE (copy->stage), CIS_ITEM (copy->episode), copy->cancellable, error);
   if (digest == NULL)
     return FALSE;
   if (g_str_equal (digest, cis_episode_get_sha256 (copy->episode)))
@@ -243,18 +252,15 @@ copy_archive (Copy *copy, GError **error)
   /* What a kill left behind goes first, and the receipt of an archive that was carried away. */
   gboolean written = cis_file_remove (copy->folder, copy->receipt_name, &reason) &&
                      cis_file_remove (copy->folder, copy->partial, &reason) && write_partial (copy, &reason);
-  gboolean removed;
 
   if (written && publish (copy, &reason))
     return TRUE;
-  removed = cis_file_remove (copy->folder, copy->partial, NULL);
+  cis_file_remove (copy->folder, copy->partial, NULL);
   /* A flush that failed is never tried again, but what it was to flush can go: then the next attempt writes
    * other bytes. Behind the rename that is the archive itself, which only this attempt can have made. */
-  if (g_error_matches (reason, CIS_ERROR, CIS_ERROR_FATAL) &&
-      (written ? cis_file_remove (copy->folder, copy->name, NULL) : removed))
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, reason->message);
-  else
-    g_propagate_error (error, g_steal_pointer (&reason));
+  if (written && g_error_matches (reason, CIS_ERROR, CIS_ERROR_FATAL))
+    cis_file_remove (copy->folder, copy->name, NULL);
+  g_propagate_error (error, g_steal_pointer (&reason));
   return FALSE;
 }
 
@@ -301,14 +307,14 @@ defer_mismatch (Copy *copy, const char *what)
   return cis_outcome_deferred (CIS_SCOPE_ITEM, 0, finding);
 }
 
-/* The outcome of trouble with the folder. */
+/* The outcome of trouble with the folder. Where a flush failed, too: this disk is not the one that the host
+ * relies on. */
 static CisOutcome *
 outcome_of_error (Copy *copy, GError *error)
 {
   g_autoptr (GError) owned = error;
 
-  if (g_error_matches (owned, G_IO_ERROR, G_IO_ERROR_CANCELLED) ||
-      g_error_matches (owned, CIS_ERROR, CIS_ERROR_FATAL))
+  if (g_error_matches (owned, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return cis_outcome_failed (g_steal_pointer (&owned));
   if (g_error_matches (owned, CIS_ERROR, CIS_ERROR_INVALID))
     return defer_mismatch (copy, owned->message);
@@ -413,7 +419,7 @@ cis_directory_class_init (CisDirectoryClass *klass)
                                                   CIS_PARAM_OPTION | CIS_PARAM_REQUIRED));
   cis_part_class_add_option (
       part_class, G_STRUCT_OFFSET (CisDirectory, mounted),
-      g_param_spec_boolean ("mounted", NULL, "Whether to wait until something is mounted at the directory.",
+      g_param_spec_boolean ("mounted", NULL, "Whether to wait until another file system is mounted there.",
                             FALSE, CIS_PARAM_OPTION));
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisDirectory, host),
                              g_param_spec_string ("host", NULL,
