@@ -172,7 +172,7 @@ find_grant (Explanation *self)
   g_object_get (self->gate->stage, "grants-file", &path, NULL);
   if (path == NULL || path[0] == '\0')
     return;
-  grants = cis_grants_new (path, self->gate->repository);
+  grants = cis_grants_new (path, self->gate->repository, 0);
   if (!cis_grants_refresh (grants, &error))
     self->unread = g_strdup (error->message);
   self->grant = cis_grants_find (grants, self->commit, self->host, now, &whole);

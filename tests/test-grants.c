@@ -14,7 +14,7 @@ grants_new (const char *tree, const char *text)
   g_autofree char *repository = g_build_filename (tree, "repository", NULL);
 
   test_write (tree, "grants", text);
-  return cis_grants_new (path, repository);
+  return cis_grants_new (path, repository, 0);
 }
 
 static void
@@ -100,7 +100,7 @@ assert_mistake (const char *line, const char *message)
   test_write (tree, "grants", text);
   for (guint i = 0; i < 2; i++)
     {
-      g_autoptr (CisGrants) fresh = i > 0 ? cis_grants_new (cis_grants_get_path (grants), tree) : NULL;
+      g_autoptr (CisGrants) fresh = i > 0 ? cis_grants_new (cis_grants_get_path (grants), tree, 0) : NULL;
       CisGrants *of = i > 0 ? fresh : grants;
       g_autoptr (GError) error = NULL;
 
@@ -163,6 +163,30 @@ test_gone (void)
   assert_granted (grants, A, "lab-1", "2026-12-31T00:00:00Z", "again");
 }
 
+/* What it says counts at once; that it says no more, only once it has been left alone for so long. */
+static void
+test_settles (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *path = g_build_filename (tree, "grants", NULL);
+  g_autoptr (CisGrants) grants = cis_grants_new (path, tree, G_USEC_PER_SEC / 2);
+  g_autoptr (CisGrants) patient = cis_grants_new (path, tree, G_TIME_SPAN_DAY);
+  g_autoptr (GError) error = NULL;
+
+  test_write (tree, "grants", "one " A " * 2026-12-31\n");
+  test_wait_for ((cis_grants_refresh (grants, NULL), is_whole (grants)));
+  /* An editor has emptied it, and is about to write. */
+  test_wait_for ((test_write (tree, "grants", ""), cis_grants_refresh (grants, NULL), !is_whole (grants)));
+  assert_granted (grants, A, "lab-1", "2026-12-31T00:00:00Z", NULL);
+  test_write (tree, "grants", "one " A " * 2026-12-31\n");
+  test_wait_for ((cis_grants_refresh (grants, NULL), is_whole (grants)));
+  assert_granted (grants, A, "lab-1", "2026-12-31T00:00:00Z", "one");
+
+  g_assert_true (cis_grants_refresh (patient, &error));
+  assert_granted (patient, A, "lab-1", "2026-12-31T00:00:00Z", "one");
+  g_assert_false (is_whole (patient));
+}
+
 static void
 append_name (const char *name, const char *until, gpointer user_data)
 {
@@ -192,6 +216,7 @@ main (int argc, char **argv)
   g_test_add_func ("/grants/range", test_range);
   g_test_add_func ("/grants/mistakes", test_mistakes);
   g_test_add_func ("/grants/gone", test_gone);
+  g_test_add_func ("/grants/settles", test_settles);
   g_test_add_func ("/grants/expired", test_expired);
   return g_test_run ();
 }

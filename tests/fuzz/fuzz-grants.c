@@ -46,7 +46,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
 {
   g_autofree char *path = fuzz_file ("grants", data, size);
   g_autofree char *repository = g_build_filename (fuzz_folder (), "no-repository", NULL);
-  g_autoptr (CisGrants) grants = cis_grants_new (path, repository);
+  g_autoptr (CisGrants) grants = cis_grants_new (path, repository, 0);
   g_autoptr (GError) error = NULL;
   g_autofree char *name = NULL, *never = NULL;
   gboolean in_order = cis_grants_refresh (grants, &error);

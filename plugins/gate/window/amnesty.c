@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "amnesty.h"
 
-#include <sys/stat.h>
-
-/* Who saves the file in place may just have emptied it. */
-#define SETTLED (2 * G_USEC_PER_SEC)
+#define SETTLE (2 * G_TIME_SPAN_SECOND)
 
 struct _CisAmnesty
 {
   CisPart *part; /* none */
   CisGrants *grants;
-  gint unsettled; /* atomic: whether the file was being written when it was read */
 };
 
 CisAmnesty *
@@ -19,7 +15,7 @@ cis_amnesty_new (CisPart *part, const char *path, const char *repository)
   CisAmnesty *self = g_new0 (CisAmnesty, 1);
 
   self->part = part;
-  self->grants = cis_grants_new (path, repository);
+  self->grants = cis_grants_new (path, repository, SETTLE);
   return self;
 }
 
@@ -79,38 +75,20 @@ tell_expired (CisAmnesty *self)
     cis_part_raise (self->part, describe_expired (cis_grants_get_path (self->grants), name, until));
 }
 
-static gboolean
-was_just_written (const char *path)
-{
-  struct stat st;
-  gint64 age;
-
-  if (stat (path, &st) != 0)
-    return FALSE;
-  age = g_get_real_time () - (st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000);
-  return age >= 0 && age < SETTLED;
-}
-
 void
 cis_amnesty_refresh (CisAmnesty *self)
 {
-  const char *path = cis_grants_get_path (self->grants);
   g_autoptr (GError) error = NULL;
-
-  g_atomic_int_set (&self->unsettled, was_just_written (path));
 
   if (cis_grants_refresh (self->grants, &error))
     cis_part_clear_unless (self->part, "grants-unreadable", NULL, NULL);
   else if (!g_error_matches (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE))
-    cis_part_raise (self->part, cis_amnesty_describe_error (path, error));
+    cis_part_raise (self->part, cis_amnesty_describe_error (cis_grants_get_path (self->grants), error));
   tell_expired (self);
 }
 
 char *
 cis_amnesty_find (CisAmnesty *self, const char *commit, const char *host, gboolean *whole)
 {
-  g_autofree char *name = cis_grants_find (self->grants, commit, host, g_get_real_time (), whole);
-
-  *whole = *whole && !g_atomic_int_get (&self->unsettled);
-  return g_steal_pointer (&name);
+  return cis_grants_find (self->grants, commit, host, g_get_real_time (), whole);
 }

@@ -25,14 +25,16 @@ struct _CisGrants
 {
   char *path;
   char *repository;
+  gint64 settle; /* µs */
   /* Only the refreshing thread's. */
   char *stamp;      /* of the file that was looked at last; nullable */
+  gint64 seen_at;   /* when that stamp was first seen, monotonic µs */
   gint64 failed_at; /* monotonic µs; 0: it is in order */
 
   GMutex lock;
   GPtrArray *grants;   /* locked; of Grant */
   GHashTable *commits; /* locked; commit to GPtrArray of Grant, none */
-  gboolean whole;      /* locked; whether all that the file says is in these */
+  gboolean whole;      /* locked; whether all that the file says is in these, and it has settled */
 };
 
 /* What a file holds. */
@@ -72,7 +74,7 @@ table_clear (Table *table)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Table, table_clear)
 
 CisGrants *
-cis_grants_new (const char *path, const char *repository)
+cis_grants_new (const char *path, const char *repository, gint64 settle)
 {
   CisGrants *self = g_new0 (CisGrants, 1);
   Table table;
@@ -80,6 +82,7 @@ cis_grants_new (const char *path, const char *repository)
   table_init (&table);
   self->path = g_strdup (path);
   self->repository = g_strdup (repository);
+  self->settle = settle;
   self->grants = table.grants;
   self->commits = table.commits;
   g_mutex_init (&self->lock);
@@ -248,17 +251,30 @@ parse (CisGrants *self, const char *text, Table *table, GError **error)
   return FALSE;
 }
 
-/* What tells that a file was replaced or rewritten; %NULL where it is not there. */
+/* What tells that a file was replaced or rewritten, and when (µs since 1970); %NULL where it is not there. */
 static char *
-make_stamp (const char *path)
+make_stamp (const char *path, gint64 *changed_at)
 {
   struct stat info;
 
   if (stat (path, &info) != 0)
     return NULL;
+  *changed_at = info.st_ctim.tv_sec * G_USEC_PER_SEC + info.st_ctim.tv_nsec / 1000;
   return g_strdup_printf ("%" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %" G_GINT64_FORMAT ".%09ld",
-                          (guint64) info.st_ino, (gint64) info.st_size, (gint64) info.st_mtim.tv_sec,
-                          info.st_mtim.tv_nsec);
+                          (guint64) info.st_ino, (gint64) info.st_size, (gint64) info.st_ctim.tv_sec,
+                          info.st_ctim.tv_nsec);
+}
+
+/* Behind a read: whether what was read is all that will be there. Where a clock was set, the file's time says
+ * little, and what counts is how long we have seen it. */
+static gboolean
+has_settled (CisGrants *self)
+{
+  gint64 changed_at = 0;
+  g_autofree char *stamp = make_stamp (self->path, &changed_at);
+
+  return g_strcmp0 (stamp, self->stamp) == 0 && (g_get_real_time () - changed_at >= self->settle ||
+                                                 g_get_monotonic_time () - self->seen_at >= self->settle);
 }
 
 static gboolean
@@ -286,24 +302,31 @@ swap (CisGrants *self, Table *table)
 gboolean
 cis_grants_refresh (CisGrants *self, GError **error)
 {
-  g_autofree char *stamp = make_stamp (self->path);
+  gint64 changed_at;
+  g_autofree char *stamp = make_stamp (self->path, &changed_at);
   gint64 now = g_get_monotonic_time ();
   g_auto (Table) table = { NULL, NULL };
+  gboolean in_order;
 
-  if (self->failed_at != 0 ? g_strcmp0 (stamp, self->stamp) == 0 && now - self->failed_at < RETRY
-                           : stamp != NULL && g_strcmp0 (stamp, self->stamp) == 0)
+  if (g_strcmp0 (stamp, self->stamp) != 0)
     {
-      if (self->failed_at != 0)
-        g_set_error_literal (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE, "not looked at again yet");
-      return self->failed_at == 0;
+      g_free (self->stamp);
+      self->stamp = g_steal_pointer (&stamp);
+      self->seen_at = now;
     }
+  else if (self->failed_at != 0 && now - self->failed_at < RETRY)
+    {
+      g_set_error_literal (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE, "not looked at again yet");
+      return FALSE;
+    }
+  else if (self->failed_at == 0 && self->whole)
+    return TRUE;
   table_init (&table);
-  g_free (self->stamp);
-  self->stamp = g_steal_pointer (&stamp);
-  table.whole = read_table (self, &table, error);
-  self->failed_at = table.whole ? 0 : now;
+  in_order = read_table (self, &table, error);
+  table.whole = in_order && has_settled (self);
+  self->failed_at = in_order ? 0 : now;
   swap (self, &table);
-  return self->failed_at == 0;
+  return in_order;
 }
 
 static gboolean

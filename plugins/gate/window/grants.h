@@ -15,17 +15,19 @@ G_BEGIN_DECLS
  */
 typedef struct _CisGrants CisGrants;
 
-CisGrants *cis_grants_new (const char *path, const char *repository);
+/* @settle: how long, in µs, the file has to have been as it is before it counts as whole: who saves it in
+ * place may just have emptied it. */
+CisGrants *cis_grants_new (const char *path, const char *repository, gint64 settle);
 void cis_grants_free (CisGrants *self);
 const char *cis_grants_get_path (CisGrants *self);
 
-/* Reads the file where it changed, or was not in order before. %FALSE: it cannot be read, or a line of it is
- * a mistake; then just what its other lines say is granted. */
+/* Reads the file where it changed, or was not in order or not settled before. %FALSE: it cannot be read, or a
+ * line of it is a mistake; then just what its other lines say is granted. */
 gboolean cis_grants_refresh (CisGrants *self, GError **error);
 
 /* The name of the grant that admits @commit of @host (%NULL: of whichever) at @now, µs since 1970; full,
- * %NULL where none does. *@whole: whether that was all of the file; else nobody knows what the rest of it
- * would have said. */
+ * %NULL where none does. *@whole: whether that was all of the file, and it has settled; else nobody knows
+ * what the rest of it would have said. */
 char *cis_grants_find (CisGrants *self, const char *commit, const char *host, gint64 now, gboolean *whole);
 /* The one of @commit that ended last before @now, and *@until when, as it is written; both full, %NULL where
  * none did. */

@@ -205,7 +205,7 @@ check_grants (CisGateWindow *self, GPtrArray *findings)
 
   if (or_null (self->grants_file) == NULL)
     return;
-  grants = cis_grants_new (self->grants_file, self->repository);
+  grants = cis_grants_new (self->grants_file, self->repository, 0);
   if (!cis_grants_refresh (grants, &error))
     g_ptr_array_add (findings, cis_amnesty_describe_error (self->grants_file, error));
 }
@@ -239,7 +239,8 @@ defer (CisGateWindow *self, CisItem *item, const char *commit, gboolean knows_gr
       cis_finding_new ("window-unavailable", CIS_SEVERITY_INFO, cis_item_get_id (item),
                        knows_grants
                            ? "Whether commit %.12s is recent cannot be told at the moment."
-                           : "Commit %.12s is not recent, and the receiver cannot read all of its grants.",
+                           : "Commit %.12s is not recent, and the receiver's grants are just being edited, "
+                             "or have a mistake.",
                        commit);
 
   cis_finding_set_fix (finding,
