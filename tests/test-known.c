@@ -94,6 +94,19 @@ assert_duplicate (Fixture *f)
   g_assert_no_error (error);
 }
 
+/* So that no other question has it hashed. */
+static void
+assert_noted (const char *archive, CisEpisode *episode)
+{
+  int fd = open (archive, O_RDONLY | O_CLOEXEC);
+  g_autoptr (JsonObject) receipt = cis_layout_read_receipt (fd, episode, NULL);
+
+  g_assert_nonnull (receipt);
+  g_assert_cmpstr (cis_json_get_string (receipt, "sha256"), ==, cis_episode_get_sha256 (episode));
+  g_assert_cmpstr (cis_json_get_string (receipt, "status"), ==, "stored");
+  g_close (fd, NULL);
+}
+
 static void
 test_unknown (Fixture *f, gconstpointer data)
 {
@@ -123,6 +136,7 @@ test_moved (Fixture *f, gconstpointer data)
   g_assert_cmpint (test_process (f->known, episode, NULL), ==, CIS_VERDICT_DONE);
   reply = cis_request_get_reply (request);
   g_assert_true (cis_receipt_matches (reply, episode, "lab-2", NULL));
+  assert_noted (path, episode);
 }
 
 static void
@@ -292,6 +306,8 @@ test_odd_receipts (Fixture *f, gconstpointer data)
       g_assert_no_errno (setxattr (f->stored, "user.cis490.receipt", receipts[i], strlen (receipts[i]), 0));
       assert_duplicate (f);
       g_assert_false (json_object_has_member (cis_request_get_reply (f->request), "marks"));
+      if (i < G_N_ELEMENTS (receipts) - 2) /* which are good */
+        assert_noted (f->stored, f->episode);
     }
   for (guint i = 0; i < G_N_ELEMENTS (receipts); i++)
     g_free (receipts[i]);

@@ -69,17 +69,21 @@ has_length_of (CisEpisode *episode, const struct stat *st)
   return cis_episode_get_size (episode) == (guint64) st->st_size;
 }
 
+/* @stored: nullable: there was no receipt beside the archive @fd, as after it was moved or restored. */
 static CisOutcome *
-duplicate (CisEpisode *episode, JsonObject *stored, const struct stat *st)
+duplicate (CisEpisode *episode, int fd, JsonObject *stored, const struct stat *st)
 {
   CisRequest *request = cis_item_get_request (CIS_ITEM (episode));
   g_autofree char *since = cis_time_to_string (st->st_mtim.tv_sec * G_USEC_PER_SEC);
   g_autoptr (JsonObject) receipt =
       stored != NULL ? json_object_ref (stored)
-                     : cis_receipt_new (episode, cis_episode_get_host (episode), "duplicate", since);
+                     : cis_receipt_new (episode, cis_episode_get_host (episode), "stored", since);
 
   if (!has_length_of (episode, st))
     return cis_stored_wrong_length (episode, st->st_size);
+  /* Else each question would hash it anew, and a large one takes longer than its host waits. */
+  if (stored == NULL)
+    (void) cis_layout_write_receipt (fd, receipt, CIS_ITEM (episode));
   json_object_set_string_member (receipt, "status", "duplicate");
   cis_episode_set_receipt (episode, receipt);
   if (request != NULL)
@@ -147,7 +151,7 @@ judge_archive (CisStage *stage, CisLayout *layout, CisEpisode *episode, int fd, 
   if (sha256 == NULL)
     return cis_outcome_failed (g_steal_pointer (&error));
   if (g_strcmp0 (sha256, cis_episode_get_sha256 (episode)) == 0)
-    return duplicate (episode, receipt, &st);
+    return duplicate (episode, fd, receipt, &st);
   return cis_stored_conflict (episode, sha256);
 }
 
