@@ -278,7 +278,43 @@ test_episodes_invalid_waits (void)
   g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1ms")), ==, 75);
   log = once_end_log ();
   g_assert_nonnull (strstr (log, "Of 1 episodes 0 passed, 0 were rejected and 1 wait (0 without meta.json, "
-                                 "0 still being written, 1 with a bad name)"));
+                                 "0 still being written, 1 with a bad name or a symlink)"));
+}
+
+/* Only one that stands for a folder elsewhere keeps something from being shipped. */
+static void
+test_episodes_links (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *elsewhere = g_build_filename (tree, "elsewhere/run-2", NULL);
+  const char *links[][2] = { { "run-1", "latest" }, { "gone", "dangling" }, { "../notes.txt", "README" } };
+  g_autofree char *log = NULL;
+  int status;
+
+  test_make_episode (tree, "state/episodes/run-1", '\0');
+  test_make_episode (tree, "elsewhere/run-2", '\0');
+  test_write (tree, "state/notes.txt", "");
+  for (guint i = 0; i < G_N_ELEMENTS (links); i++)
+    {
+      g_autofree char *path = g_build_filename (tree, "state/episodes", links[i][1], NULL);
+
+      g_assert_no_errno (symlink (links[i][0], path));
+    }
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1ms")), ==, 65);
+  assert_list (tree, "quarantine", "run-1");
+  assert_list (tree, "episodes", "README dangling latest");
+  {
+    g_autofree char *path = g_build_filename (tree, "state/episodes/run-2", NULL);
+
+    g_assert_no_errno (symlink (elsewhere, path));
+  }
+  once_begin_log ();
+  status = run (tree, SCAN_AND_JUDGE ("quiet=1ms"));
+  log = once_end_log ();
+  g_assert_cmpint (status, ==, 75);
+  g_assert_cmpuint (follow_fixes (log, "target="), ==, 1);
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1ms")), ==, 65);
+  assert_list (tree, "quarantine", "run-1 run-2");
 }
 
 static void
@@ -451,6 +487,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/episodes/oldest-first", test_episodes_oldest_first);
   g_test_add_func ("/episodes/invalid-names", test_episodes_invalid_names);
   g_test_add_func ("/episodes/invalid-waits", test_episodes_invalid_waits);
+  g_test_add_func ("/episodes/links", test_episodes_links);
   g_test_add_func ("/episodes/sweep", test_episodes_sweep);
   g_test_add_func ("/episodes/hints", test_episodes_hints);
   g_test_add_func ("/episodes/long-quiet", test_episodes_long_quiet);

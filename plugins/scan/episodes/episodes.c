@@ -235,7 +235,7 @@ tell_summary (CisScanEpisodes *self)
   cis_part_log (
       CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, NULL,
       "Of %u episodes %u passed, %u were rejected and %u wait (%u without meta.json, %u still being "
-      "written, %u with a bad name)",
+      "written, %u with a bad name or a symlink)",
       self->n_passed + self->n_rejected + n_waiting, self->n_passed, self->n_rejected, n_waiting,
       self->n_unfinished, self->n_written, n_invalid);
 }

@@ -2,6 +2,8 @@
 #include "names.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* Room for "-999" behind it. */
@@ -79,6 +81,17 @@ name_to_finding (CisHostState *state, const char *name)
 
   cis_finding_set_fix (finding, "mv -T -- %s %s", quoted_from, quoted_to);
   return finding;
+}
+
+gboolean
+link_hides_folder (CisHostState *state, const char *name)
+{
+  g_autofree char *path = cis_host_state_get_file (state, CIS_FOLDER_EPISODES, name, NULL);
+  g_autofree char *target = realpath (path, NULL);
+  g_autofree char *own = realpath (cis_host_state_get_path (state), NULL);
+
+  return target != NULL && own != NULL && g_file_test (target, G_FILE_TEST_IS_DIR) &&
+         !(g_str_has_prefix (target, own) && G_IS_DIR_SEPARATOR (target[strlen (own)]));
 }
 
 CisFinding *
