@@ -36,5 +36,5 @@ cis_removal_fail (CisPart *part, const char *state, const char *folder, const ch
 void
 cis_removal_end (CisPart *part, GHashTable *kept)
 {
-  cis_part_clear_unless (part, ID, (CisSubjectFunc) g_hash_table_contains, kept);
+  cis_part_clear_unless (part, ID, kept != NULL ? (CisSubjectFunc) g_hash_table_contains : NULL, kept);
 }

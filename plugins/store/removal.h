@@ -7,5 +7,5 @@
  * and notes its subject in @kept, a set. */
 void cis_removal_fail (CisPart *part, const char *state, const char *folder, const char *name,
                        const GError *error, GHashTable *kept);
-/* At the end of the pass: what was told before and is not in @kept is over. */
+/* At the end of the pass: what was told before and is not in @kept (NULL: nothing is) is over. */
 void cis_removal_end (CisPart *part, GHashTable *kept);

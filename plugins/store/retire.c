@@ -215,10 +215,11 @@ is_in (CisStoreRetire *self, CisFolder folder, const char *name)
 }
 
 /* Removes what was shipped under @name, with its suffixed siblings: the last first, so that a run which is
- * cut finds the rest. One that has a receipt by its own name is another episode. */
+ * cut finds the rest. One that has a receipt by its own name is another episode. @failed: which of them
+ * cannot be removed; full. */
 static gboolean
-remove_shipped (CisStoreRetire *self, const char *name, JsonObject *receipt, GCancellable *cancellable,
-                GError **error)
+remove_shipped (CisStoreRetire *self, const char *name, JsonObject *receipt, char **failed,
+                GCancellable *cancellable, GError **error)
 {
   int shipped = cis_host_state_get_fd (self->state, CIS_FOLDER_SHIPPED);
   guint last = 1;
@@ -247,7 +248,10 @@ remove_shipped (CisStoreRetire *self, const char *name, JsonObject *receipt, GCa
       if (!is_in (self, CIS_FOLDER_SHIPPED, entry))
         continue;
       if (!cis_folder_remove (shipped, entry, cancellable, error))
-        return FALSE;
+        {
+          *failed = g_steal_pointer (&entry);
+          return FALSE;
+        }
       cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, MESSAGE_REMOVED,
                     "Removed shipped/%s: received at %s with sha256 %s, and keep-days is %d", entry,
                     cis_json_get_string (receipt, "received_at"), cis_json_get_string (receipt, "sha256"),
@@ -279,6 +283,7 @@ static gint64
 consider (CisStoreRetire *self, const char *file, Pass *pass, GCancellable *cancellable)
 {
   g_autofree char *name = g_strndup (file, strlen (file) - strlen (".json"));
+  g_autofree char *failed = NULL;
   g_autoptr (GError) error = NULL;
   g_autoptr (JsonObject) receipt = cis_host_state_load_receipt (self->state, name, &error);
   gint64 due;
@@ -296,11 +301,11 @@ consider (CisStoreRetire *self, const char *file, Pass *pass, GCancellable *canc
    * stands is its own: what comes meanwhile withdraws it first. */
   if (due > pass->by || is_in (self, CIS_FOLDER_EPISODES, name) || !notice_stands (get_receipts_fd (self)))
     return due;
-  if (!remove_shipped (self, name, receipt, cancellable, &error))
+  if (!remove_shipped (self, name, receipt, &failed, cancellable, &error))
     {
       if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-        cis_removal_fail (CIS_PART (self), cis_host_state_get_path (self->state), "shipped", name, error,
-                          pass->kept);
+        cis_removal_fail (CIS_PART (self), cis_host_state_get_path (self->state), "shipped",
+                          failed != NULL ? failed : name, error, pass->kept);
       return due;
     }
   g_ptr_array_add (pass->spent, g_strdup (file));
@@ -365,14 +370,17 @@ static gint64
 cis_store_retire_maintain (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisStoreRetire *self = (CisStoreRetire *) part;
-  gint64 by;
+  gint64 now = g_get_real_time (), by;
 
+  if (self->keep_days > 0 && get_next_due (self) == G_MININT64 &&
+      !clean_up (self, NOTICE_NONE, cancellable, error))
+    return -1;
+  /* What could not be removed before is not to be removed any more. */
+  if (self->keep_days == 0 || get_next_due (self) > now)
+    cis_removal_end (part, NULL);
   if (self->keep_days == 0)
     return 0;
-  if (get_next_due (self) == G_MININT64 && !clean_up (self, NOTICE_NONE, cancellable, error))
-    return -1;
-  if (!notice_pass (get_receipts_fd (self), get_next_due (self), g_get_real_time (), self->confirm_after, &by,
-                    error))
+  if (!notice_pass (get_receipts_fd (self), get_next_due (self), now, self->confirm_after, &by, error))
     return -1;
   if (by != NOTICE_NONE &&
       (!clean_up (self, by, cancellable, error) || !notice_end (get_receipts_fd (self), error)))

@@ -175,7 +175,8 @@ def _(site):
 
 @standing("not-removable")
 def _(site):
-    path = site.host / "shipped" / "one"
+    path = site.host / "shipped" / "one-2"
+    (site.host / "shipped" / "one").mkdir(parents=True)
     (path / "sub").mkdir(parents=True)
     (path / "sub" / "data.bin").write_bytes(b"data")
     (site.host / "receipts").mkdir()

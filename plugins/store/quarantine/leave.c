@@ -214,11 +214,13 @@ quarantine_sweep (Quarantine *self, QuarantineKeptFunc kept, gpointer user_data,
     {
       const char *name = g_ptr_array_index (names, i);
       g_autoptr (GError) cause = NULL;
+      gboolean removed =
+          !g_str_has_suffix (name, PURGED_SUFFIX) || cis_folder_remove (self->fd, name, cancellable, &cause);
 
       if (g_cancellable_set_error_if_cancelled (cancellable, error))
         return FALSE;
       /* One that holds files of somebody else's, say, must not keep all others. */
-      if (g_str_has_suffix (name, PURGED_SUFFIX) && !cis_folder_remove (self->fd, name, cancellable, &cause))
+      if (!removed)
         kept (name, cause, user_data);
     }
   return names != NULL;

@@ -185,9 +185,7 @@ cis_store_quarantine_maintain (CisPart *part, GCancellable *cancellable, GError 
     return 0;
   if (!sweep (self, cancellable, error))
     return -1;
-  if (self->keep_days == 0)
-    return 0;
-  return expire_all (self, cancellable, error) ? self->cleanup_interval : -1;
+  return self->keep_days == 0 || expire_all (self, cancellable, error) ? self->cleanup_interval : -1;
 }
 
 static void
