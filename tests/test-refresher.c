@@ -97,19 +97,19 @@ source_new (const char *commits)
 static void
 give (TestSource *self, const char *commits)
 {
-  g_mutex_lock (&self->lock);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
   g_free (self->commits);
   self->commits = g_strdup (commits);
-  g_mutex_unlock (&self->lock);
 }
 
 static void
 hang (TestSource *self, gboolean hangs)
 {
-  g_mutex_lock (&self->lock);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
   self->hangs = hangs;
   g_cond_broadcast (&self->changed);
-  g_mutex_unlock (&self->lock);
 }
 
 static guint
@@ -121,14 +121,14 @@ count_fetches (TestSource *self)
 }
 
 static CisRefresher *
-refresher_new (CisPart *part, TestSource *first, TestSource *second, gint64 ttl)
+refresher_new (CisPart *part, TestSource *first, TestSource *second, gint64 ttl, gint64 max_age)
 {
   g_autoptr (GPtrArray) sources = g_ptr_array_new ();
 
   g_ptr_array_add (sources, first);
   if (second != NULL)
     g_ptr_array_add (sources, second);
-  return cis_refresher_new (part, sources, "main", 3, ttl, NEVER, NULL);
+  return cis_refresher_new (part, sources, "main", 3, ttl, max_age, NULL);
 }
 
 static CisRefresherAnswer
@@ -157,7 +157,7 @@ test_pushed (void)
 {
   g_autoptr (CisPart) part = part_new ();
   g_autoptr (TestSource) source = source_new ("cba");
-  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, NEVER);
+  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, NEVER, NEVER);
 
   g_assert_cmpint (ask (refresher, 'b'), ==, CIS_REFRESHER_INSIDE);
   g_assert_cmpint (ask (refresher, 'd'), ==, CIS_REFRESHER_OUTSIDE);
@@ -171,7 +171,7 @@ test_ttl (void)
 {
   g_autoptr (CisPart) part = part_new ();
   g_autoptr (TestSource) source = source_new ("cba");
-  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, 20 * G_TIME_SPAN_MILLISECOND);
+  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, 20000, NEVER);
 
   test_wait_for (count_fetches (source) >= 5);
 }
@@ -182,7 +182,7 @@ test_off_path (void)
 {
   g_autoptr (CisPart) part = part_new ();
   g_autoptr (TestSource) source = source_new ("cba");
-  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, NEVER);
+  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, NEVER, NEVER);
   gint64 end;
 
   g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_INSIDE);
@@ -199,7 +199,7 @@ test_kept (void)
 {
   g_autoptr (CisPart) part = part_new ();
   g_autoptr (TestSource) source = source_new ("cba");
-  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, NEVER);
+  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, NEVER, NEVER);
 
   g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_INSIDE);
   give (source, NULL);
@@ -215,7 +215,7 @@ test_fallback (void)
   g_autoptr (CisPart) part = part_new ();
   g_autoptr (TestSource) first = source_new (NULL);
   g_autoptr (TestSource) second = source_new ("cba");
-  g_autoptr (CisRefresher) refresher = refresher_new (part, first, second, NEVER);
+  g_autoptr (CisRefresher) refresher = refresher_new (part, first, second, NEVER, NEVER);
 
   g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_INSIDE);
   g_assert_cmpint (ask (refresher, 'd'), ==, CIS_REFRESHER_UNKNOWN);
@@ -235,14 +235,15 @@ test_too_old (void)
 {
   g_autoptr (CisPart) part = part_new ();
   g_autoptr (TestSource) source = source_new ("cba");
-  g_autoptr (GPtrArray) sources = g_ptr_array_new ();
-  g_autoptr (CisRefresher) refresher = NULL;
+  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, 10000, 200000);
   g_autofree char *commit = g_strnfill (40, 'c');
 
-  g_ptr_array_add (sources, source);
-  refresher = cis_refresher_new (part, sources, "main", 3, 10000, 200000, NULL);
   g_assert_cmpint (ask (refresher, 'c'), ==, CIS_REFRESHER_INSIDE);
+  hang (source, TRUE); /* it is asked again, and has not answered yet */
+  for (guint i = 0; i < 40; i++, g_usleep (10000))
+    g_assert_true (cis_refresher_knows (refresher, commit));
   give (source, NULL);
+  hang (source, FALSE);
   test_wait_for (!cis_refresher_knows (refresher, commit));
   g_assert_cmpint (ask (refresher, 'c'), ==, CIS_REFRESHER_UNKNOWN);
   give (source, "cba");
@@ -271,7 +272,7 @@ test_told_by_the_newest (void)
   g_autoptr (CisPart) part = part_new ();
   g_autoptr (TestSource) first = source_new ("cba");
   g_autoptr (TestSource) second = source_new ("dcb");
-  g_autoptr (CisRefresher) refresher = refresher_new (part, first, second, NEVER);
+  g_autoptr (CisRefresher) refresher = refresher_new (part, first, second, NEVER, NEVER);
 
   assert_told (refresher, 'c', "test", 0);
   give (first, NULL);
@@ -291,7 +292,7 @@ test_cut (void)
   g_autoptr (CisRefresher) refresher = NULL;
 
   source->cut = TRUE;
-  refresher = refresher_new (part, source, NULL, NEVER);
+  refresher = refresher_new (part, source, NULL, NEVER, NEVER);
   g_assert_cmpint (ask (refresher, 'b'), ==, CIS_REFRESHER_INSIDE);
   g_assert_cmpint (ask (refresher, 'a'), ==, CIS_REFRESHER_UNKNOWN);
 }
@@ -305,7 +306,7 @@ test_begun_before (void)
   g_autoptr (CisRefresher) refresher = NULL;
 
   source->hangs = TRUE;
-  refresher = refresher_new (part, source, NULL, NEVER);
+  refresher = refresher_new (part, source, NULL, NEVER, NEVER);
   test_wait_for (count_fetches (source) == 1);
   g_assert_cmpint (ask_within (refresher, 'd', G_TIME_SPAN_MILLISECOND, NULL), ==, CIS_REFRESHER_UNKNOWN);
   hang (source, FALSE);
@@ -332,7 +333,7 @@ test_cancelled (void)
   GThread *thread;
 
   source->hangs = TRUE;
-  refresher = refresher_new (part, source, NULL, NEVER);
+  refresher = refresher_new (part, source, NULL, NEVER, NEVER);
   thread = g_thread_new ("cancel", cancel_soon, cancellable);
   /* The source never answers, so only the cancellation ends this. */
   g_assert_cmpint (ask_within (refresher, 'd', NEVER, cancellable), ==, CIS_REFRESHER_UNKNOWN);
@@ -352,7 +353,7 @@ test_shared (void)
 {
   g_autoptr (CisPart) part = part_new ();
   g_autoptr (TestSource) source = source_new ("cba");
-  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, NEVER);
+  g_autoptr (CisRefresher) refresher = refresher_new (part, source, NULL, NEVER, NEVER);
   gint64 begin = g_get_monotonic_time ();
   GThread *threads[32];
 

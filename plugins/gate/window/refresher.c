@@ -7,6 +7,8 @@
 #define MIN_INTERVAL (250 * G_TIME_SPAN_MILLISECOND)
 /* A finding that only changes its reason is told no more often. */
 #define MIN_TOLD G_TIME_SPAN_MINUTE
+/* How long a refresh may take before what it is to renew counts no more. */
+#define MAX_REFRESH G_TIME_SPAN_MINUTE
 
 struct _CisRefresher
 {
@@ -28,6 +30,7 @@ struct _CisRefresher
   gboolean missed;     /* locked: since the last refresh ended, somebody waited for one in vain */
   CisWindow **windows; /* locked: of each source the last good one, behind them the saved one; or NULL */
   guint n_windows;
+  guint newest; /* locked: which of them the last refresh gave; n_windows: it failed, or there was none */
 
   /* Only the thread's. */
   CisSavedWindow *saved; /* nullable */
@@ -235,6 +238,7 @@ refresh (CisRefresher *self, gint64 began)
   g_mutex_lock (&self->lock);
   if (window != NULL)
     keep (self, cis_window_ref (window), index);
+  self->newest = window != NULL ? index : self->n_windows;
   self->ended = began;
   missed = self->missed;
   self->missed = FALSE;
@@ -302,7 +306,7 @@ cis_refresher_new (CisPart *part, GPtrArray *sources, const char *branch, guint 
   self->max_age = max_age;
   self->saved = saved;
   self->cancellable = g_cancellable_new ();
-  self->n_windows = sources->len + 1;
+  self->newest = self->n_windows = sources->len + 1;
   self->windows = g_new0 (CisWindow *, self->n_windows);
   g_mutex_init (&self->lock);
   g_cond_init (&self->wake);
@@ -338,15 +342,18 @@ cis_refresher_free (CisRefresher *self)
   g_free (self);
 }
 
-/* A source that is away for long must not let in what has become old meanwhile. */
+/* A source that is away for long must not let in what has become old meanwhile. One that answers renews its
+ * window each ttl, and the one before counts until then. */
 static gboolean
 counts (CisRefresher *self, guint i, gint64 now)
 {
-  gboolean is_saved = i == self->n_windows - 1;
   CisWindow *window = self->windows[i];
+  gint64 age;
 
-  return window != NULL && now - cis_window_get_fetched_at (window) <=
-                               (is_saved ? self->max_age : MAX (self->max_age, self->ttl));
+  if (window == NULL)
+    return FALSE;
+  age = now - cis_window_get_fetched_at (window);
+  return age <= self->max_age || (i == self->newest && age - self->ttl <= MAX_REFRESH);
 }
 
 /* The most recent window that has @commit (nullable), as the first source's may be from before it went away;

@@ -24,7 +24,7 @@ typedef enum
 } CisRefresherAnswer;
 
 /* @part: logs and raises; outlives it. @sources: CisWindowSource, in the order to be asked; none empty. @n:
- * commits. @max_age: µs; an older window counts no more, except that one that is renewed each @ttl does.
+ * commits. @max_age: µs; an older window counts no more, but for the one that is just about to be renewed.
  * @saved: what is left of an earlier run, and where to leave this one's; full, nullable. */
 CisRefresher *cis_refresher_new (CisPart *part, GPtrArray *sources, const char *branch, guint n, gint64 ttl,
                                  gint64 max_age, CisSavedWindow *saved);
