@@ -358,8 +358,6 @@ start (Run *run)
 
       cis_pipeline_start (runner->pipeline, run->once, on_finished, runner);
     }
-  /* What is listened at now is in use until a reload asks for something else. */
-  cis_listen_drop_unused ();
   sd_notify (0, "READY=1");
   return 0;
 }
@@ -450,16 +448,13 @@ cis_verb_run (int argc, char **argv)
   run.once = once;
   status = add_runners (&run, argv + 1);
   if (status == 0)
+    status = start (&run);
+  if (status == 0)
     {
-      status = start (&run);
-      if (status == 0)
-        {
-          g_main_loop_run (loop);
-          status = end (&run);
-          /* Twice, as the first one only forgets who asked: nobody finds a socket that nobody listens on. */
-          cis_listen_drop_unused ();
-          cis_listen_drop_unused ();
-        }
+      g_main_loop_run (loop);
+      status = end (&run);
     }
+  /* Nobody finds a socket that nobody listens on. */
+  cis_listen_drop_unused ();
   return status;
 }

@@ -48,6 +48,14 @@ class Process(scratch.TestCase):
         site.episode("one")
         self.assertEqual(site.once().status, 0)
 
+    def test_one_that_does_not_start_leaves_no_socket(self):
+        site = Site(self)
+        site.receiver_state.mkdir(exist_ok=True)
+        (site.receiver_state / "store").write_text("no folder")
+        run = site.start("receiver", state=site.receiver_state)
+        self.assertNotEqual(run.wait(), 0)
+        self.assertFalse(site.socket.exists())
+
     def test_idle_ones_stop_at_once(self):
         site = Site(self)
         # Nothing that they wait for comes while the test lasts.
