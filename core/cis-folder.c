@@ -40,9 +40,14 @@ cis_folder_open_parent (int dirfd, const char *path, char **name, GError **error
 gboolean
 cis_folder_give (int folder, int fd, const char *what, GError **error)
 {
-  struct stat st;
+  struct stat around, own;
 
-  return geteuid () != 0 || (fstat (folder, &st) == 0 && fchown (fd, st.st_uid, st.st_gid) == 0) ||
+  if (geteuid () != 0)
+    return TRUE;
+  if (fstat (folder, &around) != 0 || fstat (fd, &own) != 0)
+    return cis_error_set_errno (error, errno, "Cannot look whose %s is", what);
+  /* Root without CAP_CHOWN gives nothing away, and need not where the owner is right. */
+  return fchown (fd, around.st_uid, around.st_gid) == 0 || (errno == EPERM && own.st_uid == around.st_uid) ||
          cis_error_set_errno (error, errno, "Cannot give %s to the owner of its folder", what);
 }
 

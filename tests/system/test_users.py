@@ -83,6 +83,16 @@ class Users(scratch.TestCase):
         self.assertEqual(site.once().status, 0)
         self.assertEqual(site.names("shipped"), ["one"])
 
+    def test_root_that_may_give_nothing_away(self):
+        """As in a container: what it makes is its own already."""
+        site = self.site
+        site.episode("one")
+        os.chown(site.host, -1, scratch.NOBODY)
+        site.receiver()
+        site.prefix = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--clear-groups", "--")
+        self.assertEqual(site.once().status, 0)
+        self.assertEqual(site.names("shipped"), ["one"])
+
     def test_what_cannot_be_read_is_packed_anew(self):
         site = self.site
         site.episode("one")
