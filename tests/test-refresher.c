@@ -456,24 +456,6 @@ test_saved_ahead (void)
                    CIS_REFRESHER_UNKNOWN);
 }
 
-/* The file is written when the window changed, not with each fetch. */
-static void
-test_saved_seldom (void)
-{
-  g_autoptr (TestTree) tree = test_tree_new ();
-  g_autofree char *path = g_build_filename (tree, "state", "window.json", NULL);
-  g_autoptr (CisSavedWindow) saved = cis_saved_window_new (path, "main", NEVER);
-  g_autoptr (CisWindow) window = cis_window_new ("test", 1);
-  g_autofree char *commit = g_strnfill (40, 'a'), *text = NULL;
-
-  cis_window_append (window, commit, 1);
-  g_assert_true (cis_saved_window_store (saved, window, NULL));
-  g_assert_true (test_exists (tree, "state/window.json"));
-  test_write (tree, "state/window.json", "mine");
-  g_assert_true (cis_saved_window_store (saved, window, NULL));
-  g_assert_cmpstr (text = test_read (tree, "state/window.json"), ==, "mine");
-}
-
 int
 main (int argc, char **argv)
 {
@@ -495,6 +477,5 @@ main (int argc, char **argv)
   g_test_add_func ("/refresher/saved", test_saved);
   g_test_add_func ("/refresher/saved-garbage", test_saved_garbage);
   g_test_add_func ("/refresher/saved-ahead", test_saved_ahead);
-  g_test_add_func ("/refresher/saved-seldom", test_saved_seldom);
   return g_test_run ();
 }

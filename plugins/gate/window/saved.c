@@ -7,7 +7,7 @@
 
 /* 100,000 commits with their times. */
 #define FILE_MAX (16 * 1024 * 1024)
-/* An unchanged window is written again so often, so that its age tells how old it is. */
+/* An unchanged window is written again so often at least, as its age tells how old it is. */
 #define REWRITE G_TIME_SPAN_DAY
 
 struct _CisSavedWindow
@@ -97,7 +97,7 @@ parse (CisSavedWindow *self, JsonObject *object, guint n, GError **error)
   /* One from far ahead says only that a clock is wrong, so nobody knows how old it is. */
   if (g_strcmp0 (cis_json_get_string (object, "of"), self->of) != 0 || ABS (age) > self->max_age)
     return NULL;
-  window = parse_commits (object, n, g_get_monotonic_time () - MAX (age, 0));
+  window = parse_commits (object, n, g_get_monotonic_time () - ABS (age));
   if (window == NULL)
     {
       g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "%s holds no window", self->path);
@@ -160,7 +160,8 @@ is_needed (CisSavedWindow *self, CisWindow *window)
   if (cis_window_is_fallback (window) && !cis_window_is_fallback (self->stored))
     return FALSE;
   return cis_window_is_fallback (window) != cis_window_is_fallback (self->stored) ||
-         !cis_window_equal (window, self->stored) || ABS (g_get_real_time () - self->stored_at) > REWRITE;
+         !cis_window_equal (window, self->stored) ||
+         ABS (g_get_real_time () - self->stored_at) > MIN (REWRITE, self->max_age / 2);
 }
 
 gboolean
