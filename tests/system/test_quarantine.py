@@ -439,17 +439,6 @@ class Release(scratch.TestCase):
         site.quarantine("purge", names[1], "--yes")
         self.assertEqual(os.listdir(site.host / "quarantine"), [])
 
-    def test_what_is_past_keep_days_and_cannot_be_removed(self):
-        """Something is mounted there."""
-        site = self.site
-        name, = site.put_aside(1)
-        folder = site.host / "quarantine" / name
-        reason = site.reason(name) | {"quarantined_at": "2020-01-01T00:00:00Z"}
-        (folder / "quarantine_reason.json").write_text(json.dumps(reason))
-        site.tune("shipper", "[quarantine]\nkeep-days=1\nconfirm-after=0s\ncleanup-interval=300ms\n")
-        site.prefix = ("unshare", "--mount", "sh", "-c", f'mount --bind {folder} {folder} && exec "$@"', "--")
-        site.shipper().wait_to_say(f"not-removable: quarantine/{name} is to be removed")
-
 
 if __name__ == "__main__":
     scratch.main()

@@ -11,9 +11,6 @@
 #include "../removal.h"
 #include "folder.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #define MESSAGE_QUARANTINED "5a0e2f7d1c3b4f5e8f9b0c6d7e2a4b18"
 #define MESSAGE_REMOVED     "c4d9a1e07b5246f38a6f1e0b9d3c2a57"
 #define DAY                 (G_GINT64_CONSTANT (24) * 60 * 60 * G_USEC_PER_SEC)
@@ -117,7 +114,41 @@ get_due (CisStoreQuarantine *self, const QuarantineEntry *entry)
   return entry->time + self->keep_days * DAY;
 }
 
-/* What cannot be removed, in one pass. */
+static void
+expire (CisStoreQuarantine *self, const QuarantineEntry *entry, GCancellable *cancellable)
+{
+  g_autofree char *since = cis_time_to_string (entry->time);
+  g_autoptr (GError) error = NULL;
+
+  if (quarantine_remove (self->quarantine, entry, "expire", cancellable, &error))
+    cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, MESSAGE_REMOVED,
+                  "Removed quarantine/%s: it was there since %s, and keep-days is %d", entry->id, since,
+                  self->keep_days);
+  else if (!g_error_matches (error, CIS_ERROR, CIS_ERROR_GONE))
+    cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_WARNING, NULL, "Cannot remove quarantine/%s: %s",
+                  entry->id, error->message);
+}
+
+static gboolean
+expire_all (CisStoreQuarantine *self, GCancellable *cancellable, GError **error)
+{
+  /* They first: what comes after the notice was looked at is not among them. */
+  g_autoptr (GPtrArray) entries = load_entries (self, error);
+  gint64 oldest = G_MAXINT64, by;
+
+  if (entries == NULL)
+    return FALSE;
+  for (guint i = 0; i < entries->len; i++)
+    oldest = MIN (oldest, get_due (self, entries->pdata[i]));
+  if (!notice_pass (get_fd (self), oldest, g_get_real_time (), self->confirm_after, &by, error))
+    return FALSE;
+  for (guint i = 0; i < entries->len && !g_cancellable_is_cancelled (cancellable); i++)
+    if (get_due (self, entries->pdata[i]) <= by)
+      expire (self, entries->pdata[i], cancellable);
+  return !g_cancellable_set_error_if_cancelled (cancellable, error) &&
+         (by == NOTICE_NONE || notice_end (get_fd (self), error));
+}
+
 typedef struct
 {
   CisStoreQuarantine *stage;
@@ -133,57 +164,28 @@ tell_kept (const char *name, const GError *error, gpointer user_data)
                     error, kept->subjects);
 }
 
-static void
-expire (CisStoreQuarantine *self, const QuarantineEntry *entry, Kept *kept, GCancellable *cancellable)
-{
-  g_autofree char *since = cis_time_to_string (entry->time);
-  g_autoptr (GError) error = NULL;
-
-  if (quarantine_remove (self->quarantine, entry, "expire", cancellable, &error))
-    cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, MESSAGE_REMOVED,
-                  "Removed quarantine/%s: it was there since %s, and keep-days is %d", entry->id, since,
-                  self->keep_days);
-  /* What has been renamed already, the sweep tells of. */
-  else if (!g_error_matches (error, CIS_ERROR, CIS_ERROR_GONE) &&
-           !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
-           faccessat (get_fd (self), entry->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-    tell_kept (entry->id, error, kept);
-}
-
 static gboolean
-expire_all (CisStoreQuarantine *self, Kept *kept, GCancellable *cancellable, GError **error)
+sweep (CisStoreQuarantine *self, GCancellable *cancellable, GError **error)
 {
-  /* They first: what comes after the notice was looked at is not among them. */
-  g_autoptr (GPtrArray) entries = load_entries (self, error);
-  gint64 oldest = G_MAXINT64, by;
+  g_autoptr (GHashTable) subjects = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  Kept kept = { self, subjects };
 
-  if (entries == NULL)
+  if (!quarantine_sweep (self->quarantine, tell_kept, &kept, cancellable, error))
     return FALSE;
-  for (guint i = 0; i < entries->len; i++)
-    oldest = MIN (oldest, get_due (self, entries->pdata[i]));
-  if (!notice_pass (get_fd (self), oldest, g_get_real_time (), self->confirm_after, &by, error))
-    return FALSE;
-  for (guint i = 0; i < entries->len && !g_cancellable_is_cancelled (cancellable); i++)
-    if (get_due (self, entries->pdata[i]) <= by)
-      expire (self, entries->pdata[i], kept, cancellable);
-  return !g_cancellable_set_error_if_cancelled (cancellable, error) &&
-         (by == NOTICE_NONE || notice_end (get_fd (self), error));
+  cis_removal_end (CIS_PART (self), subjects);
+  return TRUE;
 }
 
 static gint64
 cis_store_quarantine_maintain (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisStoreQuarantine *self = (CisStoreQuarantine *) part;
-  g_autoptr (GHashTable) subjects = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  Kept kept = { self, subjects };
 
   if (self->dry_run)
     return 0;
-  if ((self->keep_days > 0 && !expire_all (self, &kept, cancellable, error)) ||
-      !quarantine_sweep (self->quarantine, tell_kept, &kept, cancellable, error))
+  if (!sweep (self, cancellable, error))
     return -1;
-  cis_removal_end (part, subjects);
-  return self->cleanup_interval;
+  return self->keep_days == 0 || expire_all (self, cancellable, error) ? self->cleanup_interval : -1;
 }
 
 static void
