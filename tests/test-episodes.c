@@ -288,11 +288,14 @@ test_episodes_links (void)
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autofree char *elsewhere = g_build_filename (tree, "elsewhere/run-2", NULL);
   const char *links[][2] = { { "run-1", "latest" }, { "gone", "dangling" }, { "../notes.txt", "README" } };
+  g_autofree char *hidden = g_build_filename (tree, "state/episodes/run-2", NULL);
+  g_autofree char *near = g_build_filename (tree, "state/episodes/run-3", NULL);
   g_autofree char *log = NULL;
   int status;
 
   test_make_episode (tree, "state/episodes/run-1", '\0');
   test_make_episode (tree, "elsewhere/run-2", '\0');
+  test_make_episode (tree, "state/raw/run-3", '\0');
   test_write (tree, "state/notes.txt", "");
   for (guint i = 0; i < G_N_ELEMENTS (links); i++)
     {
@@ -303,18 +306,15 @@ test_episodes_links (void)
   g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1ms")), ==, 65);
   assert_list (tree, "quarantine", "run-1");
   assert_list (tree, "episodes", "README dangling latest");
-  {
-    g_autofree char *path = g_build_filename (tree, "state/episodes/run-2", NULL);
-
-    g_assert_no_errno (symlink (elsewhere, path));
-  }
+  g_assert_no_errno (symlink (elsewhere, hidden));
+  g_assert_no_errno (symlink ("../raw/run-3", near));
   once_begin_log ();
   status = run (tree, SCAN_AND_JUDGE ("quiet=1ms"));
   log = once_end_log ();
   g_assert_cmpint (status, ==, 75);
-  g_assert_cmpuint (follow_fixes (log, "target="), ==, 1);
+  g_assert_cmpuint (follow_fixes (log, "target="), ==, 2);
   g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1ms")), ==, 65);
-  assert_list (tree, "quarantine", "run-1 run-2");
+  assert_list (tree, "quarantine", "run-1 run-2 run-3");
 }
 
 static void

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -104,6 +105,8 @@ assert_noted (const char *archive, CisEpisode *episode)
   g_assert_nonnull (receipt);
   g_assert_cmpstr (cis_json_get_string (receipt, "sha256"), ==, cis_episode_get_sha256 (episode));
   g_assert_cmpstr (cis_json_get_string (receipt, "status"), ==, "stored");
+  /* Nobody has looked whether that is true of the bytes. */
+  g_assert_false (json_object_has_member (receipt, "commit"));
   g_close (fd, NULL);
 }
 
@@ -115,6 +118,24 @@ test_unknown (Fixture *f, gconstpointer data)
   test_write (f->tree, "store/lab-2/run.tar.zst", "other bytes");
   g_assert_cmpint (test_process (f->known, f->episode, NULL), ==, CIS_VERDICT_PASSED);
   g_assert_cmpuint (cis_request_get_status (f->request), ==, 0);
+}
+
+/* While one request has it hashed, which may take minutes, the next ones need not. */
+static void
+test_being_hashed (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CisOutcome) outcome = NULL;
+  int fd;
+
+  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
+  fd = open (f->stored, O_RDONLY | O_CLOEXEC);
+  g_assert_no_errno (flock (fd, LOCK_EX));
+  g_assert_cmpint (test_process (f->known, f->episode, &outcome), ==, CIS_VERDICT_DEFERRED);
+  assert_finding (outcome, "in-flight");
+  g_close (fd, NULL);
+  assert_duplicate (f);
+  g_assert_cmpstr (cis_json_get_string (cis_request_get_reply (f->request), "commit"), ==,
+                   cis_episode_get_commit (f->episode));
 }
 
 /* As when a host got another name, and its archives were moved. */
@@ -366,6 +387,7 @@ main (int argc, char **argv)
   g_test_add ("/known/unknown", Fixture, NULL, set_up, test_unknown, tear_down);
   g_test_add ("/known/duplicate", Fixture, NULL, set_up, test_duplicate, tear_down);
   g_test_add ("/known/moved", Fixture, NULL, set_up, test_moved, tear_down);
+  g_test_add ("/known/being-hashed", Fixture, NULL, set_up, test_being_hashed, tear_down);
   g_test_add ("/known/hashed", Fixture, NULL, set_up, test_hashed, tear_down);
   g_test_add ("/known/stale-receipt", Fixture, NULL, set_up, test_stale_receipt, tear_down);
   g_test_add ("/known/conflict", Fixture, NULL, set_up, test_conflict, tear_down);

@@ -140,15 +140,12 @@ digest_on_disk (Copy *copy, int fd, GError **error)
   return cis_digest_file (fd, CIS_STAGE (copy->stage), CIS_ITEM (copy->episode), copy->cancellable, error);
 }
 
-/* The digest of the archive that is there already, NULL without error where there is none; full. A kill may
- * have come between its rename and the flush of its folder, so both are flushed before anybody relies on it.
- */
+/* The digest of the archive that is there already, NULL without error where there is none; full. */
 static char *
 digest_existing (Copy *copy, GError **error)
 {
   int fd = openat (copy->folder, copy->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
   g_autofree char *digest = NULL;
-  gboolean ok;
 
   if (fd < 0)
     {
@@ -156,8 +153,7 @@ digest_existing (Copy *copy, GError **error)
         cis_error_set_errno (error, errno, "Cannot read %s", copy->name);
       return NULL;
     }
-  ok = cis_file_sync (fd, copy->name, error) && cis_file_sync (copy->folder, copy->stage->directory, error);
-  if (ok)
+  if (cis_file_sync (fd, copy->name, error))
     digest = digest_on_disk (copy, fd, error);
   close (fd);
   return g_steal_pointer (&digest);
@@ -264,6 +260,17 @@ copy_archive (Copy *copy, GError **error)
   return FALSE;
 }
 
+/* Of one that is there already: a kill may have come between its rename and this flush, before which nobody
+ * relies on it. One that failed is never tried again, but for an archive that is written anew. */
+static gboolean
+flush_existing (Copy *copy, GError **error)
+{
+  if (cis_file_sync (copy->folder, copy->stage->directory, error))
+    return TRUE;
+  cis_file_remove (copy->folder, copy->name, NULL);
+  return FALSE;
+}
+
 /* Beside the archive, for whoever takes the folder over. */
 static gboolean
 leave_receipt (Copy *copy, JsonObject *receipt, GError **error)
@@ -307,8 +314,8 @@ defer_mismatch (Copy *copy, const char *what)
   return cis_outcome_deferred (CIS_SCOPE_ITEM, 0, finding);
 }
 
-/* The outcome of trouble with the folder. Where a flush failed, too: this disk is not the one that the host
- * relies on. */
+/* The outcome of trouble with the folder. A flush that failed ends nothing: this disk is not the one that the
+ * host relies on. */
 static CisOutcome *
 outcome_of_error (Copy *copy, GError *error)
 {
@@ -318,6 +325,9 @@ outcome_of_error (Copy *copy, GError *error)
     return cis_outcome_failed (g_steal_pointer (&owned));
   if (g_error_matches (owned, CIS_ERROR, CIS_ERROR_INVALID))
     return defer_mismatch (copy, owned->message);
+  if (g_error_matches (owned, CIS_ERROR, CIS_ERROR_FATAL))
+    return cis_outcome_deferred (CIS_SCOPE_STAGE, 0,
+                                 unavailable (copy->stage, "what was written did not reach its disk"));
   return cis_outcome_deferred (CIS_SCOPE_STAGE, 0, unavailable (copy->stage, owned->message));
 }
 
@@ -338,7 +348,8 @@ ship (Copy *copy)
     return reject_conflict (copy, existing);
   receipt =
       cis_receipt_new (copy->episode, copy->stage->host, existing != NULL ? "duplicate" : "stored", NULL);
-  if ((existing == NULL && !copy_archive (copy, &error)) || !leave_receipt (copy, receipt, &error))
+  if (!(existing != NULL ? flush_existing : copy_archive) (copy, &error) ||
+      !leave_receipt (copy, receipt, &error))
     return outcome_of_error (copy, error);
   if (!cis_host_state_store_receipt (copy->stage->state, copy->episode, receipt, &error))
     return cis_outcome_failed (error);

@@ -92,6 +92,11 @@ class Users(scratch.TestCase):
         site.prefix = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--clear-groups", "--")
         self.assertEqual(site.once().status, 0)
         self.assertEqual(site.names("shipped"), ["one"])
+        site.episode("two", stamped=False)
+        self.assertEqual(site.once().status, 65)
+        run = subprocess.run([*site.prefix, PROGRAM, "quarantine", "release", "two", "--state", site.host], capture_output=True,
+                             text=True)
+        self.assertEqual(run.returncode, 0, run.stderr)
 
     def test_what_cannot_be_read_is_packed_anew(self):
         site = self.site

@@ -265,8 +265,8 @@ make_stamp (const char *path, gint64 *changed_at)
                           info.st_ctim.tv_nsec);
 }
 
-/* Behind a read: whether what was read is all that will be there. Where a clock was set, the file's time says
- * little, and what counts is how long we have seen it. */
+/* Behind a read: whether what was read is all that will be there. Where a clock was set back, the file's time
+ * is ahead for long, and what counts is how long we have seen it. */
 static gboolean
 has_settled (CisGrants *self)
 {

@@ -384,13 +384,15 @@ cis_refresher_knows (CisRefresher *self, const char *commit)
   return find (self, commit) != NULL;
 }
 
-/* Whether the first source said since @since which commits are recent, all of them. */
+/* Whether the first source said since @since which commits are recent, all of them, and @commit (nullable) is
+ * not among them. */
 static gboolean
-may_refuse (CisRefresher *self, gint64 since)
+may_refuse (CisRefresher *self, const char *commit, gint64 since)
 {
   CisWindow *window = self->windows[0];
 
-  return window != NULL && cis_window_get_fetched_at (window) > since && !cis_window_is_cut (window);
+  return window != NULL && cis_window_get_fetched_at (window) > since && !cis_window_is_cut (window) &&
+         (commit == NULL || cis_window_get_position (window, commit) < 0);
 }
 
 static void
@@ -411,7 +413,7 @@ wait_for_answer (CisRefresher *self, const char *commit, gint64 since, gint64 de
     {
       if (find (self, commit) != NULL)
         return CIS_REFRESHER_INSIDE;
-      if (may_refuse (self, since))
+      if (may_refuse (self, commit, since))
         return CIS_REFRESHER_OUTSIDE;
       if (self->ended > since || g_cancellable_is_cancelled (cancellable))
         return CIS_REFRESHER_UNKNOWN;

@@ -240,7 +240,7 @@ defer (CisGateWindow *self, CisItem *item, const char *commit, gboolean knows_gr
                        knows_grants
                            ? "Whether commit %.12s is recent cannot be told at the moment."
                            : "Commit %.12s is not recent, and the receiver's grants are just being edited, "
-                             "or have a mistake.",
+                             "or cannot all be read.",
                        commit);
 
   cis_finding_set_fix (finding,

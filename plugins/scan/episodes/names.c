@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "names.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 /* Room for "-999" behind it. */
@@ -86,12 +86,22 @@ name_to_finding (CisHostState *state, const char *name)
 gboolean
 link_hides_folder (CisHostState *state, const char *name)
 {
+  static const CisFolder folders[] = { CIS_FOLDER_EPISODES, CIS_FOLDER_SHIPPED, CIS_FOLDER_QUARANTINE };
   g_autofree char *path = cis_host_state_get_file (state, CIS_FOLDER_EPISODES, name, NULL);
   g_autofree char *target = realpath (path, NULL);
-  g_autofree char *own = realpath (cis_host_state_get_path (state), NULL);
+  g_autofree char *parent = target != NULL ? g_path_get_dirname (target) : NULL;
+  struct stat st, own;
 
-  return target != NULL && own != NULL && g_file_test (target, G_FILE_TEST_IS_DIR) &&
-         !(g_str_has_prefix (target, own) && G_IS_DIR_SEPARATOR (target[strlen (own)]));
+  /* What may not be looked at may be one. */
+  if (target == NULL)
+    return errno == EACCES;
+  if (stat (target, &st) != 0 || !S_ISDIR (st.st_mode) || stat (parent, &st) != 0)
+    return FALSE;
+  for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
+    if (fstat (cis_host_state_get_fd (state, folders[i]), &own) == 0 && own.st_dev == st.st_dev &&
+        own.st_ino == st.st_ino)
+      return FALSE;
+  return TRUE;
 }
 
 CisFinding *

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #define IN_FLIGHT_RETRY    (1 * G_USEC_PER_SEC)
 #define STORAGE_FULL_RETRY (30 * G_USEC_PER_SEC)
@@ -69,6 +70,15 @@ has_length_of (CisEpisode *episode, const struct stat *st)
   return cis_episode_get_size (episode) == (guint64) st->st_size;
 }
 
+/* Else each question would have the archive hashed, and a large one takes longer than its host waits. Not the
+ * commit: no gate has looked at what this question claims. */
+static void
+note (int fd, JsonObject *receipt, CisEpisode *episode)
+{
+  json_object_remove_member (receipt, "commit");
+  (void) cis_layout_write_receipt (fd, receipt, CIS_ITEM (episode));
+}
+
 /* @stored: nullable: there was no receipt beside the archive @fd, as after it was moved or restored. */
 static CisOutcome *
 duplicate (CisEpisode *episode, int fd, JsonObject *stored, const struct stat *st)
@@ -78,12 +88,14 @@ duplicate (CisEpisode *episode, int fd, JsonObject *stored, const struct stat *s
   g_autoptr (JsonObject) receipt =
       stored != NULL ? json_object_ref (stored)
                      : cis_receipt_new (episode, cis_episode_get_host (episode), "stored", since);
+  const char *commit = cis_episode_get_commit (episode);
 
   if (!has_length_of (episode, st))
     return cis_stored_wrong_length (episode, st->st_size);
-  /* Else each question would hash it anew, and a large one takes longer than its host waits. */
   if (stored == NULL)
-    (void) cis_layout_write_receipt (fd, receipt, CIS_ITEM (episode));
+    note (fd, receipt, episode);
+  if (commit != NULL && !json_object_has_member (receipt, "commit"))
+    json_object_set_string_member (receipt, "commit", commit);
   json_object_set_string_member (receipt, "status", "duplicate");
   cis_episode_set_receipt (episode, receipt);
   if (request != NULL)
@@ -146,6 +158,8 @@ judge_archive (CisStage *stage, CisLayout *layout, CisEpisode *episode, int fd, 
     return judge_unfinished (episode, &st, g_steal_pointer (&part), intent);
 
   receipt = cis_layout_read_receipt (fd, episode, NULL);
+  if (receipt == NULL && flock (fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    return cis_stored_in_flight (CIS_ITEM (episode), "Another request has the archive hashed just now.");
   sha256 = receipt != NULL ? g_strdup (cis_json_get_string (receipt, "sha256"))
                            : cis_digest_file (fd, stage, CIS_ITEM (episode), cancellable, &error);
   if (sha256 == NULL)

@@ -89,15 +89,11 @@ repair_locked (CisRows *self, guint64 *n_cut, GCancellable *cancellable, GError 
 static gboolean
 give_to_owner (CisRows *self, GError **error)
 {
-  struct stat st, folder;
+  struct stat st;
 
-  if (geteuid () != 0)
-    return TRUE;
-  if (fstat (self->fd, &st) < 0 || fstat (self->dirfd, &folder) < 0)
+  if (fstat (self->fd, &st) < 0)
     return cis_error_set_errno (error, errno, "Looking at %s", self->path);
-  if (st.st_size > 0 || st.st_uid == folder.st_uid || fchown (self->fd, folder.st_uid, folder.st_gid) == 0)
-    return TRUE;
-  return cis_error_set_errno (error, errno, "Giving %s to the owner of its folder", self->path);
+  return st.st_size > 0 || cis_folder_give (self->dirfd, self->fd, self->path, error);
 }
 
 CisRows *

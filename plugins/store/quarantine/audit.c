@@ -195,9 +195,9 @@ give_to_folder (Audit *self, int fd, GError **error)
 {
   struct stat st;
 
-  return (fstat (self->dirfd, &st) == 0 && ((st.st_mode & S_IWGRP) == 0 || fchmod (fd, 0660) == 0) &&
-          (geteuid () != 0 || fchown (fd, st.st_uid, st.st_gid) == 0)) ||
-         cis_error_set_errno (error, errno, "Cannot give " FILE_NAME " to the owner of its folder");
+  if (fstat (self->dirfd, &st) != 0 || ((st.st_mode & S_IWGRP) != 0 && fchmod (fd, 0660) != 0))
+    return cis_error_set_errno (error, errno, "Cannot let the group of its folder write to " FILE_NAME);
+  return cis_folder_give (self->dirfd, fd, FILE_NAME, error);
 }
 
 static int

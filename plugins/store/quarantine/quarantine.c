@@ -182,7 +182,10 @@ cis_store_quarantine_maintain (CisPart *part, GCancellable *cancellable, GError 
   CisStoreQuarantine *self = (CisStoreQuarantine *) part;
 
   if (self->dry_run)
-    return 0;
+    {
+      cis_removal_end (part, NULL);
+      return 0;
+    }
   if (!sweep (self, cancellable, error))
     return -1;
   return self->keep_days == 0 || expire_all (self, cancellable, error) ? self->cleanup_interval : -1;
