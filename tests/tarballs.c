@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <zstd.h>
 
+#define BOMB_UNIT (64 * 1024 * 1024)
+
 static la_ssize_t
 write_block (struct archive *tar, void *user_data, const void *data, size_t length)
 {
@@ -166,4 +168,19 @@ tarball_make (const char *episode, const char *meta)
   if (meta != NULL)
     tarball_add_text (tarball, path, meta);
   return tarball_end (tarball);
+}
+
+GByteArray *
+tarball_make_bomb (guint n)
+{
+  g_autoptr (Tarball) tarball = tarball_new ();
+  g_autofree guint8 *zeros = g_malloc0 (BOMB_UNIT);
+  g_autoptr (GByteArray) frame = tarball_compress (zeros, BOMB_UNIT);
+  GByteArray *bomb;
+
+  tarball_add_header (tarball, "run/data", (gsize) n * BOMB_UNIT);
+  bomb = tarball_compress (tarball->bytes->data, tarball->bytes->len);
+  for (guint i = 0; i < n; i++)
+    g_byte_array_append (bomb, frame->data, frame->len);
+  return bomb;
 }

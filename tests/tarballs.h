@@ -35,3 +35,5 @@ GByteArray *tarball_compress (const void *data, gsize size);
 
 /* A good one of @episode, with @meta as its meta.json; full. */
 GByteArray *tarball_make (const char *episode, const char *meta);
+/* A file of @n times 64 MiB of zeros, about 2 KiB each, and no more; full. */
+GByteArray *tarball_make_bomb (guint n);

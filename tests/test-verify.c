@@ -204,34 +204,18 @@ test_cut_tar (void)
   assert_refused (tarball_compress ("hello", 5), "no proper tar");
 }
 
-/* A file of @n times 64 MiB of zeros, about 2 KiB each. */
-static GByteArray *
-make_bomb (guint n)
-{
-  g_autoptr (Tarball) tarball = tarball_new ();
-  g_autofree guint8 *zeros = g_malloc0 (64 * MIB);
-  g_autoptr (GByteArray) frame = tarball_compress (zeros, 64 * MIB);
-  GByteArray *bomb;
-
-  tarball_add_header (tarball, "run/data", (gsize) n * 64 * MIB);
-  bomb = tarball_compress (tarball->bytes->data, tarball->bytes->len);
-  for (guint i = 0; i < n; i++)
-    g_byte_array_append (bomb, frame->data, frame->len);
-  return bomb;
-}
-
 static void
 test_bombs (void)
 {
   const CisMetaLimits tight = { 100 * MIB, 1000, 1000 };
   const CisMetaLimits generous = { (guint64) 1 << 40, 100000, 1000 };
-  GByteArray *bomb = make_bomb (33);
+  GByteArray *bomb = tarball_make_bomb (33);
 
   g_assert_cmpuint (bomb->len, <, 256 * 1024);
   g_byte_array_ref (bomb);
   assert_refused (bomb, "inflates to more than 1.0");
   assert_refused_within (bomb, &generous, "has no run/meta.json");
-  assert_refused_within (make_bomb (3), &tight, "inflates to more than 100.0");
+  assert_refused_within (tarball_make_bomb (3), &tight, "inflates to more than 100.0");
 }
 
 static void
@@ -404,107 +388,6 @@ test_rejected (Fixture *fixture, gconstpointer data)
   assert_put (fixture, tarball_make ("run", META), "");
 }
 
-typedef struct
-{
-  CisStage *verify;
-  const char *host;
-  int fd;
-  GCancellable *cancellable;
-  gint ended; /* atomic */
-} Looking;
-
-static CisVerdict
-look (Looking *of)
-{
-  g_autoptr (CisRequest) request = cis_request_new ("PUT", "/v1/whatever");
-  g_autoptr (CisEpisode) episode = cis_episode_new (of->host, "run", request);
-  g_autoptr (CisOutcome) outcome = NULL;
-
-  cis_episode_set_commit (episode, COMMIT);
-  cis_outcome_unref (cis_stage_process (of->verify, CIS_ITEM (episode), NULL));
-  outcome = cis_episode_inspect (episode, of->fd, of->cancellable);
-  return cis_outcome_get_verdict (outcome);
-}
-
-static gpointer
-look_often (gpointer data)
-{
-  for (guint i = 0; i < 20; i++)
-    g_assert_cmpint (look (data), ==, CIS_VERDICT_PASSED);
-  return NULL;
-}
-
-static int
-open_good (void)
-{
-  g_autoptr (GByteArray) bytes = tarball_make ("run", META);
-  int fd = memfd_create ("archive", MFD_CLOEXEC);
-
-  g_assert_cmpint (write (fd, bytes->data, bytes->len), ==, bytes->len);
-  return fd;
-}
-
-/* More than there are processors: each has its turn. */
-static void
-test_many (void)
-{
-  g_autoptr (CisStage) verify = test_part_new ("gate/verify", NULL, NULL);
-  Looking of = { verify, "lab-1", open_good (), NULL, 0 };
-  GThread *threads[32];
-
-  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
-    threads[i] = g_thread_new ("look", look_often, &of);
-  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
-    g_thread_join (threads[i]);
-  g_close (of.fd, NULL);
-}
-
-/* A few MiB that inflate to 256 GiB, which takes a minute. */
-static int
-open_endless (void)
-{
-  g_autoptr (GByteArray) bomb = make_bomb (127); /* a header of ustar says up to 8 GiB */
-  int fd = memfd_create ("archive", MFD_CLOEXEC);
-
-  for (guint i = 0; i < 32; i++)
-    g_assert_cmpint (write (fd, bomb->data, bomb->len), ==, bomb->len);
-  return fd;
-}
-
-static gpointer
-look_until_cancelled (gpointer data)
-{
-  Looking *of = data;
-
-  g_assert_cmpint (look (of), ==, CIS_VERDICT_NONE);
-  g_atomic_int_inc (&of->ended);
-  return NULL;
-}
-
-/* However many of one host's go on for minutes, another's has its turn. */
-static void
-test_other_host (void)
-{
-  g_autoptr (CisStage) verify =
-      test_part_new ("gate/verify", "max-inflated", (guint64) 1 << 41, "max-ratio", 1000000, NULL);
-  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  Looking endless = { verify, "lab-1", open_endless (), cancellable, 0 };
-  Looking small = { verify, "lab-2", open_good (), NULL, 0 };
-  guint n = 2 + g_get_num_processors ();
-  g_autofree GThread **threads = g_new (GThread *, n);
-
-  for (guint i = 0; i < n; i++)
-    threads[i] = g_thread_new ("look", look_until_cancelled, &endless);
-  for (guint i = 0; i < 10; i++)
-    look_often (&small);
-  g_assert_cmpint (g_atomic_int_get (&endless.ended), ==, 0);
-  g_cancellable_cancel (cancellable);
-  for (guint i = 0; i < n; i++)
-    g_thread_join (threads[i]);
-  g_close (endless.fd, NULL);
-  g_close (small.fd, NULL);
-}
-
 /* Behind the store it could only come too late. */
 static void
 test_misplaced (Fixture *fixture, gconstpointer data)
@@ -533,8 +416,6 @@ main (int argc, char **argv)
   g_test_add_func ("/verify/headers", test_headers);
   g_test_add_func ("/verify/window", test_window);
   g_test_add_func ("/verify/cancelled", test_cancelled);
-  g_test_add_func ("/verify/many", test_many);
-  g_test_add_func ("/verify/other-host", test_other_host);
   g_test_add ("/verify/stored", Fixture, NULL, set_up, test_stored, tear_down);
   g_test_add ("/verify/named", Fixture, NULL, set_up, test_named, tear_down);
   g_test_add ("/verify/rejected", Fixture, NULL, set_up, test_rejected, tear_down);
