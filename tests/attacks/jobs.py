@@ -109,8 +109,12 @@ class ShipperJob:
     def warm(self):
         name = f"warm-{time.monotonic_ns()}"
         self.site.episode(name, 100)
-        wait_until(lambda: (self.site.host / "shipped" / name).exists() and not self.site.names("outbox"),
-                   "the shipper is warm")
+        try:
+            wait_until(lambda: (self.site.host / "shipped" / name).exists() and not self.site.names("outbox"),
+                       "the shipper is warm")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it said:\n{self.process.said[-4000:]}\nand the receiver:\n"
+                                 f"{self.receiver.said[-4000:]}") from error
 
     def prepare(self, tag):
         self.names = [f"{tag}-new", f"{tag}-odd", f"{tag}-old"]
