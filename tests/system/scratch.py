@@ -243,7 +243,8 @@ class Site:
     # ---- episodes
 
     def episode(self, name, size=1000, commit=None, stamped=True, files=None):
-        """An episode as an experiment leaves it: the data first, meta.json last."""
+        """An episode as an experiment leaves it: the data first, meta.json last, and whole: on a busy machine an empty one may
+        stand there for longer than `quiet` is in tests, and would be judged."""
         path = self.host / "episodes" / name
         path.mkdir()
         for file, content in (files or {"data.bin": os.urandom(size)}).items():
@@ -252,7 +253,9 @@ class Site:
         meta = {"experiment": "test"}
         if stamped:
             meta["code_version"] = {"commit": commit or self.head, "branch": "main", "dirty": False}
-        (path / "meta.json").write_text(json.dumps(meta))
+        part = path / "meta.json.part"
+        part.write_text(json.dumps(meta))
+        part.rename(path / "meta.json")
         return path
 
     def episodes(self, count, size=1000, prefix="ep"):

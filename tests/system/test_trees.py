@@ -23,12 +23,16 @@ class Writing(scratch.TestCase):
 
     def test_a_tree_that_is_written_is_left_alone(self):
         site = Site(self)
-        site.receiver()
-        shipper = site.shipper()
-        path = site.episode("written")
+        site.tune("shipper", "[scan]\nquiet=1s\n")
+        (site.host / "staging").mkdir()
+        path = site.episode("../staging/written")
         writer = subprocess.Popen([sys.executable, "-c", WRITER, path / "log"], stdin=subprocess.PIPE)
         self.addCleanup(writer.kill)
-        for number in range(8):
+        wait_until((path / "log").exists, "it is written")
+        path.rename(site.host / "episodes" / "written")
+        site.receiver()
+        shipper = site.shipper()
+        for number in range(4):
             site.episode(f"done-{number}")
             wait_until(lambda: f"done-{number}" in site.names("shipped"), "a finished one is shipped")
         self.assertEqual(site.names("episodes"), ["written"])
