@@ -372,14 +372,15 @@ cis_store_retire_maintain (CisPart *part, GCancellable *cancellable, GError **er
   CisStoreRetire *self = (CisStoreRetire *) part;
   gint64 now = g_get_real_time (), by;
 
-  if (self->keep_days > 0 && get_next_due (self) == G_MININT64 &&
-      !clean_up (self, NOTICE_NONE, cancellable, error))
-    return -1;
-  /* What could not be removed before is not to be removed any more. */
-  if (self->keep_days == 0 || get_next_due (self) > now)
-    cis_removal_end (part, NULL);
   if (self->keep_days == 0)
-    return 0;
+    {
+      cis_removal_end (part, NULL);
+      return 0;
+    }
+  if (get_next_due (self) == G_MININT64 && !clean_up (self, NOTICE_NONE, cancellable, error))
+    return -1;
+  if (get_next_due (self) > now)
+    cis_removal_end (part, NULL);
   if (!notice_pass (get_receipts_fd (self), get_next_due (self), now, self->confirm_after, &by, error))
     return -1;
   if (by != NOTICE_NONE &&
