@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <utime.h>
@@ -140,10 +139,11 @@ test_episodes_unfinished (void)
   g_autoptr (TestTree) tree = test_tree_new ();
 
   test_write (tree, "state/episodes/run-1/log.txt", "");
+  test_write (tree, "state/episodes/run-2/meta.json", "");
   test_write (tree, "state/episodes/notes.txt", "no episode");
   test_write (tree, "state/episodes/.incoming/meta.json", "{}");
   g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1ms")), ==, 75);
-  assert_list (tree, "episodes", ".incoming notes.txt run-1");
+  assert_list (tree, "episodes", ".incoming notes.txt run-1 run-2");
 }
 
 static void
@@ -277,8 +277,9 @@ test_episodes_invalid_waits (void)
   once_begin_log ();
   g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1ms")), ==, 75);
   log = once_end_log ();
-  g_assert_nonnull (strstr (log, "Of 1 episodes 0 passed, 0 were rejected and 1 wait (0 without meta.json, "
-                                 "0 still being written, 1 with a bad name or a symlink)"));
+  g_assert_nonnull (
+      strstr (log, "Of 1 episodes 0 passed, 0 were rejected and 1 wait (0 with no or an empty meta.json, "
+                   "0 still being written, 1 with a bad name or a symlink)"));
 }
 
 /* Only one that stands for a folder elsewhere keeps something from being shipped. */
@@ -346,12 +347,15 @@ test_episodes_hints (void)
   gboolean finished = FALSE;
 
   test_write (tree, "state/episodes/slow/log.txt", "");
+  test_write (tree, "state/episodes/empty/meta.json", "");
   once_start (pipeline, &finished);
   test_make_episode (tree, "state/episodes/new", '\0');
   test_wait_for (test_exists (tree, "state/quarantine/new/quarantine_reason.json"));
-  g_assert_true (test_exists (tree, "state/episodes/slow"));
+  assert_list (tree, "episodes", "empty slow");
   test_write (tree, "state/episodes/slow/meta.json", "{}");
+  test_write (tree, "state/episodes/empty/meta.json", "{}");
   test_wait_for (test_exists (tree, "state/quarantine/slow/quarantine_reason.json"));
+  test_wait_for (test_exists (tree, "state/quarantine/empty/quarantine_reason.json"));
   once_stop (pipeline, &finished);
 }
 
@@ -361,10 +365,11 @@ test_episodes_long_quiet (void)
   g_autoptr (TestTree) tree = test_tree_new ();
 
   test_make_episode (tree, "state/episodes/run-1", '\0');
+  test_write (tree, "state/episodes/run-2/meta.json", "");
   g_atomic_int_set (&clock_step, 11 * 60);
   g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1h")), ==, 65);
   g_atomic_int_set (&clock_step, 0);
-  assert_list (tree, "quarantine", "run-1");
+  assert_list (tree, "quarantine", "run-1 run-2");
 }
 
 static void
@@ -406,12 +411,9 @@ test_episodes_ten_thousand (void)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (CisPipeline) pipeline = once_load (tree, SCAN_AND_JUDGE ("quiet=10ms"));
-  gint64 began;
 
   make_many (tree, 10000, TRUE);
-  began = g_get_monotonic_time ();
   g_assert_cmpint (once_run (pipeline), ==, 0);
-  g_test_message ("10,000 episodes in %.2f s", (double) (g_get_monotonic_time () - began) / SECOND);
   g_assert_cmpuint (count_passed (pipeline), ==, 10000);
 }
 
@@ -430,11 +432,10 @@ test_episodes_once_is_once (void)
 static gint64
 get_cpu_time (void)
 {
-  struct rusage usage;
+  struct timespec used;
 
-  g_assert_no_errno (getrusage (RUSAGE_SELF, &usage));
-  return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * SECOND + usage.ru_utime.tv_usec +
-         usage.ru_stime.tv_usec;
+  g_assert_no_errno (clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &used));
+  return used.tv_sec * SECOND + used.tv_nsec / 1000;
 }
 
 /* CPU time of the least second of some, in each of which nothing happens but two hundred ticks; a second of

@@ -55,6 +55,17 @@ move (Fixture *fixture, const char *from, const char *to)
   g_assert_no_errno (renameat (fixture->folder, from, fixture->folder, to));
 }
 
+/* In place, as an experiment may. */
+static void
+fill (Fixture *fixture, const char *name)
+{
+  int fd = openat (fixture->folder, name, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+  g_assert_no_errno (fd);
+  g_assert_cmpint (write (fd, "{}", 2), ==, 2);
+  g_assert_no_errno (close (fd));
+}
+
 static void
 test_watch_episodes (Fixture *fixture, gconstpointer unused)
 {
@@ -79,6 +90,8 @@ test_watch_unfinished (Fixture *fixture, gconstpointer unused)
   g_string_truncate (fixture->events, 0);
   watch_read (fixture->watch, on_event, fixture->events);
   g_assert_true (g_str_has_prefix (fixture->events->str, "!run-1 "));
+  fill (fixture, "run-1/meta.json");
+  assert_events (fixture, "!run-1 ");
   watch_remove_unfinished (fixture->watch, "run-1");
   test_write (fixture->tree, "run-1/meta.json", "{ }");
   assert_events (fixture, "");

@@ -300,7 +300,7 @@ class Drain(scratch.TestCase):
 
         drain = site.once("drain")
         self.assertEqual(drain.status, 65)
-        self.assertIn("Of 6 episodes 3 passed, 2 were rejected and 1 wait (1 without meta.json", drain.said)
+        self.assertIn("Of 6 episodes 3 passed, 2 were rejected and 1 wait (1 with no or an empty meta.json", drain.said)
         self.assertEqual(site.names("episodes"), sorted([*kept, "unfinished"]))
         self.assertEqual(site.names("quarantine"), ["old-00000", "old-00000-2", "old-00001"])
         self.assertIn("release old-00000-2", site.reason("old-00000-2")["fix"])

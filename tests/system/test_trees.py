@@ -55,6 +55,19 @@ class Writing(scratch.TestCase):
         (site.folder / "meta.json").rename(path / "meta.json")
         self.wait_shipped(site, ["finished", "unfinished"])
 
+    def test_an_empty_meta_json_is_waited_for(self):
+        site = Site(self)
+        site.receiver()
+        path = site.episode("unfinished")
+        text = (path / "meta.json").read_text()
+        with open(path / "meta.json", "w") as meta:
+            site.shipper()
+            site.episode("finished")
+            self.wait_shipped(site, ["finished"])
+            self.assertEqual((site.names("episodes"), site.names("quarantine")), (["unfinished"], []))
+            meta.write(text)
+        self.wait_shipped(site, ["finished", "unfinished"])
+
     def test_a_change_between_pack_and_retire(self):
         site = Site(self)
         path = site.episode("one")

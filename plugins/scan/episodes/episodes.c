@@ -232,12 +232,11 @@ tell_summary (CisScanEpisodes *self)
   guint n_invalid = g_hash_table_size (self->invalid);
   guint n_waiting = backlog_count_waiting (self->backlog) - self->n_left + n_invalid;
 
-  cis_part_log (
-      CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, NULL,
-      "Of %u episodes %u passed, %u were rejected and %u wait (%u without meta.json, %u still being "
-      "written, %u with a bad name or a symlink)",
-      self->n_passed + self->n_rejected + n_waiting, self->n_passed, self->n_rejected, n_waiting,
-      self->n_unfinished, self->n_written, n_invalid);
+  cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, NULL,
+                "Of %u episodes %u passed, %u were rejected and %u wait (%u with no or an empty meta.json, "
+                "%u still being written, %u with a bad name or a symlink)",
+                self->n_passed + self->n_rejected + n_waiting, self->n_passed, self->n_rejected, n_waiting,
+                self->n_unfinished, self->n_written, n_invalid);
 }
 
 static void

@@ -36,7 +36,7 @@ typedef struct
   gint64 clock_offset; /* of the wall clock to the time since boot, µs */
   gint64 stepped_at;   /* when the wall clock was last seen to be set, monotonic; 0: never */
   gboolean once;
-  guint n_unfinished;             /* with --once: without a meta.json */
+  guint n_unfinished;             /* with --once: without a meta.json, or with an empty one */
   guint n_written;                /* with --once: changed while it was looked at */
   struct timespec swept_receipts; /* the mtime of receipts/ when it was swept; zero: sweep it */
 

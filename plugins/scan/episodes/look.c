@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Whether an episode is ready: it has a meta.json, nobody writes to it any more, and it can be moved. */
+/* Whether an episode is ready: its meta.json has been written, nobody writes to it any more, and it can be
+ * moved. */
 
 #include "episodes.h"
 
@@ -47,6 +48,17 @@ look_again (CisScanEpisodes *self, BacklogEntry *entry, gint64 due, gboolean las
     }
   backlog_park (self->backlog, entry->name);
   (*n_parked)++;
+}
+
+/* An experiment may do anything between making meta.json and filling it, and take longer than `quiet`; one
+ * that is empty for long is judged. What is ahead of the clock is older than its last setting. */
+static gboolean
+is_yet_to_be_filled (CisScanEpisodes *self, const struct stat *st)
+{
+  gint64 changed = st->st_ctim.tv_sec * G_USEC_PER_SEC;
+
+  return S_ISREG (st->st_mode) && st->st_size == 0 &&
+         !(is_clock_trusted (self) && ABS (g_get_real_time () - changed) > LONG_QUIET);
 }
 
 /* The longer it has no meta.json, the more seldom one looks: the watch tells, and some are never finished. */
@@ -138,8 +150,9 @@ look (CisScanEpisodes *self, BacklogEntry *entry, GCancellable *cancellable)
   gint64 newest;
   struct stat st;
 
-  if (fstatat (get_episodes_fd (self), meta, &st, AT_SYMLINK_NOFOLLOW) != 0 &&
-      (errno == ENOENT || errno == ENOTDIR))
+  if (fstatat (get_episodes_fd (self), meta, &st, AT_SYMLINK_NOFOLLOW) != 0
+          ? errno == ENOENT || errno == ENOTDIR
+          : is_yet_to_be_filled (self, &st))
     {
       if (fstatat (get_episodes_fd (self), entry->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         look_again_unfinished (self, entry, started);

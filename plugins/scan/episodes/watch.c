@@ -105,7 +105,8 @@ watch_add_unfinished (Watch *self, const char *name)
   if (self->fd < 0 || g_hash_table_contains (self->wds, name) ||
       g_hash_table_size (self->unfinished) >= MAX_UNFINISHED)
     return;
-  wd = inotify_add_watch (self->fd, path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR | IN_DONT_FOLLOW);
+  wd = inotify_add_watch (self->fd, path,
+                          IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR | IN_DONT_FOLLOW);
   if (wd < 0)
     return;
   /* A folder that was renamed keeps its number. */

@@ -15,7 +15,7 @@ typedef enum
 {
   WATCH_APPEARED,
   WATCH_VANISHED,
-  WATCH_FINISHED, /* an unfinished one got its meta.json */
+  WATCH_FINISHED, /* an unfinished one got its meta.json, or it was filled */
   WATCH_LOST,     /* events were lost, name is %NULL: anything may have happened */
 } WatchEvent;
 
