@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define LOCK_NAME     ".lock"
-#define JSON_SIZE_MAX (64 * 1024)
+#define JSON_SIZE_MAX (128 * 1024)
 
 static const char *const folder_names[CIS_N_FOLDERS] = {
   [CIS_FOLDER_EPISODES] = "episodes",     [CIS_FOLDER_OUTBOX] = "outbox",
@@ -247,6 +247,17 @@ cis_host_state_load_archive (CisHostState *self, CisEpisode *episode, const char
   cis_episode_set_archive (episode, path, sha256, (guint64) size);
   cis_episode_set_fingerprint (episode, fingerprint);
   return TRUE;
+}
+
+char *
+cis_host_state_get_packed_at (CisHostState *self, CisEpisode *episode)
+{
+  g_autofree char *name = description_name (episode);
+  g_autoptr (JsonObject) json = cis_json_load (self->folders[CIS_FOLDER_OUTBOX], name, JSON_SIZE_MAX, NULL);
+  const char *text = json != NULL ? cis_json_get_string (json, "packed_at") : NULL;
+  g_autoptr (GDateTime) time = text != NULL ? g_date_time_new_from_iso8601 (text, NULL) : NULL;
+
+  return time != NULL ? g_strdup (text) : NULL;
 }
 
 /* Nothing is synced: what a power cut brings back is as good as it was, or without its episode, and swept. */

@@ -552,6 +552,8 @@ CIS_API gboolean cis_host_state_store_archive (CisHostState *self, CisEpisode *e
  * none that can be read, which is as good. */
 CIS_API gboolean cis_host_state_load_archive (CisHostState *self, CisEpisode *episode,
                                               const char *fingerprint);
+/* When the archive of @episode was packed, ISO 8601; %NULL where nothing says so. full. */
+CIS_API char *cis_host_state_get_packed_at (CisHostState *self, CisEpisode *episode);
 /* Removes archive and description: garbage once the episode has left episodes/, or to be packed anew. */
 CIS_API gboolean cis_host_state_drop_archive (CisHostState *self, CisEpisode *episode, GError **error);
 /* The receipt with the episode's name, checked against nothing; %NULL without error where there is none.

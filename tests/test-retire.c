@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "../plugins/store/retire/shipped.h"
 #include "once.h"
 
 #include <glib/gstdio.h>
+#include <sys/syscall.h>
 #include <utime.h>
 
 #define HOUR (G_GINT64_CONSTANT (3600) * G_USEC_PER_SEC)
@@ -15,6 +17,17 @@ typedef struct
   CisStage *retire;
   char *sha256;
 } Site;
+
+/* Somebody's hand in the midst of a pass: this definition comes before the C library's. */
+static void (*on_sync) (void);
+
+__attribute__ ((visibility ("default"))) int
+fsync (int fd)
+{
+  if (on_sync != NULL)
+    on_sync ();
+  return (int) syscall (SYS_fsync, fd);
+}
 
 static void
 site_set_up (Site *site, gconstpointer keep_days)
@@ -58,7 +71,7 @@ ship (Site *site, const char *name, gint64 received)
 
   test_make_episode (site->tree, path, 'c');
   test_write (site->tree, tarball, "packed");
-  test_write (site->tree, description, "{}");
+  test_write (site->tree, description, "{\"packed_at\": \"2026-03-02T08:14:00.125Z\"}");
   fingerprint =
       cis_fingerprint (cis_host_state_get_fd (site->state, CIS_FOLDER_EPISODES), name, NULL, NULL, &error);
   g_assert_no_error (error);
@@ -133,12 +146,14 @@ test_retire_changed (Site *site, gconstpointer unused)
 {
   g_autoptr (CisEpisode) episode = ship (site, "run-1", g_get_real_time ());
   g_autoptr (CisOutcome) outcome = NULL;
+  const char *fix;
 
   test_write (site->tree, "state/episodes/run-1/log.txt", "started\nstopped\none line more\n");
   g_assert_cmpint (test_process (site->retire, episode, &outcome), ==, CIS_VERDICT_REJECTED);
   g_assert_cmpstr (cis_finding_get_id (cis_outcome_get_finding (outcome)), ==, "changed-after-shipping");
-  g_assert_nonnull (
-      strstr (cis_finding_get_fix (cis_outcome_get_finding (outcome)), "--as run-1-changed --state "));
+  fix = cis_finding_get_fix (cis_outcome_get_finding (outcome));
+  g_assert_nonnull (strstr (fix, "/run-1' -newerct '2026-03-02T08:14:00.125Z' -ls\n"));
+  g_assert_nonnull (strstr (fix, "--as run-1-changed --state "));
   assert_list (site, "episodes", "run-1");
   assert_list (site, "outbox", "run-1.json run-1.tar.zst");
   assert_list (site, "shipped", "");
@@ -214,8 +229,8 @@ test_retire_keep_days (Site *site, gconstpointer unused)
   once_begin_log ();
   g_assert_cmpint (maintain (site), ==, HOUR);
   log = once_end_log ();
-  g_assert_nonnull (strstr (log, "Removed shipped/run-1-2: received at "));
-  g_assert_nonnull (strstr (log, "Removed shipped/run-1: received at "));
+  g_assert_nonnull (strstr (log, "Removed shipped/run-1-2, received at "));
+  g_assert_nonnull (strstr (log, "Removed shipped/run-1, received at "));
   assert_list (site, "shipped", "run-2 run-3 run-4");
   assert_list (site, "receipts", "run-2.json run-3.json run-5.json");
   assert_list (site, "episodes", "run-5");
@@ -297,6 +312,50 @@ test_retire_due_already (Site *site, gconstpointer unused)
   assert_list (site, "receipts", "");
 }
 
+/* What somebody puts in the place of the folder that was compared was never sent. */
+static void
+test_retire_swapped (Site *site, gconstpointer unused)
+{
+  g_autofree char *folder = g_build_filename (site->state_path, "episodes/run-1", NULL);
+  g_autofree char *elsewhere = g_build_filename (site->tree, "elsewhere", NULL);
+  g_autoptr (GError) error = NULL;
+  GStatBuf compared;
+
+  test_make_episode (site->tree, "state/episodes/run-1", 'c');
+  g_assert_no_errno (g_stat (folder, &compared));
+  g_assert_no_errno (g_rename (folder, elsewhere));
+  test_make_episode (site->tree, "state/episodes/run-1", 'd');
+  g_assert_null (shipped_put (site->state, "run-1", &compared, &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_GONE);
+  assert_list (site, "episodes", "run-1");
+  assert_list (site, "shipped", "");
+}
+
+static const char *renewed_tree;
+
+static void
+renew (void)
+{
+  if (!test_exists (renewed_tree, "state/shipped/run-1") &&
+      !test_exists (renewed_tree, "state/shipped/.run-1.removed"))
+    test_make_episode (renewed_tree, "state/shipped/run-1", 'd');
+}
+
+/* Before the receipts of what was removed go, another run of the same name has been shipped. */
+static void
+test_retire_receipt_of_newer (Site *site, gconstpointer unused)
+{
+  retire (site, "run-1", g_get_real_time () - 31 * DAY);
+  retire (site, "run-2", g_get_real_time () - 31 * DAY);
+  g_assert_cmpint (maintain (site), ==, HOUR);
+  renewed_tree = site->tree;
+  on_sync = renew;
+  g_assert_cmpint (maintain (site), ==, HOUR);
+  on_sync = NULL;
+  assert_list (site, "shipped", "run-1");
+  assert_list (site, "receipts", "run-1.json");
+}
+
 static void
 add (const char *path, int keep_days, void (*func) (Site *, gconstpointer))
 {
@@ -314,6 +373,8 @@ main (int argc, char *argv[])
   add ("/retire/without-receipt", 30, test_retire_without_receipt);
   add ("/retire/other-receipt", 30, test_retire_other_receipt);
   add ("/retire/gone", 30, test_retire_gone);
+  add ("/retire/swapped", 30, test_retire_swapped);
+  add ("/retire/receipt-of-newer", 30, test_retire_receipt_of_newer);
   add ("/retire/keep-days", 30, test_retire_keep_days);
   add ("/retire/own-receipt", 30, test_retire_own_receipt);
   add ("/retire/keeps-for-ever", 0, test_retire_keeps_for_ever);

@@ -8,8 +8,9 @@
  * removed. So receipts/ is what a pass goes through, and it knows when the oldest receipt becomes due: until
  * that and its notice are over a pass reads no receipt at all, be there 100,000 of them. */
 
-#include "notice.h"
-#include "removal.h"
+#include "../notice.h"
+#include "../removal.h"
+#include "shipped.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,6 @@
 #include <sys/stat.h>
 
 #define MESSAGE_RETIRED "0d0b0c7a8fb94c0ea1b2b6a4b6f7c5d2"
-#define MESSAGE_REMOVED "b8b1c5f23a4f4e4b9e6b2f0a8d1c7e35"
 #define DAY             (G_GINT64_CONSTANT (24) * 60 * 60 * G_USEC_PER_SEC)
 
 typedef struct
@@ -56,11 +56,11 @@ get_receipts_fd (CisStoreRetire *self)
   return cis_host_state_get_fd (self->state, CIS_FOLDER_RECEIPTS);
 }
 
-/* "name", or "name-2", "name-3", …; full. */
+/* Whose receipt the file is; full. */
 static char *
-get_suffixed (const char *name, guint n)
+get_episode (const char *file)
 {
-  return n < 2 ? g_strdup (name) : g_strdup_printf ("%s-%u", name, n);
+  return g_strndup (file, strlen (file) - strlen (".json"));
 }
 
 /* When the receipt's episode may go, µs since 1970; G_MAXINT64 where it says no time. */
@@ -107,6 +107,7 @@ reject_changed (CisStoreRetire *self, CisEpisode *episode)
   g_autofree char *folder = cis_host_state_get_file (self->state, CIS_FOLDER_QUARANTINE, name, NULL);
   g_autofree char *quoted = g_shell_quote (folder);
   g_autofree char *state = g_shell_quote (cis_host_state_get_path (self->state));
+  g_autofree char *packed = cis_host_state_get_packed_at (self->state, episode);
   CisFinding *finding = cis_finding_new (
       "changed-after-shipping", CIS_SEVERITY_ERROR, name,
       "The episode %s changed after it was packed and shipped: the receiver has it as it was before", name);
@@ -114,9 +115,10 @@ reject_changed (CisStoreRetire *self, CisEpisode *episode)
   cis_finding_set_detail (finding, "shipped_sha256", cis_episode_get_sha256 (episode));
   /* The first line shows what changed; the second ships it as an episode of its own. */
   cis_finding_set_fix (finding,
-                       "find %s -newerct '%s' -ls\n"
-                       "cis490 quarantine release %s --as %s-changed --state %s",
-                       quoted, cis_json_get_string (cis_episode_get_receipt (episode), "received_at"), name,
+                       "find %s%s%s%s -ls\n"
+                       "cis490 quarantine release %s --as %.*s-changed --state %s",
+                       quoted, packed != NULL ? " -newerct '" : "", packed != NULL ? packed : "",
+                       packed != NULL ? "'" : "", name, (int) (CIS_EPISODE_NAME_MAX - strlen ("-changed")),
                        name, state);
   return cis_outcome_rejected (finding);
 }
@@ -141,31 +143,6 @@ load_receipt (CisStoreRetire *self, CisEpisode *episode, GError **error)
   return NULL;
 }
 
-/* Renames the episode to a name in shipped/ that is free, and returns that; full. shipped/ is synced before
- * episodes/: after a power cut it is in the one or the other, and never in neither. */
-static char *
-move_to_shipped (CisStoreRetire *self, const char *name, GError **error)
-{
-  int episodes = cis_host_state_get_fd (self->state, CIS_FOLDER_EPISODES);
-  int shipped = cis_host_state_get_fd (self->state, CIS_FOLDER_SHIPPED);
-
-  for (guint n = 1;; n++)
-    {
-      g_autofree char *target = get_suffixed (name, n);
-      g_autoptr (GError) cause = NULL;
-
-      if (cis_file_publish (episodes, name, shipped, target, &cause))
-        return g_steal_pointer (&target);
-      if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_EXISTS))
-        continue;
-      if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
-        g_set_error (error, CIS_ERROR, CIS_ERROR_GONE, "%s is not in episodes/ any more", name);
-      else
-        g_propagate_error (error, g_steal_pointer (&cause));
-      return NULL;
-    }
-}
-
 static CisOutcome *
 cis_store_retire_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
 {
@@ -176,12 +153,18 @@ cis_store_retire_process (CisStage *stage, CisItem *item, GCancellable *cancella
   g_autoptr (JsonObject) receipt = load_receipt (self, episode, &error);
   g_autofree char *fingerprint = NULL;
   g_autofree char *target = NULL;
+  int episodes = cis_host_state_get_fd (self->state, CIS_FOLDER_EPISODES);
+  struct stat compared;
   gint64 due;
 
   if (receipt == NULL)
     return cis_outcome_failed (g_steal_pointer (&error));
-  fingerprint = cis_fingerprint (cis_host_state_get_fd (self->state, CIS_FOLDER_EPISODES), name, NULL,
-                                 cancellable, &error);
+  if (fstatat (episodes, name, &compared, AT_SYMLINK_NOFOLLOW) == 0)
+    fingerprint = cis_fingerprint (episodes, name, NULL, cancellable, &error);
+  else if (errno == ENOENT)
+    g_set_error (&error, CIS_ERROR, CIS_ERROR_GONE, "%s is not in episodes/ any more", name);
+  else
+    cis_error_set_errno (&error, errno, "Cannot look at episodes/%s", name);
   if (fingerprint == NULL)
     return cis_outcome_failed (g_steal_pointer (&error));
   if (g_strcmp0 (fingerprint, cis_episode_get_fingerprint (episode)) != 0)
@@ -192,7 +175,7 @@ cis_store_retire_process (CisStage *stage, CisItem *item, GCancellable *cancella
   due = get_due (self, receipt);
   /* The receiver's clock may be so far behind that it is due already. */
   if (notice_withdraw (get_receipts_fd (self), due, &error))
-    target = move_to_shipped (self, name, &error);
+    target = shipped_put (self->state, name, &compared, &error);
   if (target == NULL)
     return cis_outcome_failed (g_steal_pointer (&error));
   /* It is home already; what is left in outbox/, scan sweeps. */
@@ -212,52 +195,6 @@ is_in (CisStoreRetire *self, CisFolder folder, const char *name)
   /* What cannot be looked at counts as there: then nothing is removed. */
   return fstatat (cis_host_state_get_fd (self->state, folder), name, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
          errno != ENOENT;
-}
-
-/* Removes what was shipped under @name, with its suffixed siblings: the last first, so that a run which is
- * cut finds the rest. One that has a receipt by its own name is another episode. @failed: which of them
- * cannot be removed; full. */
-static gboolean
-remove_shipped (CisStoreRetire *self, const char *name, JsonObject *receipt, char **failed,
-                GCancellable *cancellable, GError **error)
-{
-  int shipped = cis_host_state_get_fd (self->state, CIS_FOLDER_SHIPPED);
-  guint last = 1;
-  struct stat st;
-
-  for (;; last++)
-    {
-      g_autofree char *next = get_suffixed (name, last + 1);
-
-      if (fstatat (shipped, next, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        continue;
-      if (errno != ENOENT)
-        return cis_error_set_errno (error, errno, "Cannot look at shipped/%s", next);
-      break;
-    }
-  for (guint n = last; n >= 1; n--)
-    {
-      g_autofree char *entry = get_suffixed (name, n);
-      g_autofree char *own = g_strconcat (entry, ".json", NULL);
-
-      if (n > 1 && fstatat (get_receipts_fd (self), own, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        continue;
-      /* Not passed over: once the receipt is gone, nobody would come back for it. */
-      if (n > 1 && errno != ENOENT)
-        return cis_error_set_errno (error, errno, "Cannot look at receipts/%s", own);
-      if (!is_in (self, CIS_FOLDER_SHIPPED, entry))
-        continue;
-      if (!cis_folder_remove (shipped, entry, cancellable, error))
-        {
-          *failed = g_steal_pointer (&entry);
-          return FALSE;
-        }
-      cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, MESSAGE_REMOVED,
-                    "Removed shipped/%s: received at %s with sha256 %s, and keep-days is %d", entry,
-                    cis_json_get_string (receipt, "received_at"), cis_json_get_string (receipt, "sha256"),
-                    self->keep_days);
-    }
-  return TRUE;
 }
 
 /* One pass over the receipts. */
@@ -282,7 +219,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Pass, pass_clear)
 static gint64
 consider (CisStoreRetire *self, const char *file, Pass *pass, GCancellable *cancellable)
 {
-  g_autofree char *name = g_strndup (file, strlen (file) - strlen (".json"));
+  g_autofree char *name = get_episode (file);
   g_autofree char *failed = NULL;
   g_autoptr (GError) error = NULL;
   g_autoptr (JsonObject) receipt = cis_host_state_load_receipt (self->state, name, &error);
@@ -301,7 +238,7 @@ consider (CisStoreRetire *self, const char *file, Pass *pass, GCancellable *canc
    * stands is its own: what comes meanwhile withdraws it first. */
   if (due > pass->by || is_in (self, CIS_FOLDER_EPISODES, name) || !notice_stands (get_receipts_fd (self)))
     return due;
-  if (!remove_shipped (self, name, receipt, &failed, cancellable, &error))
+  if (!shipped_remove (CIS_PART (self), self->state, name, receipt, &failed, cancellable, &error))
     {
       if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
         cis_removal_fail (CIS_PART (self), cis_host_state_get_path (self->state), "shipped",
@@ -320,8 +257,17 @@ remove_receipts (CisStoreRetire *self, GPtrArray *spent, GError **error)
       !cis_file_sync (cis_host_state_get_fd (self->state, CIS_FOLDER_SHIPPED), "the folder shipped/", error))
     return FALSE;
   for (guint i = 0; i < spent->len; i++)
-    if (!cis_file_remove (get_receipts_fd (self), g_ptr_array_index (spent, i), error))
-      return FALSE;
+    {
+      const char *file = g_ptr_array_index (spent, i);
+      g_autofree char *name = get_episode (file);
+
+      /* Another one of that name has come since, and the receipt may be its own: it is looked at again. It
+       * only ever goes from episodes/ to shipped/, so that it is found in the one or the other. */
+      if (is_in (self, CIS_FOLDER_EPISODES, name) || is_in (self, CIS_FOLDER_SHIPPED, name))
+        lower_next_due (self, 0);
+      else if (!cis_file_remove (get_receipts_fd (self), file, error))
+        return FALSE;
+    }
   return TRUE;
 }
 
