@@ -10,9 +10,23 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SINCE "2026-01-02T03:04:05Z"
+#define HOUR  (3600 * G_GINT64_CONSTANT (1000000))
+
+/* The wall clock as the quarantine sees it: this definition comes before GLib's. */
+static gboolean just_booted;
+
+__attribute__ ((visibility ("default"))) gint64
+g_get_real_time (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_REALTIME, &now);
+  return just_booted ? HOUR : now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
+}
 
 typedef struct
 {
@@ -187,6 +201,53 @@ test_odd_answer (Fixture *f, gconstpointer data)
   g_assert_false (json_object_has_member (entry->reason, "answer"));
 }
 
+/* What somebody else says of the episode is kept, but steers nothing: displaced is a file that release
+ * renames. */
+static void
+test_foreign_members (Fixture *f, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CisEpisode) episode = cis_episode_new (NULL, "run", NULL);
+  g_autoptr (CisFinding) finding = cis_finding_new ("archive-odd", CIS_SEVERITY_ERROR, "run", "Odd");
+  g_autofree char *id = NULL;
+
+  test_make_episode (f->tree, "episodes/run", '\0');
+  cis_finding_set_detail (finding, "displaced", "log.txt");
+  id = quarantine_put (f->quarantine, episode, finding, &error);
+  g_assert_no_error (error);
+  release (f);
+  assert_list (f, "episodes/run", "data log.txt meta.json");
+}
+
+static gint64
+put (Fixture *f, const char *name)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *path = g_build_filename ("episodes", name, NULL);
+  g_autoptr (CisEpisode) episode = cis_episode_new (NULL, name, NULL);
+  g_autoptr (CisFinding) finding = cis_finding_new ("unstamped", CIS_SEVERITY_ERROR, name, "No commit");
+  g_autoptr (QuarantineEntry) entry = NULL;
+  g_autofree char *id = NULL;
+
+  test_make_episode (f->tree, path, '\0');
+  id = quarantine_put (f->quarantine, episode, finding, &error);
+  g_assert_no_error (error);
+  entry = quarantine_load (f->quarantine, id, &error);
+  return entry->time;
+}
+
+/* Before the clock is set, what is rejected is as new as what the disk remembers. */
+static void
+test_clock_behind (Fixture *f, gconstpointer data)
+{
+  gint64 now = g_get_real_time ();
+
+  just_booted = TRUE;
+  g_assert_cmpint (put (f, "run"), >=, now - HOUR);
+  just_booted = FALSE;
+  g_assert_cmpint (put (f, "other"), >=, now);
+}
+
 /* An older reason of ours is no file of the experiment's: what it knows is carried on, and it goes. */
 static void
 test_older_reason (Fixture *f, gconstpointer data)
@@ -302,6 +363,8 @@ main (int argc, char **argv)
   ADD ("odd-names", NULL, test_odd_names);
   ADD ("odd-folder-times", NULL, test_odd_folder_times);
   ADD ("odd-answer", NULL, test_odd_answer);
+  ADD ("foreign-members", NULL, test_foreign_members);
+  ADD ("clock-behind", NULL, test_clock_behind);
   ADD ("older-reason", NULL, test_older_reason);
   ADD ("older-reason/released", NULL, test_older_reason_released);
   ADD ("no-valid-reason", NULL, test_no_valid_reason);

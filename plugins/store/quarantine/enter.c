@@ -66,6 +66,9 @@ read_context (Quarantine *self, const char *name, ReasonContext *context, GError
     return errno == ENOENT ? set_gone (name, error)
                            : cis_error_set_errno (error, errno, "Cannot look at episodes/%s", name);
   context->folder = st.st_mtim;
+  /* A host without a battery for its clock boots in 1970. Once the clock is set, what it rejected then must
+   * not be past keep-days at once. */
+  context->time = MAX (g_get_real_time (), MAX (self->opened, st.st_ctim.tv_sec * G_USEC_PER_SEC));
   context->attempts = audit_count_releases (self->audit, name, &context->first_seen);
   look_inside (self, name, context);
   return TRUE;

@@ -14,7 +14,8 @@ struct _Quarantine
   CisPart *part; /* none, nullable */
   int root;
   int episodes;
-  int fd; /* of quarantine/ */
+  int fd;        /* of quarantine/ */
+  gint64 opened; /* µs since 1970; as late as the folders say, where the clock is behind them */
   Audit *audit;
   GMutex mutex; /* flock(2) belongs to the descriptor, so it keeps out other processes only */
 };

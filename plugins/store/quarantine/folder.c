@@ -8,6 +8,14 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+static gint64
+get_changed (int fd)
+{
+  struct stat st;
+
+  return fd >= 0 && fstat (fd, &st) == 0 ? st.st_ctim.tv_sec * G_USEC_PER_SEC : 0;
+}
+
 Quarantine *
 quarantine_open (const char *state, CisPart *part, GError **error)
 {
@@ -32,6 +40,7 @@ quarantine_open (const char *state, CisPart *part, GError **error)
       g_propagate_prefixed_error (error, g_steal_pointer (&cause), "In the state folder %s: ", self->state);
       return NULL;
     }
+  self->opened = MAX (get_changed (self->episodes), get_changed (self->fd));
   self->audit = audit_new (self->root, self->state);
   return g_steal_pointer (&self);
 }

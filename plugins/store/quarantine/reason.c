@@ -30,11 +30,14 @@ reason_context_clear (ReasonContext *context)
   g_clear_pointer (&context->displaced, g_free);
 }
 
+/* A member that the finding came with, from the receiver perhaps, does not speak for us. */
 static void
 set_member (JsonObject *object, const char *member, const char *value)
 {
   if (value != NULL)
     json_object_set_string_member (object, member, value);
+  else if (json_object_has_member (object, member))
+    json_object_remove_member (object, member);
 }
 
 /* What the server answered, where one did: the transport notes the status, and the finding came as the
@@ -60,7 +63,7 @@ reason_make (CisEpisode *episode, CisFinding *finding, const char *fix, const Re
 {
   g_autoptr (JsonObject) reason = cis_finding_to_json (finding);
   g_autoptr (JsonNode) root = json_node_new (JSON_NODE_OBJECT);
-  g_autofree char *now = cis_time_to_string (g_get_real_time ());
+  g_autofree char *now = cis_time_to_string (context->time);
   g_autofree char *folder = g_strdup_printf ("%" G_GINT64_FORMAT ".%09ld", (gint64) context->folder.tv_sec,
                                              context->folder.tv_nsec);
   g_autofree char *text = NULL;

@@ -12,6 +12,7 @@ typedef struct
   char *first_seen;       /* when for the first time; nullable: now */
   char *displaced;        /* nullable: the new name of its own quarantine_reason.json */
   struct timespec folder; /* its folder's mtime, which the reason's coming and going changes */
+  gint64 time;            /* now, µs since 1970 */
 } ReasonContext;
 
 void reason_context_clear (ReasonContext *context);
