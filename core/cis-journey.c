@@ -333,6 +333,19 @@ park (CisJourney *self)
   g_mutex_unlock (&pipeline->lock);
 }
 
+static void
+tell_failing (CisJourney *self, CisPart *part, const char *message)
+{
+  const char *id = cis_item_get_id (self->item);
+  g_autoptr (CisFinding) finding =
+      cis_finding_new ("keeps-failing", CIS_SEVERITY_ERROR, id, "%s failed in %s again and again: %s", id,
+                       cis_part_get_name (part), message);
+
+  cis_finding_set_fix (finding, "journalctl CIS490_EPISODE=%s", id);
+  /* The source is the one that notices when the item is taken away. */
+  cis_pipeline_raise (self->pipeline, CIS_PART (self->pipeline->source), finding);
+}
+
 /* A stage of the outcome's own failed: the verdict stays, and only that stage is tried again. Where there is
  * no later, or as many wait for it as may, the item counts as waiting. */
 static gboolean
@@ -341,15 +354,17 @@ may_park (CisJourney *self, CisOutcome *outcome)
   CisPart *part = CIS_PART (cis_pipeline_get_step (self->pipeline, self->next)->stage);
   const GError *error = cis_outcome_get_error (outcome);
   CisFinding *finding = cis_outcome_get_finding (outcome);
+  const char *message = error != NULL     ? error->message
+                        : finding != NULL ? cis_finding_get_summary (finding)
+                                          : "no reason given";
   gboolean full;
 
   cis_part_log (part, self->item, G_LOG_LEVEL_WARNING, CIS_MESSAGE_ITEM,
                 "%s: %s by %s, but %s did not work: %s", cis_item_get_id (self->item),
                 cis_verdict_to_string (cis_outcome_get_verdict (self->outcome)),
-                cis_item_get_decided_by (self->item), cis_part_get_name (part),
-                error != NULL     ? error->message
-                : finding != NULL ? cis_finding_get_summary (finding)
-                                  : "no reason given");
+                cis_item_get_decided_by (self->item), cis_part_get_name (part), message);
+  if (self->n_tries + 1 >= self->pipeline->attempts && cis_item_get_request (self->item) == NULL)
+    tell_failing (self, part, message);
   if (cis_item_get_request (self->item) != NULL)
     return FALSE;
   g_mutex_lock (&self->pipeline->lock);
@@ -395,48 +410,28 @@ run_outcome_stages (CisJourney *self)
   return TRUE;
 }
 
-/* An item that fails again and again deserves a person; one that does not any more, not. Returns how often, 0
- * where @self did not fail. */
-static guint
-count_failure (CisJourney *self)
-{
-  GHashTable *failures = self->pipeline->failures;
-  const char *id = cis_item_get_id (self->item);
-  guint n = GPOINTER_TO_UINT (g_hash_table_lookup (failures, id));
-
-  if (cis_outcome_get_verdict (self->outcome) != CIS_VERDICT_FAILED)
-    {
-      g_hash_table_remove (failures, id);
-      return 0;
-    }
-  g_hash_table_replace (failures, g_strdup (id), GUINT_TO_POINTER (n + 1));
-  return n + 1;
-}
-
+/* An item that fails again and again deserves a person; one that does not any more, not. */
 static void
 judge_failure (CisJourney *self)
 {
   CisPipeline *pipeline = self->pipeline;
   CisPart *part = CIS_PART (cis_pipeline_get_step (pipeline, self->decided)->stage);
+  gboolean failed = cis_outcome_get_verdict (self->outcome) == CIS_VERDICT_FAILED;
   const char *id = cis_item_get_id (self->item);
   guint n;
 
   g_mutex_lock (&pipeline->lock);
-  n = count_failure (self);
+  n = failed ? GPOINTER_TO_UINT (g_hash_table_lookup (pipeline->failures, id)) + 1 : 0;
+  if (failed)
+    g_hash_table_replace (pipeline->failures, g_strdup (id), GUINT_TO_POINTER (n));
+  else
+    g_hash_table_remove (pipeline->failures, id);
   g_mutex_unlock (&pipeline->lock);
 
-  if (n >= pipeline->attempts)
-    {
-      g_autoptr (CisFinding) finding =
-          cis_finding_new ("keeps-failing", CIS_SEVERITY_ERROR, id, "%s failed in %s again and again: %s", id,
-                           cis_part_get_name (part), cis_outcome_get_error (self->outcome)->message);
-
-      cis_finding_set_fix (finding, "journalctl CIS490_EPISODE=%s", id);
-      /* The source is the one that notices when the item is taken away. */
-      cis_pipeline_raise (pipeline, CIS_PART (pipeline->source), finding);
-    }
-  else if (n == 0)
+  if (!failed)
     cis_pipeline_clear (pipeline, part, "keeps-failing", id);
+  else if (n >= pipeline->attempts)
+    tell_failing (self, part, cis_outcome_get_error (self->outcome)->message);
 }
 
 static void

@@ -159,18 +159,22 @@ test_waiting (Fixture *fixture, gconstpointer data)
   g_assert_cmpint (run_once (fixture), ==, 75);
 }
 
-/* A quarantine that fails: the verdict stays, only that stage is tried again, and others go on. */
+/* A quarantine that fails: the verdict stays, only that stage is tried again, others go on, and it is told.
+ */
 static void
 test_second_try (Fixture *fixture, gconstpointer data)
 {
-  load (fixture, HEAD "count;a;q" SOURCE "items=2\n" STAGE ("a") "script=item-0=rejected\n" STAGE (
-                     "q") "when=rejected\nscript=item-0=failed,passed\n");
+  load (fixture,
+        HEAD "count;a;q;notice\nattempts=2" SOURCE "items=2\n" STAGE ("a") "script=item-0=rejected\n" STAGE (
+            "q") "when=rejected\nscript=item-0=failed,failed,passed\n" NOTICE);
   start (fixture, FALSE);
   test_wait_for (count (fixture, "home item-1 passed") == 1);
+  test_wait_for (count (fixture, "tell keeps-failing item-0 raised") == 1);
   test_wait_for (count (fixture, "home item-0 rejected") == 1);
+  test_wait_for (count (fixture, "tell keeps-failing item-0 cleared") == 1);
   stop (fixture);
   g_assert_cmpuint (count (fixture, "a process item-0"), ==, 1);
-  g_assert_cmpuint (count (fixture, "q process item-0"), ==, 2);
+  g_assert_cmpuint (count (fixture, "q process item-0"), ==, 3);
 }
 
 static void
