@@ -226,8 +226,9 @@ inspect_one (const char *name, gboolean json, gboolean markdown)
   about_init (&about, plugin);
   if (json)
     {
-      g_autoptr (JsonNode) node = json_node_init_object (json_node_alloc (), to_json (&about));
+      g_autoptr (JsonNode) node = json_node_new (JSON_NODE_OBJECT);
 
+      json_node_take_object (node, to_json (&about));
       print_json (node);
     }
   else if (markdown)
