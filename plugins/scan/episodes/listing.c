@@ -42,7 +42,7 @@ consider (CisScanEpisodes *self, const char *name)
     return;
   if (fstatat (get_episodes_fd (self), name, &st, AT_SYMLINK_NOFOLLOW) != 0)
     return;
-  if (S_ISLNK (st.st_mode) && link_hides_folder (self->state, name))
+  if (S_ISLNK (st.st_mode) && link_hides_episode (self->state, name))
     consider_invalid (self, name, link_to_finding);
   else if (S_ISDIR (st.st_mode) && !valid)
     consider_invalid (self, name, name_to_finding);

@@ -5,6 +5,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+/* Where an episode is. */
+static const CisFolder folders[] = { CIS_FOLDER_EPISODES, CIS_FOLDER_SHIPPED, CIS_FOLDER_QUARANTINE };
 
 /* Room for "-999" behind it. */
 #define SUGGESTION_MAX (CIS_EPISODE_NAME_MAX - 4)
@@ -35,7 +39,10 @@ is_taken (CisHostState *state, const char *name)
 {
   struct stat st;
 
-  return fstatat (cis_host_state_get_fd (state, CIS_FOLDER_EPISODES), name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+  for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
+    if (fstatat (cis_host_state_get_fd (state, folders[i]), name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+      return TRUE;
+  return FALSE;
 }
 
 /* The nearest name that is valid and free; full. */
@@ -83,24 +90,36 @@ name_to_finding (CisHostState *state, const char *name)
   return finding;
 }
 
-gboolean
-link_hides_folder (CisHostState *state, const char *name)
+static gboolean
+is_ours (CisHostState *state, const char *path)
 {
-  static const CisFolder folders[] = { CIS_FOLDER_EPISODES, CIS_FOLDER_SHIPPED, CIS_FOLDER_QUARANTINE };
-  g_autofree char *path = cis_host_state_get_file (state, CIS_FOLDER_EPISODES, name, NULL);
-  g_autofree char *target = realpath (path, NULL);
-  g_autofree char *parent = target != NULL ? g_path_get_dirname (target) : NULL;
   struct stat st, own;
+
+  for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
+    if (stat (path, &st) == 0 && fstat (cis_host_state_get_fd (state, folders[i]), &own) == 0 &&
+        own.st_dev == st.st_dev && own.st_ino == st.st_ino)
+      return TRUE;
+  return FALSE;
+}
+
+gboolean
+link_hides_episode (CisHostState *state, const char *name)
+{
+  g_autofree char *path = cis_host_state_get_file (state, CIS_FOLDER_EPISODES, name, NULL);
+  g_autofree char *meta = cis_host_state_get_file (state, CIS_FOLDER_EPISODES, name, "/meta.json");
+  g_autofree char *target = realpath (path, NULL);
 
   /* What may not be looked at may be one. */
   if (target == NULL)
     return errno == EACCES;
-  if (stat (target, &st) != 0 || !S_ISDIR (st.st_mode) || stat (parent, &st) != 0)
+  if (access (meta, F_OK) != 0 && errno != EACCES)
     return FALSE;
-  for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
-    if (fstat (cis_host_state_get_fd (state, folders[i]), &own) == 0 && own.st_dev == st.st_dev &&
-        own.st_ino == st.st_ino)
-      return FALSE;
+  for (char *slash = strrchr (target, '/'); slash != target; slash = strrchr (target, '/'))
+    {
+      *slash = '\0';
+      if (is_ours (state, target))
+        return FALSE;
+    }
   return TRUE;
 }
 
@@ -109,13 +128,18 @@ link_to_finding (CisHostState *state, const char *name)
 {
   g_autofree char *subject = name_to_subject (name);
   g_autofree char *path = cis_host_state_get_file (state, CIS_FOLDER_EPISODES, name, NULL);
+  g_autofree char *hidden_name = g_strconcat (".", name, NULL);
+  g_autofree char *hidden = cis_host_state_get_file (state, CIS_FOLDER_EPISODES, hidden_name, NULL);
   g_autofree char *quoted = quote (path);
+  g_autofree char *quoted_hidden = quote (hidden);
   CisFinding *finding = cis_finding_new ("episode-is-link", CIS_SEVERITY_WARNING, subject,
                                          "The episode \"%s\" is not shipped: it is a symlink, and only the "
                                          "folder itself can go to shipped/ or quarantine/",
                                          subject);
 
-  cis_finding_set_fix (finding, "target=$(readlink -e %s) && rm %s && mv -T -- \"$target\" %s", quoted,
-                       quoted, quoted);
+  /* From another file system it is copied, and half a copy must not be an episode: scan passes over ".NAME".
+   */
+  cis_finding_set_fix (finding, "target=$(readlink -e %s) && mv -T -- \"$target\" %s && rm %s && mv -T %s %s",
+                       quoted, quoted_hidden, quoted, quoted_hidden, quoted);
   return finding;
 }
