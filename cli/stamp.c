@@ -60,12 +60,26 @@ set_git_error (GError **error, const char *format, ...)
   return FALSE;
 }
 
+/* What git knows the repository around @path by, for a shell; full. */
+static char *
+quote_root (const char *path)
+{
+  git_buf found = { 0 };
+  g_autofree char *root = NULL;
+
+  if (git_repository_discover (&found, path, 0, NULL) == 0 && g_str_has_suffix (found.ptr, "/.git/"))
+    root = g_strndup (found.ptr, found.size - strlen ("/.git/"));
+  git_buf_dispose (&found);
+  return g_shell_quote (root != NULL ? root : path);
+}
+
 /* The repository at @path, or the one that the current folder is in. */
 static git_repository *
 open_repository (const char *path, GError **error)
 {
   git_repository *repository = NULL;
   g_autofree char *here = g_get_current_dir ();
+  g_autofree char *root = NULL;
   const git_error *last;
   int rc = path != NULL ? git_repository_open_ext (&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL)
                         : git_repository_open_ext (&repository, here, 0, NULL);
@@ -76,10 +90,13 @@ open_repository (const char *path, GError **error)
   /* libgit2 1.5 says "not found" where no configuration has a safe.directory at all. */
   if (rc == GIT_EOWNER ||
       (last != NULL && last->message != NULL && strstr (last->message, "safe.directory") != NULL))
-    set_git_error (
-        error,
-        _ ("A repository of another user is not trusted; run: git config --global --add safe.directory %s"),
-        path != NULL ? path : here);
+    {
+      root = quote_root (path != NULL ? path : here);
+      g_set_error (
+          error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+          _ ("A repository of another user is not trusted; run: git config --global --add safe.directory %s"),
+          root);
+    }
   else if (path != NULL)
     set_git_error (error, _ ("Cannot open the repository %s"), path);
   else
@@ -141,19 +158,17 @@ write_member (const CodeVersion *version)
   return cis_json_to_line (member);
 }
 
-/* The new file belongs to whom the old one belonged, so that who could read it still can. */
+/* What a stamp that was killed has left beside the file would be shipped. */
 static gboolean
-restore_access (int folder, const struct stat *old, GError **error)
+remove_temporaries (int folder, const char *directory, GError **error)
 {
-  struct stat now;
+  g_autoptr (GPtrArray) names = cis_folder_list (folder, directory, error);
 
-  if (fstatat (folder, META, &now, AT_SYMLINK_NOFOLLOW) < 0 ||
-      ((now.st_uid != old->st_uid || now.st_gid != old->st_gid) &&
-       fchownat (folder, META, old->st_uid, old->st_gid, AT_SYMLINK_NOFOLLOW) < 0) ||
-      (now.st_mode != old->st_mode && fchmodat (folder, META, old->st_mode & 07777, 0) < 0))
-    return cis_error_set_errno (error, errno, _ ("Stamped, but cannot give %s its owner and mode back"),
-                                META);
-  return TRUE;
+  for (guint i = 0; names != NULL && i < names->len; i++)
+    if (g_pattern_match_simple ("." META ".????????.tmp", g_ptr_array_index (names, i)) &&
+        !cis_file_remove (folder, g_ptr_array_index (names, i), error))
+      return FALSE;
+  return names != NULL;
 }
 
 static gboolean
@@ -163,7 +178,6 @@ stamp (int folder, const char *directory, const CodeVersion *version, GError **e
   g_autoptr (JsonObject) meta = NULL;
   g_autofree char *text = NULL;
   g_autofree char *value = NULL;
-  struct stat old;
 
   bytes = cis_file_read (folder, META, META_MAX, error);
   if (bytes == NULL)
@@ -172,8 +186,6 @@ stamp (int folder, const char *directory, const CodeVersion *version, GError **e
         g_prefix_error (error, _ ("%s has no %s, which the experiment writes: "), directory, META);
       return FALSE;
     }
-  if (fstatat (folder, META, &old, AT_SYMLINK_NOFOLLOW) < 0)
-    return cis_error_set_errno (error, errno, _ ("Cannot look at %s in %s"), META, directory);
   meta = cis_json_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), error);
   if (meta == NULL)
     {
@@ -182,7 +194,9 @@ stamp (int folder, const char *directory, const CodeVersion *version, GError **e
     }
   value = write_member (version);
   text = stamp_text_set (g_bytes_get_data (bytes, NULL), meta, value);
-  return cis_file_replace (folder, META, text, strlen (text), error) && restore_access (folder, &old, error);
+  /* So that who could read it still can. */
+  return remove_temporaries (folder, directory, error) &&
+         cis_file_rewrite (folder, META, text, strlen (text), error);
 }
 
 int

@@ -83,8 +83,27 @@ write_and_close (int fd, const void *data, gsize length, const char *what, GErro
   return cis_file_close (&fd, what, written ? error : NULL) && written;
 }
 
+/* By descriptor and before it has the name, as somebody may put another file there. */
 static gboolean
-replace_in (int dirfd, const char *name, const void *data, gsize length, const char *what, GError **error)
+copy_access (int dirfd, const char *name, int fd, GError **error)
+{
+  struct stat old, own;
+
+  if (fstatat (dirfd, name, &old, AT_SYMLINK_NOFOLLOW) != 0 || fstat (fd, &own) != 0)
+    return cis_error_set_errno (error, errno, "Cannot look at %s", name);
+  return ((old.st_uid == own.st_uid && old.st_gid == own.st_gid) ||
+          fchown (fd, old.st_uid, old.st_gid) == 0) &&
+                 fchmod (fd, old.st_mode & 0777) == 0
+             ? TRUE
+             : cis_error_set_errno (error, errno,
+                                    "Cannot give the new %s owner, group and mode of the old one, so it "
+                                    "stays as it is; do this as its owner, or as root",
+                                    name);
+}
+
+static gboolean
+replace_in (int dirfd, const char *name, const void *data, gsize length, const char *what, gboolean rewrite,
+            GError **error)
 {
   g_autofree char *temporary = NULL;
   int fd = open_temporary (dirfd, name, &temporary);
@@ -92,7 +111,7 @@ replace_in (int dirfd, const char *name, const void *data, gsize length, const c
   if (fd < 0)
     return cis_error_set_errno (error, errno, "Cannot make a temporary file for %s", what);
 
-  if (!cis_folder_give (dirfd, fd, what, error))
+  if (rewrite ? !copy_access (dirfd, name, fd, error) : !cis_folder_give (dirfd, fd, what, error))
     {
       cis_file_close (&fd, what, NULL); /* nothing was written */
       unlinkat (dirfd, temporary, 0);
@@ -112,8 +131,8 @@ replace_in (int dirfd, const char *name, const void *data, gsize length, const c
   return cis_file_sync (dirfd, "the folder of a replaced file", error);
 }
 
-gboolean
-cis_file_replace (int dirfd, const char *name, const void *data, gsize length, GError **error)
+static gboolean
+replace (int dirfd, const char *name, const void *data, gsize length, gboolean rewrite, GError **error)
 {
   g_autofree char *base = NULL;
   int parent = cis_folder_open_parent (dirfd, name, &base, error);
@@ -121,10 +140,22 @@ cis_file_replace (int dirfd, const char *name, const void *data, gsize length, G
 
   if (parent < 0)
     return FALSE;
-  replaced = replace_in (parent, base, data, length, name, error);
+  replaced = replace_in (parent, base, data, length, name, rewrite, error);
   /* It was only read and is synced already: closing it has nothing left to lose. */
   cis_file_close (&parent, "a folder", NULL);
   return replaced;
+}
+
+gboolean
+cis_file_replace (int dirfd, const char *name, const void *data, gsize length, GError **error)
+{
+  return replace (dirfd, name, data, length, FALSE, error);
+}
+
+gboolean
+cis_file_rewrite (int dirfd, const char *name, const void *data, gsize length, GError **error)
+{
+  return replace (dirfd, name, data, length, TRUE, error);
 }
 
 /* Reads to the end, @expected bytes or not: a file may grow meanwhile, and /proc says that its files are

@@ -434,6 +434,9 @@ CIS_API gboolean cis_file_write_all (int fd, const void *data, gsize length, con
  * writes belongs to whom the folder belongs. */
 CIS_API gboolean cis_file_replace (int dirfd, const char *name, const void *data, gsize length,
                                    GError **error);
+/* So, too, but the new file has owner, group and mode of the one that it replaces, or does not replace it. */
+CIS_API gboolean cis_file_rewrite (int dirfd, const char *name, const void *data, gsize length,
+                                   GError **error);
 /* Reads a whole regular file of at most @max bytes, no symlink followed; full, NUL-terminated behind the
  * bytes. */
 CIS_API GBytes *cis_file_read (int dirfd, const char *name, gsize max, GError **error);

@@ -33,7 +33,7 @@ assert_told (gboolean done, const char *failed, GError *error)
 }
 
 static void
-try_replace (gpointer unused)
+try_replace (gpointer rewrite)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (GError) error = NULL;
@@ -45,7 +45,8 @@ try_replace (gpointer unused)
   test_write (tree, "folder/file", "old");
   dirfd = open_folder (tree, ".");
   faults_begin ();
-  replaced = cis_file_replace (dirfd, "folder/file", "new!", 4, &error);
+  replaced = rewrite != NULL ? cis_file_rewrite (dirfd, "folder/file", "new!", 4, &error)
+                             : cis_file_replace (dirfd, "folder/file", "new!", 4, &error);
   failed = faults_end ();
   assert_told (replaced, failed, error);
 
@@ -433,6 +434,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   faults_add_test ("/file-faults/replace", try_replace, NULL);
+  faults_add_test ("/file-faults/rewrite", try_replace, GINT_TO_POINTER (TRUE));
   faults_add_test ("/file-faults/read", try_read, NULL);
   faults_add_test ("/file-faults/publish", try_publish, NULL);
   faults_add_test ("/file-faults/remove", try_remove, NULL);

@@ -50,6 +50,32 @@ test_replace_owner (void)
   g_assert_no_errno (close (dirfd));
 }
 
+/* Not of the folder, but of the file that it was; and no bits that make a program of it. */
+static void
+test_rewrite (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) error = NULL;
+  g_autofree char *text = NULL;
+  int dirfd = test_tree_open (tree);
+  struct stat before, after;
+
+  test_write (tree, "file", "one");
+  if (geteuid () == 0)
+    g_assert_no_errno (fchownat (dirfd, "file", 65534, 65533, 0));
+  g_assert_no_errno (fchmodat (dirfd, "file", 04606, 0));
+  g_assert_no_errno (fstatat (dirfd, "file", &before, 0));
+  g_assert_true (cis_file_rewrite (dirfd, "file", "two!", 4, &error));
+  g_assert_no_errno (fstatat (dirfd, "file", &after, 0));
+  g_assert_cmpuint (after.st_uid, ==, before.st_uid);
+  g_assert_cmpuint (after.st_gid, ==, before.st_gid);
+  g_assert_cmpuint (after.st_mode & 07777, ==, 0606);
+  g_assert_cmpstr (text = test_read (tree, "file"), ==, "two!");
+  g_assert_false (cis_file_rewrite (dirfd, "other", "x", 1, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_assert_no_errno (close (dirfd));
+}
+
 static void
 test_replace_long_name (void)
 {
@@ -328,6 +354,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/file/replace", test_replace);
   g_test_add_func ("/file/replace-owner", test_replace_owner);
+  g_test_add_func ("/file/rewrite", test_rewrite);
   g_test_add_func ("/file/replace/long-name", test_replace_long_name);
   g_test_add_func ("/file/replace/fails", test_replace_fails);
   g_test_add_func ("/file/read", test_read_whole);

@@ -101,6 +101,20 @@ test_state (Fixture *fixture, gconstpointer data)
   assert_stamped (fixture, "HEAD", TRUE);
 }
 
+/* What a stamp that was killed left would be shipped. */
+static void
+test_left (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *names = NULL;
+
+  test_write (fixture->tree, "episode/meta.json", "{}");
+  test_write (fixture->tree, "episode/.meta.json.0123abcd.tmp", "{\"ha");
+  test_write (fixture->tree, "episode/.meta.json.notes.tmp.old", "an experiment's");
+  assert_stamped (fixture, "trunk", FALSE);
+  names = test_list (fixture->tree, "episode");
+  g_assert_cmpstr (names, ==, ".meta.json.notes.tmp.old meta.json");
+}
+
 static void
 assert_becomes (Fixture *fixture, const char *before, const char *format)
 {
@@ -221,6 +235,7 @@ main (int argc, char **argv)
   g_setenv ("GIT_COMMITTER_EMAIL", "a@example.org", TRUE);
   g_test_add ("/verb-stamp/state", Fixture, NULL, set_up, test_state, tear_down);
   g_test_add ("/verb-stamp/kept", Fixture, NULL, set_up, test_kept, tear_down);
+  g_test_add ("/verb-stamp/left", Fixture, NULL, set_up, test_left, tear_down);
   g_test_add ("/verb-stamp/mode", Fixture, NULL, set_up, test_mode, tear_down);
   g_test_add ("/verb-stamp/refused", Fixture, NULL, set_up, test_refused, tear_down);
   g_test_add ("/verb-stamp/repository", Fixture, NULL, set_up, test_repository, tear_down);
