@@ -19,12 +19,15 @@ test_table (void)
     { 301, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "proxy-refused" },
     { 400, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "proxy-refused" },
     { 400, "digest-malformed", CIS_VERDICT_REJECTED, CIS_SCOPE_ITEM, "digest-malformed" },
+    { 400, "digest-missing", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "digest-missing" },
+    { 400, "commit-missing", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "commit-missing" },
     { 400, "request-malformed", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "request-malformed" },
     { 400, "digest-mismatch", CIS_VERDICT_DEFERRED, CIS_SCOPE_ITEM, "digest-mismatch" },
     { 400, "body-cut", CIS_VERDICT_DEFERRED, CIS_SCOPE_ITEM, "body-cut" },
     { 400, "Not <kebab>", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "proxy-refused" },
     { 401, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-refused-token" },
     { 401, "token-unknown", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-refused-token" },
+    { 403, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "proxy-refused" },
     { 403, "not-your-host", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-refused-host" },
     { 404, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-not-found" },
     { 405, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "receiver-not-found" },
@@ -73,6 +76,38 @@ test_table (void)
     }
 }
 
+/* A proxy that lets no PATCH pass may let a PUT. */
+static void
+test_whole (void)
+{
+  static const struct
+  {
+    guint status;
+    gboolean ours;
+    gboolean whole;
+  } rows[] = { { 403, FALSE, TRUE },
+               { 403, TRUE, FALSE },
+               { 405, FALSE, TRUE },
+               { 501, FALSE, TRUE },
+               { 404, FALSE, FALSE } };
+  CisPeer peer = { .url = "https://receiver.example", .host = "lab-7" };
+  g_autoptr (CisEpisode) episode = cis_episode_new (NULL, "e1", NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      static const char body[] = "{\"type\": \"urn:cis490:finding:not-your-host\", \"detail\": \"why\"}";
+      g_auto (CisAnswer) answer = {
+        .status = rows[i].status,
+        .content_type = g_strdup (rows[i].ours ? "application/problem+json" : "text/html"),
+        .body = g_bytes_new_static (body, strlen (body)),
+      };
+      g_auto (CisJudgement) judgement = { NULL };
+
+      cis_answer_judge (&answer, CIS_ASKED_REST, episode, &peer, &judgement);
+      g_assert_true (judgement.whole == rows[i].whole);
+    }
+}
+
 /* Of our own archive: it says nothing of the receiver, which may have some of it. */
 static void
 test_unreadable (void)
@@ -94,6 +129,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/answer/table", test_table);
+  g_test_add_func ("/answer/whole", test_whole);
   g_test_add_func ("/answer/unreadable", test_unreadable);
   return g_test_run ();
 }

@@ -95,7 +95,8 @@ class Check(scratch.TestCase):
         self.site.write_site(certificate_file=certificate)
         run = self.site.check()
         self.assertEqual(run.returncode, 78)
-        self.assertIn(f"key-file is not set, and {certificate} holds a certificate without its key", run.stderr)
+        self.assertIn(f"key-file= is not set, and {certificate} holds a certificate without its key", run.stderr)
+        self.assertIn("below [site]", run.stderr)
         self.site.write_site(certificate_file=certificate, key_file=key)
         self.assertEqual(self.site.check().returncode, 0)
 

@@ -77,6 +77,13 @@ is_set (const char *option)
   return option != NULL && *option != '\0';
 }
 
+/* An option's file for a shell, or what stands for it; full. */
+static char *
+quote_file (const char *option, const char *otherwise)
+{
+  return is_set (option) ? g_shell_quote (option) : g_strdup (otherwise);
+}
+
 /* Shows whose certificate the receiver has, and what is wrong with it. */
 static void
 set_trust_fix (CisFinding *finding, const CisPeer *peer)
@@ -84,15 +91,17 @@ set_trust_fix (CisFinding *finding, const CisPeer *peer)
   g_autoptr (GUri) uri = g_uri_parse (peer->url, G_URI_FLAGS_NONE, NULL);
   const char *host = uri != NULL ? g_uri_get_host (uri) : NULL;
   int port = uri != NULL && g_uri_get_port (uri) > 0 ? g_uri_get_port (uri) : 443;
+  gboolean numeric = host != NULL && strchr (host, ':') != NULL; /* IPv6 */
   gboolean own = is_set (peer->ca_file);
+  g_autofree char *authorities = quote_file (peer->ca_file, "");
 
   cis_finding_set_fix (
       finding,
       "# is ca-file= in cis490.ini the authority that signed the receiver's certificate (now: %s),\n"
       "# and the name in receiver-url= the one in that certificate?\n"
-      "openssl s_client -connect %s:%d -servername %s%s%s </dev/null",
-      own ? peer->ca_file : "the system's authorities", host != NULL ? host : "RECEIVER", port,
-      host != NULL ? host : "RECEIVER", own ? " -CAfile " : "", own ? peer->ca_file : "");
+      "openssl s_client -connect %s%s%s:%d -servername %s%s%s </dev/null",
+      own ? peer->ca_file : "the system's authorities", numeric ? "[" : "", host != NULL ? host : "RECEIVER",
+      numeric ? "]" : "", port, host != NULL ? host : "RECEIVER", own ? " -CAfile " : "", authorities);
 }
 
 /* Shows our own certificate. @who: of the proxies, says so by what came. */
@@ -100,6 +109,7 @@ static void
 set_certificate_fix (CisFinding *finding, const CisPeer *peer, const char *who)
 {
   gboolean own = is_set (peer->certificate_file);
+  g_autofree char *file = quote_file (peer->certificate_file, "CERTIFICATE-FILE");
 
   cis_finding_set_fix (finding,
                        "# %s a client certificate that is missing, expired or of another authority\n"
@@ -108,7 +118,7 @@ set_certificate_fix (CisFinding *finding, const CisPeer *peer, const char *who)
                        who,
                        own ? peer->certificate_file
                            : "none: set certificate-file= and key-file= in cis490.ini",
-                       own ? peer->certificate_file : "CERTIFICATE-FILE");
+                       file);
 }
 
 static CisFinding *
@@ -124,7 +134,9 @@ unreachable (const CisAnswer *answer, const CisPeer *peer)
                                  answer->fault != NULL ? ", and " : " (",
                                  answer->fault != NULL ? answer->fault : failure,
                                  answer->fault != NULL ? "" : "); perhaps it does not take our certificate");
-      set_certificate_fix (finding, peer, "Caddy hangs up on");
+      set_certificate_fix (
+          finding, peer,
+          "a receiver without a proxy hangs up on TLS (receiver-url=http://...), and Caddy on");
       return finding;
     }
   finding = cis_finding_new ("receiver-unreachable", CIS_SEVERITY_ERROR, peer->url, "No answer from %s: %s.",
@@ -161,14 +173,14 @@ refused_token (const CisPeer *peer, const char *said)
 {
   CisFinding *finding = cis_finding_new ("receiver-refused-token", CIS_SEVERITY_ERROR, peer->url,
                                          "%s does not take our token: %s", peer->url, said);
+  g_autofree char *file = quote_file (peer->token_file, "TOKEN-FILE");
 
   cis_finding_set_fix (finding,
                        "# on the receiver; add the line that it prints to tokens-file:\n"
                        "cis490 token new %s\n"
                        "# and here the token that it prints, then Ctrl-D:\n"
                        "install -o %s -m 600 /dev/stdin %s",
-                       peer->host, g_get_user_name (),
-                       peer->token_file != NULL ? peer->token_file : "TOKEN-FILE");
+                       peer->host, g_get_user_name (), file);
   return finding;
 }
 
@@ -178,6 +190,7 @@ refused_host (const CisPeer *peer, const char *said)
   CisFinding *finding =
       cis_finding_new ("receiver-refused-host", CIS_SEVERITY_ERROR, peer->url,
                        "%s does not let our credentials write as host %s: %s", peer->url, peer->host, said);
+  g_autofree char *file = quote_file (peer->token_file, "TOKEN-FILE");
 
   cis_finding_set_fix (
       finding,
@@ -187,7 +200,7 @@ refused_host (const CisPeer *peer, const char *said)
       "# and here the token that it prints, then Ctrl-D:\n"
       "install -o %s -m 600 /dev/stdin %s",
       peer->host, is_set (peer->certificate_file) ? peer->certificate_file : "none", peer->host,
-      g_get_user_name (), peer->token_file != NULL ? peer->token_file : "TOKEN-FILE");
+      g_get_user_name (), file);
   return finding;
 }
 
@@ -270,7 +283,7 @@ set_up_finding (const CisAnswer *answer, const CisPeer *peer, CisFinding *theirs
     case 401:
       return refused_token (peer, said);
     case 403:
-      return refused_host (peer, said);
+      return theirs != NULL ? refused_host (peer, said) : proxy_refused (answer, peer);
     case 404:
     case 405:
       return not_found (peer, said);
@@ -285,11 +298,13 @@ is_one_of (CisFinding *finding, const char *const *ids)
   return finding != NULL && g_strv_contains (ids, cis_finding_get_id (finding));
 }
 
-/* Of the statuses that our receiver uses about an episode, those that no later attempt can change. */
+/* Of the statuses that our receiver uses about an episode, those that no later attempt can change. What is
+ * missing there was sent: something in between drops it. */
 static gboolean
 rejects (guint status, CisFinding *finding)
 {
-  static const char *const set_up[] = { "request-malformed", "length-required", NULL };
+  static const char *const set_up[] = { "request-malformed", "length-required", "digest-missing",
+                                        "commit-missing", NULL };
 
   return finding != NULL && !is_one_of (finding, set_up) &&
          (status == 400 || status == 409 || status == 412 || status == 413 || status == 422);
@@ -305,8 +320,9 @@ judge_refusal (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, con
   g_autoptr (CisFinding) finding = parse_finding (answer, name);
   guint status = answer->status;
 
-  /* A receiver, or a proxy before it, that knows PUT only. */
-  judgement->whole = asked == CIS_ASKED_REST && (status == 405 || status == 501);
+  /* A receiver, or a proxy before it, that knows PUT only, or lets nothing else pass. */
+  judgement->whole =
+      asked == CIS_ASKED_REST && (status == 405 || status == 501 || (status == 403 && finding == NULL));
   judgement->repack = is_one_of (finding, repack);
   judgement->ask = is_one_of (finding, ask);
   if (judgement->repack || judgement->ask)

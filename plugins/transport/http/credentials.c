@@ -81,7 +81,9 @@ cis_credentials_fault (GTlsCertificate *certificate, const CisPeer *peer)
   g_autofree char *date = NULL;
 
   if (certificate == NULL)
-    return is_set (peer->certificate_file) ? NULL : g_strdup ("we have none: certificate-file= is not set");
+    return is_set (peer->certificate_file)
+               ? NULL
+               : g_strdup ("there is no client certificate: certificate-file= is not set");
   begins = g_tls_certificate_get_not_valid_before (certificate);
   ends = g_tls_certificate_get_not_valid_after (certificate);
   if (ends != NULL && g_date_time_compare (now, ends) > 0)
@@ -106,7 +108,7 @@ cis_credentials_check (const CisPeer *peer, GError **error)
       strstr (pem, "BEGIN CERTIFICATE") == NULL || strstr (pem, "PRIVATE KEY-----") != NULL)
     return TRUE;
   g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
-               "key-file is not set, and %s holds a certificate without its key", peer->certificate_file);
+               "key-file= is not set, and %s holds a certificate without its key", peer->certificate_file);
   return FALSE;
 }
 
@@ -200,16 +202,38 @@ static void
 set_token_fix (CisFinding *finding, const CisPeer *peer)
 {
   const char *user = g_get_user_name ();
+  g_autofree char *file = g_shell_quote (peer->token_file);
 
   if (access (peer->token_file, F_OK) == 0 && access (peer->token_file, R_OK) != 0)
-    cis_finding_set_fix (finding, "chown %s %s && chmod 600 %s", user, peer->token_file, peer->token_file);
+    cis_finding_set_fix (finding, "chown %s %s && chmod 600 %s", user, file, file);
   else
     cis_finding_set_fix (finding,
                          "# on the receiver, for a token:\n"
                          "cis490 token new %s\n"
                          "# and here the token that it prints, then Ctrl-D:\n"
                          "install -o %s -m 600 /dev/stdin %s",
-                         peer->host, user, peer->token_file);
+                         peer->host, user, file);
+}
+
+static void
+set_certificates_fix (CisFinding *finding, const CisPeer *peer)
+{
+  const char *files[] = { peer->certificate_file, peer->key_file, peer->ca_file };
+  g_autoptr (GString) list = g_string_new (NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (files); i++)
+    if (is_set (files[i]))
+      {
+        g_autofree char *quoted = g_shell_quote (files[i]);
+
+        g_string_append_printf (list, " %s", quoted);
+      }
+  cis_finding_set_fix (
+      finding,
+      "# certificate-file=, key-file= and ca-file= of cis490.ini have to be PEM, and readable by %s;\n"
+      "# they are read again with each connection\n"
+      "ls -l%s",
+      g_get_user_name (), list->str);
 }
 
 CisFinding *
@@ -224,12 +248,6 @@ cis_credentials_finding (const CisPeer *peer, const GError *error)
   if (token)
     set_token_fix (finding, peer);
   else
-    cis_finding_set_fix (
-        finding,
-        "# certificate-file=, key-file= and ca-file= of cis490.ini have to be PEM, and readable by %s;\n"
-        "# they are read again with each connection\n"
-        "ls -l %s %s %s",
-        g_get_user_name (), is_set (peer->certificate_file) ? peer->certificate_file : "",
-        is_set (peer->key_file) ? peer->key_file : "", is_set (peer->ca_file) ? peer->ca_file : "");
+    set_certificates_fix (finding, peer);
   return finding;
 }
