@@ -1,50 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "once.h"
+#include "scan-and-judge.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <utime.h>
-
-#define SECOND G_USEC_PER_SEC
-
-/* Stamped episodes pass and stay where they are; unstamped ones go to quarantine/, whose reasons tell the
- * order. */
-#define SCAN_AND_JUDGE(scan)                                                                                 \
-  "[pipeline]\nstages=scan;stamp;quarantine\nworkers=1\n"                                                    \
-  "[scan]\nplugin=scan/episodes\nstate=@STATE@\n" scan "\n"                                                  \
-  "[stamp]\nplugin=gate/stamp\n"                                                                             \
-  "[quarantine]\nplugin=store/quarantine\nstate=@STATE@\n"
-
-/* The wall clock as the parts see it: this definition comes before GLib's. */
-static gint clock_step; /* seconds; atomic */
-
-__attribute__ ((visibility ("default"))) gint64
-g_get_real_time (void)
-{
-  struct timespec now;
-
-  clock_gettime (CLOCK_REALTIME, &now);
-  return ((gint64) now.tv_sec + g_atomic_int_get (&clock_step)) * SECOND + now.tv_nsec / 1000;
-}
-
-static int
-run (const char *tree, const char *ini)
-{
-  g_autoptr (CisPipeline) pipeline = once_load (tree, ini);
-
-  return once_run (pipeline);
-}
-
-static void
-assert_list (const char *tree, const char *folder, const char *expected)
-{
-  g_autofree char *path = g_build_filename ("state", folder, NULL);
-  g_autofree char *names = test_list (tree, path);
-
-  g_assert_cmpstr (names, ==, expected);
-}
 
 static guint64
 count_passed (CisPipeline *pipeline)
@@ -362,40 +323,6 @@ test_episodes_hints (void)
 }
 
 static void
-test_episodes_long_quiet (void)
-{
-  g_autoptr (TestTree) tree = test_tree_new ();
-
-  test_make_episode (tree, "state/episodes/run-1", '\0');
-  test_write (tree, "state/episodes/run-2/meta.json", "");
-  g_atomic_int_set (&clock_step, 11 * 60);
-  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1h")), ==, 65);
-  g_atomic_int_set (&clock_step, 0);
-  assert_list (tree, "quarantine", "run-1 run-2");
-}
-
-static void
-test_episodes_clock_steps (void)
-{
-  g_autoptr (TestTree) tree = test_tree_new ();
-  g_autoptr (CisPipeline) pipeline = once_load (tree, SCAN_AND_JUDGE ("quiet=500ms"));
-  gboolean finished = FALSE;
-  gint64 began;
-
-  test_make_episode (tree, "state/episodes/before", '\0');
-  once_start (pipeline, &finished);
-  test_wait_for (test_exists (tree, "state/quarantine/before/quarantine_reason.json"));
-  /* What is written from now on looks a year old, and is not. */
-  g_atomic_int_set (&clock_step, 365 * 24 * 3600);
-  began = g_get_monotonic_time ();
-  test_make_episode (tree, "state/episodes/after", '\0');
-  test_wait_for (test_exists (tree, "state/quarantine/after/quarantine_reason.json"));
-  g_assert_cmpint (g_get_monotonic_time () - began, >=, 500 * 1000);
-  once_stop (pipeline, &finished);
-  g_atomic_int_set (&clock_step, 0);
-}
-
-static void
 make_many (const char *tree, guint n, gboolean with_meta)
 {
   for (guint i = 0; i < n; i++)
@@ -490,8 +417,6 @@ main (int argc, char *argv[])
   g_test_add_func ("/episodes/links", test_episodes_links);
   g_test_add_func ("/episodes/sweep", test_episodes_sweep);
   g_test_add_func ("/episodes/hints", test_episodes_hints);
-  g_test_add_func ("/episodes/long-quiet", test_episodes_long_quiet);
-  g_test_add_func ("/episodes/clock-steps", test_episodes_clock_steps);
   g_test_add_func ("/episodes/ten-thousand", test_episodes_ten_thousand);
   g_test_add_func ("/episodes/once-is-once", test_episodes_once_is_once);
   g_test_add_func ("/episodes/idle", test_episodes_idle);
