@@ -4,6 +4,8 @@
 
 #include "../plugins/gate/verify/meta-reader.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <locale.h>
 #include <string.h>
@@ -278,6 +280,58 @@ test_window (void)
 }
 
 static void
+note_progress (guint64 done, guint64 total, gpointer user_data)
+{
+  *(guint64 *) user_data = total - done;
+}
+
+/* Behind the tar's end, too, which may be far from the archive's. */
+static void
+test_progress (void)
+{
+  g_autoptr (GByteArray) bytes = tarball_make ("run", META);
+  g_autofree guint8 *zeros = g_malloc0 (MIB);
+  g_autoptr (GByteArray) padding = tarball_compress (zeros, MIB);
+  g_autoptr (JsonObject) meta = NULL;
+  int fd = memfd_create ("archive", MFD_CLOEXEC);
+  guint64 left = G_MAXUINT64;
+
+  g_byte_array_append (bytes, padding->data, padding->len);
+  g_assert_cmpint (write (fd, bytes->data, bytes->len), ==, bytes->len);
+  meta = cis_meta_read (fd, "run", &limits, CIS_META_WHOLE, note_progress, &left, NULL, NULL);
+  g_assert_nonnull (meta);
+  g_assert_cmpuint (left, ==, 0);
+  g_close (fd, NULL);
+}
+
+static gboolean lacks_memory;
+
+/* The reader's own call comes here first. */
+int
+archive_read_next_header (struct archive *tar, struct archive_entry **entry)
+{
+  int (*real) (struct archive *, struct archive_entry **) = dlsym (RTLD_NEXT, "archive_read_next_header");
+
+  if (!lacks_memory)
+    return real (tar, entry);
+  archive_set_error (tar, ENOMEM, "Can't allocate");
+  return ARCHIVE_FATAL;
+}
+
+/* Nothing is said against the archive. */
+static void
+test_no_memory (void)
+{
+  g_autoptr (GByteArray) bytes = tarball_make ("run", META);
+  g_autoptr (GError) error = NULL;
+
+  lacks_memory = TRUE;
+  g_assert_null (read_bytes (bytes, &limits, CIS_META_WHOLE, &error));
+  lacks_memory = FALSE;
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
+}
+
+static void
 test_cancelled (void)
 {
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
@@ -415,6 +469,8 @@ main (int argc, char **argv)
   g_test_add_func ("/verify/too-many-entries", test_too_many_entries);
   g_test_add_func ("/verify/headers", test_headers);
   g_test_add_func ("/verify/window", test_window);
+  g_test_add_func ("/verify/progress", test_progress);
+  g_test_add_func ("/verify/no-memory", test_no_memory);
   g_test_add_func ("/verify/cancelled", test_cancelled);
   g_test_add ("/verify/stored", Fixture, NULL, set_up, test_stored, tear_down);
   g_test_add ("/verify/named", Fixture, NULL, set_up, test_named, tear_down);

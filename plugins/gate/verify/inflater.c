@@ -4,12 +4,16 @@
 #include <errno.h>
 #include <unistd.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 /* What a decoder has to be able to take (RFC 8878 recommends 8 MiB), and what `zstd --ultra` needs. More is a
  * way to make us reserve gigabytes for a few bytes. */
 #define WINDOW_LOG_MAX 27
 /* Little enough for who counts them by blocks. */
 #define BLOCK_SIZE (16 * 1024)
+/* So many bytes in a row may inflate to nothing: as a table at the end that some tools write does, or empty
+ * frames. Whoever reads is called off, and seen to go on, from block to block only. */
+#define IDLE_MAX (16 * 1024 * 1024)
 
 struct _CisInflater
 {
@@ -81,10 +85,23 @@ invalid (GError **error, const char *what)
   return -1;
 }
 
+/* That there is no memory just now says nothing about the bytes. */
+static gssize
+failed (GError **error, gsize result)
+{
+  if (ZSTD_getErrorCode (result) == ZSTD_error_memory_allocation)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "Not enough memory to read an archive");
+  else
+    g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "it is not what zstd writes (%s)",
+                 ZSTD_getErrorName (result));
+  return -1;
+}
+
 gssize
 cis_inflater_read (CisInflater *self, const void **block, GError **error)
 {
   ZSTD_outBuffer out = { self->out_buffer, BLOCK_SIZE, 0 };
+  const gint64 begin = self->offset;
 
   *block = self->out_buffer;
   while (out.pos == 0)
@@ -95,13 +112,15 @@ cis_inflater_read (CisInflater *self, const void **block, GError **error)
         return -1;
       if (self->in.size == 0 && !self->in_frame)
         return self->offset > 0 ? 0 : invalid (error, "it is empty");
-      left = ZSTD_decompressStream (self->zstd, &out, &self->in);
-      if (ZSTD_isError (left))
+      if (self->offset - begin > IDLE_MAX)
         {
-          g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "it is not what zstd writes (%s)",
-                       ZSTD_getErrorName (left));
+          g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "over %d bytes of it in a row inflate to nothing",
+                       IDLE_MAX);
           return -1;
         }
+      left = ZSTD_decompressStream (self->zstd, &out, &self->in);
+      if (ZSTD_isError (left))
+        return failed (error, left);
       /* Without input there may still be output; without either it is over too early. */
       if (self->in.size == 0 && out.pos == 0)
         return invalid (error, "its compressed bytes end too early");

@@ -42,6 +42,19 @@ reader_clear (Reader *self)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reader, reader_clear)
 
+static gssize
+read_on (Reader *self, const void **block, GError **error)
+{
+  gssize length;
+
+  if (g_cancellable_set_error_if_cancelled (self->cancellable, error))
+    return -1;
+  length = cis_inflater_read (self->inflater, block, error);
+  if (self->progress != NULL)
+    self->progress (cis_inflater_get_consumed (self->inflater), self->size, self->user_data);
+  return length;
+}
+
 static la_ssize_t
 read_block (struct archive *tar, void *user_data, const void **block)
 {
@@ -49,9 +62,7 @@ read_block (struct archive *tar, void *user_data, const void **block)
   gssize length;
 
   g_clear_error (&self->error);
-  if (g_cancellable_set_error_if_cancelled (self->cancellable, &self->error))
-    return ARCHIVE_FATAL;
-  length = cis_inflater_read (self->inflater, block, &self->error);
+  length = read_on (self, block, &self->error);
   if (self->in_header && length > 0)
     self->header += length;
   if (self->header > HEADER_MAX)
@@ -60,9 +71,15 @@ read_block (struct archive *tar, void *user_data, const void **block)
                    HEADER_MAX);
       return ARCHIVE_FATAL;
     }
-  if (self->progress != NULL)
-    self->progress (cis_inflater_get_consumed (self->inflater), self->size, self->user_data);
   return length < 0 ? ARCHIVE_FATAL : length;
+}
+
+/* Says nothing about the archive. Returns FALSE. */
+static gboolean
+set_no_memory (GError **error)
+{
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "Not enough memory to read an archive");
+  return FALSE;
 }
 
 /* Passes on why libarchive failed. Returns FALSE. */
@@ -73,6 +90,8 @@ set_archive_error (Reader *self, GError **error)
 
   if (self->error != NULL)
     g_propagate_error (error, g_steal_pointer (&self->error));
+  else if (archive_errno (self->tar) == ENOMEM)
+    set_no_memory (error);
   else
     g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "it is no proper tar: %s",
                  message != NULL ? message : "libarchive does not say why");
@@ -94,10 +113,7 @@ reader_open (Reader *self, int fd, const CisMetaLimits *limits, GError **error)
     return FALSE;
   self->tar = archive_read_new ();
   if (self->tar == NULL || archive_read_support_format_tar (self->tar) != ARCHIVE_OK)
-    {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "Not enough memory to read an archive");
-      return FALSE;
-    }
+    return set_no_memory (error);
   return archive_read_open (self->tar, self, NULL, read_block, NULL) == ARCHIVE_OK ||
          set_archive_error (self, error);
 }
@@ -262,9 +278,7 @@ read_rest (Reader *self, GError **error)
   gssize length;
 
   do
-    length = g_cancellable_set_error_if_cancelled (self->cancellable, error)
-                 ? -1
-                 : cis_inflater_read (self->inflater, &block, error);
+    length = read_on (self, &block, error);
   while (length > 0);
   return length == 0;
 }
