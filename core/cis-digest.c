@@ -70,8 +70,7 @@ cis_digest_file (int fd, CisStage *stage, CisItem *item, GCancellable *cancellab
   off_t offset = 0;
   struct stat st = { 0 };
 
-  if (stage != NULL)
-    fstat (fd, &st);                               /* where it fails, only the progress has no end */
+  fstat (fd, &st);                                 /* where it fails, only the progress has no end */
   posix_fadvise (fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint: whether it was taken makes no difference here */
   for (;;)
     {
@@ -80,6 +79,12 @@ cis_digest_file (int fd, CisStage *stage, CisItem *item, GCancellable *cancellab
       if (n < 0)
         {
           cis_error_set_errno (error, errno, "Cannot read a file for its SHA-256");
+          return NULL;
+        }
+      if (n == 0 && offset < st.st_size)
+        {
+          g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
+                               "A file became shorter while it was read for its SHA-256");
           return NULL;
         }
       if (n == 0)

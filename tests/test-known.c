@@ -100,7 +100,7 @@ static void
 assert_noted (const char *archive, CisEpisode *episode)
 {
   int fd = open (archive, O_RDONLY | O_CLOEXEC);
-  g_autoptr (JsonObject) receipt = cis_layout_read_receipt (fd, episode, NULL);
+  g_autoptr (JsonObject) receipt = cis_layout_read_receipt (fd, episode, CIS_ITEM (episode));
 
   g_assert_nonnull (receipt);
   g_assert_cmpstr (cis_json_get_string (receipt, "sha256"), ==, cis_episode_get_sha256 (episode));
@@ -196,6 +196,37 @@ test_stale_receipt (Fixture *f, gconstpointer data)
   finding = cis_outcome_get_finding (outcome);
   assert_finding (outcome, "episode-conflict");
   g_assert_cmpstr (cis_finding_get_detail (finding, "stored_sha256"), ==, sha256);
+}
+
+/* Whatever is asked, the archive is hashed once. */
+static void
+assert_noted_for (Fixture *f, const char *claimed, guint64 size, const char *id)
+{
+  g_autoptr (CisOutcome) outcome = NULL;
+  g_autoptr (CisEpisode) truth = cis_episode_new ("lab-1", "run", NULL);
+  g_autofree char *sha256 = cis_digest_bytes ("bytes", 5);
+  g_autofree char *other = cis_digest_bytes (claimed, strlen (claimed));
+
+  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
+  cis_item_set_mark (CIS_ITEM (f->episode), "grant", "this question's own");
+  cis_episode_set_archive (f->episode, NULL, other, size);
+  g_assert_cmpint (test_process (f->known, f->episode, &outcome), ==, CIS_VERDICT_REJECTED);
+  assert_finding (outcome, id);
+  cis_episode_set_archive (truth, NULL, sha256, 5);
+  assert_noted (f->stored, truth);
+  g_assert_null (cis_item_get_mark (CIS_ITEM (truth), "grant"));
+}
+
+static void
+test_hashed_conflict (Fixture *f, gconstpointer data)
+{
+  assert_noted_for (f, "BYTES", 5, "episode-conflict");
+}
+
+static void
+test_hashed_wrong_length (Fixture *f, gconstpointer data)
+{
+  assert_noted_for (f, "bytes", 6, "digest-mismatch");
 }
 
 static void
@@ -389,6 +420,8 @@ main (int argc, char **argv)
   g_test_add ("/known/moved", Fixture, NULL, set_up, test_moved, tear_down);
   g_test_add ("/known/being-hashed", Fixture, NULL, set_up, test_being_hashed, tear_down);
   g_test_add ("/known/hashed", Fixture, NULL, set_up, test_hashed, tear_down);
+  g_test_add ("/known/hashed-conflict", Fixture, NULL, set_up, test_hashed_conflict, tear_down);
+  g_test_add ("/known/hashed-wrong-length", Fixture, NULL, set_up, test_hashed_wrong_length, tear_down);
   g_test_add ("/known/stale-receipt", Fixture, NULL, set_up, test_stale_receipt, tear_down);
   g_test_add ("/known/conflict", Fixture, NULL, set_up, test_conflict, tear_down);
   g_test_add ("/known/wrong-length", Fixture, NULL, set_up, test_wrong_length, tear_down);

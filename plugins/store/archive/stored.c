@@ -70,30 +70,33 @@ has_length_of (CisEpisode *episode, const struct stat *st)
   return cis_episode_get_size (episode) == (guint64) st->st_size;
 }
 
-/* Else each question would have the archive hashed, and a large one takes longer than its host waits. Not the
- * commit: no gate has looked at what this question claims. */
-static void
-note (int fd, JsonObject *receipt, CisEpisode *episode)
+/* There was no receipt beside the archive @fd, as after it was moved or restored. It is noted, whatever was
+ * asked: else each question would have the archive hashed, and a large one takes longer than its host waits.
+ * Only what the bytes tell: no gate has looked at what this question claims besides. */
+static JsonObject *
+note (int fd, CisEpisode *episode, const char *sha256, const struct stat *st)
 {
-  json_object_remove_member (receipt, "commit");
-  (void) cis_layout_write_receipt (fd, receipt, CIS_ITEM (episode));
+  const char *host = cis_episode_get_host (episode);
+  g_autofree char *since = cis_time_to_string (st->st_mtim.tv_sec * G_USEC_PER_SEC);
+  g_autoptr (CisEpisode) stored = cis_episode_new (host, cis_episode_get_name (episode), NULL);
+  JsonObject *receipt;
+
+  cis_episode_set_archive (stored, NULL, sha256, st->st_size);
+  receipt = cis_receipt_new (stored, host, "stored", since);
+  (void) cis_layout_write_receipt (fd, receipt, CIS_ITEM (stored));
+  return receipt;
 }
 
-/* @stored: nullable: there was no receipt beside the archive @fd, as after it was moved or restored. */
+/* Takes the receipt. */
 static CisOutcome *
-duplicate (CisEpisode *episode, int fd, JsonObject *stored, const struct stat *st)
+duplicate (CisEpisode *episode, JsonObject *stored, const struct stat *st)
 {
   CisRequest *request = cis_item_get_request (CIS_ITEM (episode));
-  g_autofree char *since = cis_time_to_string (st->st_mtim.tv_sec * G_USEC_PER_SEC);
-  g_autoptr (JsonObject) receipt =
-      stored != NULL ? json_object_ref (stored)
-                     : cis_receipt_new (episode, cis_episode_get_host (episode), "stored", since);
+  g_autoptr (JsonObject) receipt = stored;
   const char *commit = cis_episode_get_commit (episode);
 
   if (!has_length_of (episode, st))
     return cis_stored_wrong_length (episode, st->st_size);
-  if (stored == NULL)
-    note (fd, receipt, episode);
   if (commit != NULL && !json_object_has_member (receipt, "commit"))
     json_object_set_string_member (receipt, "commit", commit);
   json_object_set_string_member (receipt, "status", "duplicate");
@@ -158,14 +161,20 @@ judge_archive (CisStage *stage, CisLayout *layout, CisEpisode *episode, int fd, 
     return judge_unfinished (episode, &st, g_steal_pointer (&part), intent);
 
   receipt = cis_layout_read_receipt (fd, episode, NULL);
-  if (receipt == NULL && flock (fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-    return cis_stored_in_flight (CIS_ITEM (episode), "Another request has the archive hashed just now.");
-  sha256 = receipt != NULL ? g_strdup (cis_json_get_string (receipt, "sha256"))
-                           : cis_digest_file (fd, stage, CIS_ITEM (episode), cancellable, &error);
-  if (sha256 == NULL)
-    return cis_outcome_failed (g_steal_pointer (&error));
+  if (receipt == NULL)
+    {
+      g_autofree char *found = NULL;
+
+      if (flock (fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return cis_stored_in_flight (CIS_ITEM (episode), "Another request has the archive hashed just now.");
+      found = cis_digest_file (fd, stage, CIS_ITEM (episode), cancellable, &error);
+      if (found == NULL)
+        return cis_outcome_failed (g_steal_pointer (&error));
+      receipt = note (fd, episode, found, &st);
+    }
+  sha256 = cis_json_get_string (receipt, "sha256");
   if (g_strcmp0 (sha256, cis_episode_get_sha256 (episode)) == 0)
-    return duplicate (episode, fd, receipt, &st);
+    return duplicate (episode, g_steal_pointer (&receipt), &st);
   return cis_stored_conflict (episode, sha256);
 }
 
