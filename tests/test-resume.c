@@ -268,6 +268,40 @@ test_others (void)
   uploads_close (archive);
 }
 
+static guint
+count_parts (const char *tree)
+{
+  g_autofree char *incoming = test_list (tree, "incoming/lab-1");
+  g_auto (GStrv) parts = g_strsplit (incoming, " ", -1);
+
+  return g_strv_length (parts);
+}
+
+/* One host does not take all inodes, of which no quota counts any, with a byte each. */
+static void
+test_many (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autofree char *large = g_strnfill (1024 * 1024 + 1, 'x');
+
+  for (guint i = 0; i < 101; i++)
+    {
+      g_autofree char *bytes = g_strdup_printf ("%u bytes", i);
+
+      cut (archive, "run", bytes, 0, 1);
+      g_assert_cmpuint (count_parts (tree), ==, MIN (i + 1, 100));
+    }
+  /* Others go on, and what is large is kept. */
+  cut (archive, "run", "0 bytes", 1, 2);
+  g_assert_cmpint (ask (archive, "run", "0 bytes", COMMIT), ==, 3);
+  g_assert_cmpint (ask (archive, "run", "100 bytes", COMMIT), ==, 0);
+  cut (archive, "large", large, 0, 1024 * 1024);
+  g_assert_cmpint (ask (archive, "large", large, COMMIT), ==, 1024 * 1024);
+  g_assert_cmpint (send_rest (archive, "run", "0 bytes", 3, NULL), ==, CIS_VERDICT_PASSED);
+  uploads_close (archive);
+}
+
 /* What cannot be its beginning, and what must not be written to. */
 static void
 test_not_ours (void)
@@ -394,6 +428,7 @@ main (int argc, char **argv)
   g_test_add_func ("/resume/odd-offsets", test_odd_offsets);
   g_test_add_func ("/resume/damaged", test_damaged);
   g_test_add_func ("/resume/others", test_others);
+  g_test_add_func ("/resume/many", test_many);
   g_test_add_func ("/resume/not-ours", test_not_ours);
   g_test_add_func ("/resume/stopped-while-looking", test_stopped_while_looking);
   g_test_add_func ("/resume/quota", test_quota);

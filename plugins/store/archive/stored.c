@@ -34,7 +34,8 @@ cis_stored_failed (CisPart *part, CisItem *item, GError *error)
       cis_finding_new ("storage-full", CIS_SEVERITY_ERROR, cis_item_get_id (item),
                        "The receiver's file system is full (or its quota is used up): %s", error->message);
   cis_finding_set_fix (finding, "# on the receiver; hosts deliver by themselves once there is room:\n"
-                                "df -h");
+                                "df -h\n"
+                                "df -i");
   g_error_free (error);
   return cis_outcome_deferred (CIS_SCOPE_ITEM, STORAGE_FULL_RETRY, finding);
 }
@@ -142,7 +143,7 @@ judge_archive (CisStage *stage, CisLayout *layout, CisEpisode *episode, int fd, 
   g_autoptr (GError) error = NULL;
   g_autoptr (JsonObject) receipt = NULL;
   g_autofree char *part = NULL;
-  g_autofree char *sha256 = NULL;
+  const char *sha256;
   struct stat st;
 
   if (fstat (fd, &st) < 0)

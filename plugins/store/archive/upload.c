@@ -11,6 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A beginning that is smaller is soon sent again. It takes a name and an inode like a large one, but of those
+ * no quota counts anything: a host has so many files in incoming/ before its small ones go. */
+#define SMALL_PART  (1024 * 1024)
+#define N_PARTS_MAX 100
+
 static const char *
 get_id (CisUpload *self)
 {
@@ -90,6 +95,18 @@ give_back (CisUpload *self, int fd)
   return self->offset > 0 && TEMP_FAILURE_RETRY (ftruncate (fd, (off_t) self->offset)) == 0;
 }
 
+/* Of what was cut after @done bytes; the file is there already. */
+static gboolean
+is_worth_keeping (CisUpload *self, guint64 done)
+{
+  g_autoptr (GPtrArray) parts = NULL;
+
+  if (done == 0 || done >= SMALL_PART)
+    return done > 0;
+  parts = cis_layout_list (self->layout->incoming, self->shelf->host, NULL);
+  return parts != NULL && parts->len <= N_PARTS_MAX;
+}
+
 /* The next bytes of the body, onto the disk. Of a body that is cut too, what came is kept. %NULL: go on. */
 static CisOutcome *
 move_chunk (CisUpload *self, int fd, CisChunk *chunk, guint64 *done)
@@ -106,7 +123,7 @@ move_chunk (CisUpload *self, int fd, CisChunk *chunk, guint64 *done)
   *done += chunk->length;
   if (came)
     return NULL;
-  self->kept = *done > 0;
+  self->kept = is_worth_keeping (self, *done);
   return cut (self, g_steal_pointer (&error));
 }
 
