@@ -11,8 +11,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define COMMIT       "0123456789abcdef0123456789abcdef01234567"
-#define ROW(episode) "{\"ts\":\"2026-01-02T03:04:05Z\",\"host\":\"lab-1\",\"episode\":\"" episode "\"}\n"
+#define COMMIT           "0123456789abcdef0123456789abcdef01234567"
+#define UNENDED(episode) "{\"ts\":\"2026-01-02T03:04:05Z\",\"host\":\"lab-1\",\"episode\":\"" episode "\"}"
+#define ROW(episode)     UNENDED (episode) "\n"
 
 static gint flush_fails; /* atomic */
 
@@ -140,6 +141,10 @@ test_torn (void)
 
   assert_repaired (ROW ("a") ROW ("b"), ROW ("a") ROW ("b"));
   assert_repaired (ROW ("a") "{\"ts\":\"2026", ROW ("a"));
+  /* As an editor or a script leaves it, who changed another row: it was acknowledged. */
+  assert_repaired (ROW ("a") UNENDED ("b"), ROW ("a") ROW ("b"));
+  assert_repaired (UNENDED ("a"), ROW ("a"));
+  assert_repaired (ROW ("a") "{\"ts\":5}", ROW ("a"));
   assert_repaired ("{\"ts\":\"2026", "");
   assert_repaired (ROW ("a") "{\"ts\":\"2026\n", ROW ("a"));
   assert_repaired (ROW ("a") "{\"ts\":\"2026\n{\"ts\"", ROW ("a"));

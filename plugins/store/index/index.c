@@ -23,29 +23,41 @@ typedef CisStageClass CisIndexClass;
 GType cis_index_get_type (void);
 G_DEFINE_TYPE (CisIndex, cis_index, CIS_TYPE_STAGE)
 
+static CisFinding *
+new_torn (CisIndex *self, const CisRowsCut *cut)
+{
+  CisFinding *finding =
+      cis_finding_new ("index-row-torn", CIS_SEVERITY_WARNING, cis_rows_get_path (self->rows),
+                       "The last row was not %s, and %" G_GUINT64_FORMAT " bytes were cut off. %s",
+                       cut->was_clean ? "whole any more" : "written to its end", cut->n_bytes,
+                       cut->was_clean ? "It was on disk once, and may be of an episode that was acknowledged."
+                                      : "Nothing that was acknowledged is lost.");
+
+  cis_finding_set_fix (
+      finding,
+      cut->was_clean
+          ? "# each archive is still there; to make the rows that are missing again:\n"
+            "cis490 index backfill\n"
+            "# to compare the index with the store; then look at who else writes to it, and at the disk:\n"
+            "cis490 index verify --quick"
+          : "# nothing to do after a crash or a power cut; to compare the index with the store:\n"
+            "cis490 index verify --quick");
+  return finding;
+}
+
 static gboolean
 cis_index_open (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisIndex *self = (CisIndex *) part;
-  guint64 n_cut = 0;
-  CisFinding *finding;
+  CisRowsCut cut = { 0 };
 
-  self->rows = cis_rows_open (self->directory, INDEX_NAME, &n_cut, cancellable, error);
+  self->rows = cis_rows_open (self->directory, INDEX_NAME, &cut, cancellable, error);
   if (self->rows == NULL)
     return FALSE;
-  if (n_cut == 0)
-    {
-      cis_part_clear_unless (part, "index-row-torn", NULL, NULL);
-      return TRUE;
-    }
-  finding = cis_finding_new ("index-row-torn", CIS_SEVERITY_WARNING, cis_rows_get_path (self->rows),
-                             "The last row was not written to its end, and %" G_GUINT64_FORMAT
-                             " bytes were cut off. Nothing that was acknowledged is lost.",
-                             n_cut);
-  cis_finding_set_fix (finding,
-                       "# nothing to do after a crash or a power cut; to compare the index with the store:\n"
-                       "cis490 index verify --quick");
-  cis_part_raise (part, finding);
+  if (cut.n_bytes == 0)
+    cis_part_clear_unless (part, "index-row-torn", NULL, NULL);
+  else
+    cis_part_raise (part, new_torn (self, &cut));
   return TRUE;
 }
 

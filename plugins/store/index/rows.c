@@ -44,27 +44,30 @@ sync_rows (gpointer data, GError **error)
 
 /* Under both locks, on a descriptor that does not append. */
 static gboolean
-repair (CisRows *self, int fd, guint64 *n_cut, GError **error)
+repair (CisRows *self, int fd, CisRowsCut *cut, GError **error)
 {
+  gint64 clean = cis_tail_get_clean (fd);
   struct stat st;
-  gint64 torn, damaged;
 
   if (fstat (fd, &st) < 0)
     return cis_error_set_errno (error, errno, "Looking at %s", self->path);
-  torn = cis_tail_cut_torn (fd, st.st_size, error);
-  damaged = torn < 0 ? -1 : cis_tail_cut_damaged (fd, st.st_size - torn, error);
-  if (damaged < 0)
+  self->end = st.st_size;
+  if (!cis_tail_mend_torn (fd, &self->end, error) || !cis_tail_cut_damaged (fd, &self->end, error))
     {
       g_prefix_error (error, "%s: ", self->path);
       return FALSE;
     }
-  *n_cut = torn + damaged;
-  self->end = st.st_size - torn - damaged;
-  return cis_tail_rewrite (fd, self->path, error);
+  *cut = (CisRowsCut){ MAX (st.st_size - self->end, 0), self->end < clean };
+  if (!cis_tail_rewrite (fd, self->path, error))
+    return FALSE;
+  /* Else rows that come in the place of those that are gone would count as on disk. */
+  if (cut->was_clean)
+    cis_tail_note_clean (fd, self->end);
+  return TRUE;
 }
 
 static gboolean
-repair_locked (CisRows *self, guint64 *n_cut, GCancellable *cancellable, GError **error)
+repair_locked (CisRows *self, CisRowsCut *cut, GCancellable *cancellable, GError **error)
 {
   gboolean repaired;
   int fd;
@@ -78,7 +81,7 @@ repair_locked (CisRows *self, guint64 *n_cut, GCancellable *cancellable, GError 
       g_close (fd, NULL);
       return FALSE;
     }
-  repaired = repair (self, fd, n_cut, error);
+  repaired = repair (self, fd, cut, error);
   cis_file_unlock (self->fd);
   g_close (fd, NULL);
   return repaired;
@@ -97,7 +100,7 @@ give_to_owner (CisRows *self, GError **error)
 }
 
 CisRows *
-cis_rows_open (const char *directory, const char *name, guint64 *n_cut, GCancellable *cancellable,
+cis_rows_open (const char *directory, const char *name, CisRowsCut *cut, GCancellable *cancellable,
                GError **error)
 {
   g_autoptr (CisRows) self = g_new0 (CisRows, 1);
@@ -120,7 +123,7 @@ cis_rows_open (const char *directory, const char *name, guint64 *n_cut, GCancell
     return NULL;
   self->commit = cis_group_commit_new (sync_rows, self, NULL);
   /* The folder too: the file may be new. */
-  if (!repair_locked (self, n_cut, cancellable, error) || !cis_file_sync (self->dirfd, directory, error))
+  if (!repair_locked (self, cut, cancellable, error) || !cis_file_sync (self->dirfd, directory, error))
     return NULL;
   self->bad = FALSE;
   return g_steal_pointer (&self);
@@ -159,12 +162,11 @@ set_bad (CisRows *self, GError **error, const char *reason)
   return FALSE;
 }
 
-/* Where the next row goes: the file's end, once what another process left torn is cut. */
+/* Where the next row goes: the file's end, once what another process left torn is mended. */
 static gboolean
 find_end (CisRows *self, gint64 *end, GError **error)
 {
   struct stat st, opened;
-  gint64 n_cut;
 
   if (fstat (self->fd, &opened) < 0)
     return cis_error_set_errno (error, errno, "Looking at %s", self->path);
@@ -179,9 +181,7 @@ find_end (CisRows *self, gint64 *end, GError **error)
   *end = opened.st_size;
   if (*end == self->end)
     return TRUE;
-  n_cut = cis_tail_cut_torn (self->fd, *end, error);
-  *end -= n_cut;
-  return n_cut >= 0;
+  return cis_tail_mend_torn (self->fd, end, error);
 }
 
 static gboolean

@@ -8,9 +8,16 @@
 
 typedef struct _CisRows CisRows;
 
-/* Opens @name in the folder @directory (made where missing), cuts off what a crash left of a last row (@n_cut
- * bytes), and makes sure that all rows are on disk. */
-CisRows *cis_rows_open (const char *directory, const char *name, guint64 *n_cut, GCancellable *cancellable,
+/* What was no whole row at the end of the file. */
+typedef struct
+{
+  guint64 n_bytes;
+  gboolean was_clean; /* what was there was on disk at the last clean end: no crash has made it so */
+} CisRowsCut;
+
+/* Opens @name in the folder @directory (made where missing), cuts off what a crash left of a last row, and
+ * makes sure that all rows are on disk. */
+CisRows *cis_rows_open (const char *directory, const char *name, CisRowsCut *cut, GCancellable *cancellable,
                         GError **error);
 /* Notes a clean end. */
 void cis_rows_free (CisRows *self);

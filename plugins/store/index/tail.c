@@ -73,31 +73,51 @@ find_row_start (int fd, gint64 end, GError **error)
   return 0;
 }
 
-static gint64
-cut_to (int fd, gint64 size, gint64 start, GError **error)
+static gboolean
+cut_to (int fd, gint64 *size, gint64 start, GError **error)
 {
   if (TEMP_FAILURE_RETRY (ftruncate (fd, start)) < 0)
-    {
-      cis_error_set_errno (error, errno, "Cutting a torn row off the index");
-      return -1;
-    }
-  return size - start;
+    return cis_error_set_errno (error, errno, "Cutting a torn row off the index");
+  *size = start;
+  return TRUE;
 }
 
-gint64
-cis_tail_cut_torn (int fd, gint64 size, GError **error)
+/* 1: what is from @start on is a row; -1 with @error. */
+static int
+rest_is_row (int fd, gint64 start, gint64 size, GError **error)
+{
+  g_autofree char *line = NULL;
+  CisRow row;
+
+  if (size - start > CIS_ROW_MAX)
+    return 0;
+  line = g_malloc (size - start);
+  if (!read_at (fd, line, size - start, start, error))
+    return -1;
+  return cis_row_parse (line, size - start, &row);
+}
+
+gboolean
+cis_tail_mend_torn (int fd, gint64 *size, GError **error)
 {
   gint64 start;
   char last;
+  int whole;
 
-  if (size == 0)
-    return 0;
-  if (!read_at (fd, &last, 1, size - 1, error))
-    return -1;
+  if (*size == 0)
+    return TRUE;
+  if (!read_at (fd, &last, 1, *size - 1, error))
+    return FALSE;
   if (last == '\n')
-    return 0;
-  start = find_row_start (fd, size, error);
-  return start < 0 ? -1 : cut_to (fd, size, start, error);
+    return TRUE;
+  start = find_row_start (fd, *size, error);
+  whole = start < 0 ? -1 : rest_is_row (fd, start, *size, error);
+  if (whole <= 0)
+    return whole == 0 && cut_to (fd, size, start, error);
+  if (!write_at (fd, "\n", 1, *size, error))
+    return FALSE;
+  *size += 1;
+  return TRUE;
 }
 
 /* 1: the last row is JSON, or there is none; -1 with @error. */
@@ -121,14 +141,14 @@ last_row_is_whole (int fd, gint64 size, gint64 *start, GError **error)
   return row != NULL;
 }
 
-gint64
-cis_tail_cut_damaged (int fd, gint64 size, GError **error)
+gboolean
+cis_tail_cut_damaged (int fd, gint64 *size, GError **error)
 {
   gint64 start, before;
-  int whole = last_row_is_whole (fd, size, &start, error);
+  int whole = last_row_is_whole (fd, *size, &start, error);
 
   if (whole != 0)
-    return whole < 0 ? -1 : 0;
+    return whole > 0;
   /* One bad row is what a crash leaves. More of them are another kind of damage, or another kind of file. */
   whole = last_row_is_whole (fd, start, &before, error);
   if (whole == 0)
@@ -136,11 +156,11 @@ cis_tail_cut_damaged (int fd, gint64 size, GError **error)
         error, CIS_ERROR, CIS_ERROR_CONFIG,
         "Its last two rows are not JSON, which no crash explains: look at it, and put the rows right "
         "(or move the file away and fill a new one with \"cis490 index backfill\")");
-  return whole <= 0 ? -1 : cut_to (fd, size, start, error);
+  return whole > 0 && cut_to (fd, size, start, error);
 }
 
-static gint64
-get_clean_end (int fd)
+gint64
+cis_tail_get_clean (int fd)
 {
   char text[32];
   ssize_t length = fgetxattr (fd, CLEAN_XATTR, text, sizeof text - 1);
@@ -161,7 +181,7 @@ cis_tail_rewrite (int fd, const char *what, GError **error)
   if (fstat (fd, &st) < 0)
     return cis_error_set_errno (error, errno, "Looking at %s", what);
   block = g_malloc (CLAMP (st.st_size, 1, BLOCK));
-  offset = get_clean_end (fd);
+  offset = cis_tail_get_clean (fd);
   if (offset > st.st_size)
     offset = 0;
   while (offset < st.st_size)
