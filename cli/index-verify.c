@@ -247,24 +247,33 @@ check_all (Verify *self, guint jobs)
 
 /* ---- what else is in the store ---- */
 
-/* 1: a receiver is at it, and will write its row; -1 with @error. */
-static int
-is_in_flight (Verify *self, const char *host, const char *episode, GError **error)
+/* What has no row. Where a receiver is at it, that will write one. Takes the id. */
+static gboolean
+look_at_extra (Verify *self, const char *host, const char *episode, char *id, GError **error)
 {
-  g_autoptr (GError) problem = NULL;
-  g_autofree char *file = cis_layout_archive_name (episode);
-  g_autofree char *path = g_build_filename (host, file, NULL);
+  g_autofree char *owned = id;
+  g_autofree char *path = cis_layout_archive_name (id);
   g_autofree char *part = NULL;
+  g_autoptr (GError) problem = NULL;
   struct stat st;
+  int there = cis_layout_look (self->layout.store, path, &st, error);
 
-  if (fstatat (self->layout.store, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink < 2 ||
-      self->layout.incoming < 0)
-    return 0;
-  part = cis_layout_find_intent (&self->layout, host, episode, &st, &problem);
-  if (problem == NULL)
-    return part != NULL;
-  g_propagate_error (error, g_steal_pointer (&problem));
-  return -1;
+  /* A backfill passes by a folder or a link, too. */
+  if (there <= 0 || !S_ISREG (st.st_mode))
+    return there >= 0;
+  self->report->n_archives++;
+  if (st.st_nlink > 1 && self->layout.incoming >= 0)
+    part = cis_layout_find_intent (&self->layout, host, episode, &st, &problem);
+  if (problem != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return FALSE;
+    }
+  if (part != NULL)
+    self->report->n_in_flight++;
+  else
+    g_hash_table_add (self->extra, g_steal_pointer (&owned));
+  return TRUE;
 }
 
 static gboolean
@@ -279,19 +288,13 @@ look_for_extra (Verify *self, const char *host, GError **error)
                                      ? g_strndup (file, strlen (file) - strlen (ARCHIVE_SUFFIX))
                                      : NULL;
       g_autofree char *id = g_strconcat (host, "/", episode, NULL);
-      int in_flight;
 
       if (episode == NULL || !cis_name_is_valid (episode, CIS_EPISODE_NAME_MAX))
         continue;
-      self->report->n_archives++;
       if (g_hash_table_contains (self->entries, id))
-        continue;
-      in_flight = is_in_flight (self, host, episode, error);
-      if (in_flight < 0)
+        self->report->n_archives++;
+      else if (!look_at_extra (self, host, episode, g_steal_pointer (&id), error))
         return FALSE;
-      self->report->n_in_flight += in_flight;
-      if (!in_flight)
-        g_hash_table_add (self->extra, g_steal_pointer (&id));
     }
   return files != NULL;
 }

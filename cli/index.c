@@ -211,11 +211,20 @@ print_report (const VerifyReport *report)
 
       g_print ("%s %s%s%s\n", styled, flaw->id, flaw->id[0] != '\0' ? ": " : "", flaw->detail);
     }
+  if (report->n_in_flight > 0)
+    g_print (
+        ngettext (
+            "%" PRIu64
+            " archive has no row yet; a receiver writes it when it starts or is asked for the archive\n",
+            "%" PRIu64
+            " archives have no row yet; a receiver writes it when it starts or is asked for the archive\n",
+            report->n_in_flight),
+        report->n_in_flight);
   g_print (ngettext ("%" PRIu64 " row, ", "%" PRIu64 " rows, ", report->n_rows), report->n_rows);
   g_print (ngettext ("%" PRIu64 " archive, %s hashed: ", "%" PRIu64 " archives, %s hashed: ",
                      report->n_archives),
            report->n_archives, hashed);
-  if (report->flaws->len == 0)
+  if (report->flaws->len == 0 && report->n_in_flight == 0)
     g_print (_ ("index and store agree\n"));
   else
     g_print (ngettext ("%u flaw\n", "%u flaws\n", report->flaws->len), report->flaws->len);
@@ -226,11 +235,15 @@ static void
 print_remedies (const VerifyReport *report)
 {
   static const char *const remedies[N_FLAWS] = {
-    [FLAW_MISSING] = N_ ("missing: put the archive back from a backup; nothing in the program removes one"),
+    [FLAW_MISSING] =
+        N_ ("missing: put the archive back from a backup; nothing in the program removes one. Or, with the "
+            "receiver stopped, remove its row, and let the host ship it anew"),
     [FLAW_EXTRA] = N_ ("extra: “cis490 index backfill” adds their rows"),
     [FLAW_DIFFERING] =
-        N_ ("differing: the disk or somebody has changed what was stored; put it back from a backup"),
-    [FLAW_DUPLICATE] = N_ ("duplicate: with the receiver stopped, remove the later row"),
+        N_ ("differing: the disk or somebody has changed what was stored; put it back from a backup; but "
+            "where it is a duplicate too, look at its other row first"),
+    [FLAW_DUPLICATE] = N_ ("duplicate: with the receiver stopped, remove the row whose sha256 is not the "
+                           "archive's; where both have it, the later one"),
     [FLAW_MALFORMED] = N_ (
         "malformed: with the receiver stopped, remove the row; “cis490 index backfill” then makes it anew"),
     [FLAW_UNREADABLE] = N_ ("unreadable: run this as the receiver's user, and look at the disk's health"),

@@ -155,8 +155,10 @@ class Backfill(IndexCase):
         part = self.site.receiver_state / "incoming" / "lab-1" / f"ep-00001.{digest(stored)}.{self.site.head}.part"
         os.link(stored, part)
         self.assertEqual(self.verify(status=1)["in_flight"], 1)
+        self.assertIn("1 archive has no row yet; a receiver writes it when it starts", self.run_index("verify", status=1).stdout)
         counts = self.backfill()
         self.assertEqual((counts["added"], counts["in_flight"]), (2, 1))
+        self.assertNotIn("agree", self.run_index("verify").stdout)
         self.site.receiver().stop()
         self.assertEqual(self.site.partials(), [])
         self.assert_indexed_once()
@@ -208,6 +210,25 @@ class Verify(IndexCase):
         self.assertIn("lab-1/ep-00003: its sha256 is", ended.stdout)
         self.assertIn("8 flaws", ended.stdout)
         self.assertIn("cis490 index backfill", ended.stderr)
+
+    def test_only_files_are_archives(self):
+        self.ship(2)
+        self.site.archive("folder").mkdir()
+        self.site.archive("link").symlink_to("/etc/passwd")
+        report = self.verify()
+        self.assertEqual((report["archives"], self.flaws(report)), (2, {}))
+        self.assertEqual(self.backfill()["added"], 0)
+
+    def test_the_row_to_remove_is_the_one_that_is_wrong(self):
+        self.ship(1)
+        row = self.index.read_text()
+        self.index.write_text(row.replace(json.loads(row)["sha256"], "0" * 64) + row)
+        ended = self.run_index("verify", status=1)
+        self.assertEqual(self.flaws(self.verify(status=1)), {"differing": ["lab-1/ep-00000"], "duplicate": ["lab-1/ep-00000"]})
+        self.assertIn("remove the row whose sha256 is not the archive's", ended.stderr)
+        self.assertIn("where it is a duplicate too, look at its other row first", ended.stderr)
+        self.index.write_text(row)
+        self.assertIn("index and store agree", self.run_index("verify").stdout)
 
     def test_rows_that_appear_meanwhile_are_no_flaw(self):
         self.ship(200, "old")
