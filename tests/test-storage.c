@@ -5,6 +5,8 @@
 
 #include "receiver-site.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <sys/statvfs.h>
 
 static Site *
@@ -57,6 +59,23 @@ test_announced (void)
   assert_goes_on (second);
 }
 
+/* And says what others are to have: that is not free, and not used either. */
+static void
+assert_refused_for (Client *client, guint64 promised)
+{
+  g_auto (Answer) answer = client_read (client);
+  g_autofree char *others =
+      g_strdup_printf ("and uploads under way are to have %" G_GUINT64_FORMAT ".", promised);
+  const char *detail = cis_json_get_string (answer.body, "detail");
+  guint64 available = 0;
+
+  g_assert_cmpuint (answer.status, ==, 507);
+  g_assert_cmpstr (strstr (detail, "and uploads under way"), ==, others);
+  g_assert_cmpint (sscanf (strstr (detail, "bytes: ") + strlen ("bytes: "), "%" G_GUINT64_FORMAT, &available),
+                   ==, 1);
+  g_assert_cmpuint (available, >, promised);
+}
+
 /* There was room for each when it came, but one was begun before the other. */
 static void
 test_begun (void)
@@ -65,6 +84,7 @@ test_begun (void)
   g_autoptr (Client) first = client_new (site), second = client_new (site), ping = client_new (site);
   g_autofree char *held1 = make_held_head (site, "h1", "go1"), *held2 = make_held_head (site, "h2", "go2");
   g_autofree char *plain = make_head (site, "h3", "X-Test: reject not-your-host\r\n");
+  const char *length = strstr (held1, "Content-Length: ") + strlen ("Content-Length: ");
   guint status = 507;
 
   client_say (first, held1);
@@ -74,7 +94,7 @@ test_begun (void)
   test_write (site->tree, "go1", "");
   assert_goes_on (first);
   test_write (site->tree, "go2", "");
-  assert_answer (second, 507, "storage-full");
+  assert_refused_for (second, g_ascii_strtoull (length, NULL, 10));
   assert_end (second);
 
   g_clear_pointer (&second, client_free);

@@ -146,7 +146,7 @@ begin_exchange (CisAccept *self, CisExchange *exchange, const CisHttpHead *head,
   if (head->length > 0)
     {
       /* What is begun takes up room before it comes. Who announces one archive after the other, and sends
-       * none, leaves the others half of it. */
+       * none, leaves the others half of it, but for one that is larger alone. */
       cis_queue_limit_host (self->queue,
                             MIN (self->host_in_flight, cis_storage_get_room (self->storage) / 2));
       exchange->body = cis_body_new (exchange->connection, head->length, head->expects_continue, &limits,

@@ -141,7 +141,8 @@ forget (CisQueue *self, CisItem *item)
     g_hash_table_remove (self->loads, load->asker);
 }
 
-/* One that alone is over the limit still has its turn, when nothing else is on its way. */
+/* One that alone is over the limit still has its turn, when nothing else is on its way: so the only upload of
+ * a host may have all the room there is, not half of it. It would never come otherwise. */
 static gboolean
 has_room (guint64 outstanding, guint64 length, guint64 limit)
 {

@@ -60,13 +60,14 @@ cis_storage_get_room (CisStorage *self)
 }
 
 static CisFinding *
-new_finding (CisStorage *self, const char *subject, guint64 available, guint64 size)
+new_finding (CisStorage *self, const char *subject, guint64 available, guint64 promised, guint64 size)
 {
-  CisFinding *finding = cis_finding_new ("storage-full", CIS_SEVERITY_ERROR, subject,
-                                         "The receiver has no room for an archive of %" G_GUINT64_FORMAT
-                                         " bytes: %" G_GUINT64_FORMAT
-                                         " are free, of which free-space= keeps %" G_GUINT64_FORMAT,
-                                         size, available, self->free_space);
+  CisFinding *finding =
+      cis_finding_new ("storage-full", CIS_SEVERITY_ERROR, subject,
+                       "The receiver has no room for an archive of %" G_GUINT64_FORMAT
+                       " bytes: %" G_GUINT64_FORMAT " are free, of which free-space= keeps %" G_GUINT64_FORMAT
+                       ", and uploads under way are to have %" G_GUINT64_FORMAT,
+                       size, available, self->free_space, promised);
 
   cis_finding_set_fix (finding,
                        "# on the receiver; hosts deliver by themselves once there is room:\n"
@@ -77,7 +78,7 @@ new_finding (CisStorage *self, const char *subject, guint64 available, guint64 s
 
 /* Tells people once that archives of that size are not taken, and when it is over. */
 static void
-watch_storage (CisStorage *self, guint64 available, guint64 size)
+watch_storage (CisStorage *self, guint64 available, guint64 promised, guint64 size)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   guint64 room = get_room (self, available);
@@ -88,7 +89,7 @@ watch_storage (CisStorage *self, guint64 available, guint64 size)
   else if (room >= self->lacking)
     self->lacking = 0;
   if (self->lacking > 0 && !told)
-    cis_part_raise (self->part, new_finding (self, self->directory, available, size));
+    cis_part_raise (self->part, new_finding (self, self->directory, available, promised, size));
   else if (self->lacking == 0 && (told || !self->looked))
     cis_part_clear_unless (self->part, "storage-full", NULL, NULL);
   self->looked = TRUE;
@@ -102,10 +103,10 @@ cis_storage_check (CisStorage *self, guint64 size, gboolean known)
   guint64 available = get_available (self);
   guint64 room = get_room (self, available);
 
-  watch_storage (self, available, known ? size : MIN (size, 1));
+  watch_storage (self, available, promised, known ? size : MIN (size, 1));
   return room >= promised && room - promised >= size
              ? NULL
-             : new_finding (self, "storage", available - MIN (available, promised), size);
+             : new_finding (self, "storage", available, promised, size);
 }
 
 CisFinding *
