@@ -124,6 +124,23 @@ class Backfill(IndexCase):
         self.assertIn("STATE_DIRECTORY", run.stderr)
         self.assertFalse(missing.exists())
 
+    def test_a_row_that_was_on_disk_may_have_been_acknowledged(self):
+        self.ship(2)
+        whole = self.index.read_bytes()
+        os.truncate(self.index, len(whole) - 20)
+        receiver = self.site.receiver()
+        receiver.wait_to_say("may be of an episode that was acknowledged")
+        self.assertEqual(self.backfill()["added"], 1)
+        self.assert_indexed_once()
+        self.assertEqual(receiver.stop(), 0)
+        # As an editor leaves it: nothing is cut, nor told.
+        whole = self.index.read_bytes()
+        os.truncate(self.index, len(whole) - 1)
+        receiver = self.site.receiver()
+        self.assertEqual(self.index.read_bytes(), whole)
+        self.assertEqual(receiver.stop(), 0)
+        self.assertNotIn("bytes were cut off", receiver.said)
+
     def test_beside_a_receiver(self):
         """Old rows are lost, uploads go on, and two backfills run at once."""
         names = self.ship(N_EPISODES, "old")
