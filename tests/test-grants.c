@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "forge.h"
 
-#include "../plugins/gate/window/grants.h"
+#include "../plugins/gate/window/amnesty.h"
 
 #define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -207,6 +207,23 @@ test_expired (void)
   g_assert_cmpstr (names->str, ==, "one 2020-01-01;past 2020-01-02;");
 }
 
+/* The fix takes that one out, wherever its line begins, and no other, whatever the file is called. */
+static void
+test_expired_fix (void)
+{
+  static const char name[] = "grants of 'us'";
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *path = g_build_filename (tree, name, NULL);
+  g_autoptr (CisFinding) finding = cis_amnesty_describe_expired (path, "a.b", "2020-01-01");
+  g_autofree char *left = NULL;
+
+  test_write (tree, name,
+              "# a.b is over\n  a.b " A " * 2020-01-01\naxb " A " * 2090-01-01\na.b.c " B " * 2090-01-01\n");
+  g_free (forge_run (tree, "%s", cis_finding_get_fix (finding)));
+  left = test_read (tree, name);
+  g_assert_cmpstr (left, ==, "# a.b is over\naxb " A " * 2090-01-01\na.b.c " B " * 2090-01-01\n");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -218,5 +235,6 @@ main (int argc, char **argv)
   g_test_add_func ("/grants/gone", test_gone);
   g_test_add_func ("/grants/settles", test_settles);
   g_test_add_func ("/grants/expired", test_expired);
+  g_test_add_func ("/grants/expired-fix", test_expired_fix);
   return g_test_run ();
 }

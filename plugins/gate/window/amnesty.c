@@ -34,23 +34,29 @@ cis_amnesty_describe_error (const char *path, const GError *error)
       "Not all of the grants can be read: %s. What the other lines name is let in; other old "
       "commits wait instead of being refused.",
       error->message);
+  g_autofree char *quoted = g_shell_quote (path);
 
   cis_finding_set_fix (finding,
                        "${EDITOR:-vi} %s\n"
                        "# each line: NAME COMMIT|COMMIT..COMMIT HOST|* UNTIL, such as\n"
                        "# thesis 0123456789abcdef0123456789abcdef01234567 lab-7 2026-12-31",
-                       path);
+                       quoted);
   return finding;
 }
 
-static CisFinding *
-describe_expired (const char *path, const char *name, const char *until)
+CisFinding *
+cis_amnesty_describe_expired (const char *path, const char *name, const char *until)
 {
   CisFinding *finding =
       cis_finding_new ("grant-expired", CIS_SEVERITY_WARNING, name,
                        "The grant “%s” ended %s: its commits are refused again.", name, until);
+  g_autoptr (GString) pattern = g_string_new (name);
+  g_autofree char *quoted = g_shell_quote (path);
 
-  cis_finding_set_fix (finding, "sed -i '/^%s[[:space:]]/d' %s\n# or give it a later date there", name, path);
+  /* All that a name may have in it and that is not itself to sed. */
+  g_string_replace (pattern, ".", "\\.", 0);
+  cis_finding_set_fix (finding, "sed -i '/^[[:space:]]*%s[[:space:]]/d' %s\n# or give it a later date there",
+                       pattern->str, quoted);
   return finding;
 }
 
@@ -72,7 +78,8 @@ tell_expired (CisAmnesty *self)
   cis_part_clear_unless (self->part, "grant-expired", (CisSubjectFunc) g_hash_table_contains, now);
   g_hash_table_iter_init (&iter, now);
   while (g_hash_table_iter_next (&iter, &name, &until))
-    cis_part_raise (self->part, describe_expired (cis_grants_get_path (self->grants), name, until));
+    cis_part_raise (self->part,
+                    cis_amnesty_describe_expired (cis_grants_get_path (self->grants), name, until));
 }
 
 void

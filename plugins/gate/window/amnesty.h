@@ -20,6 +20,8 @@ char *cis_amnesty_find (CisAmnesty *self, const char *commit, const char *host, 
 
 /* That the file cannot be read, or has lines that are mistakes. full. */
 CisFinding *cis_amnesty_describe_error (const char *path, const GError *error);
+/* That the grant's time is over. full. */
+CisFinding *cis_amnesty_describe_expired (const char *path, const char *name, const char *until);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisAmnesty, cis_amnesty_free)
 
