@@ -197,6 +197,10 @@ test_edited (Fixture *f, gconstpointer data)
   g_assert_no_errno (g_unlink (f->file));
   g_usleep (1100 * 1000);
   assert_answer (f, "lab-3", "Bearer token-3", NULL, "is lab-3");
+  /* As an editor leaves it on a full disk. */
+  test_write (f->tree, "tokens", "");
+  g_usleep (1100 * 1000);
+  assert_answer (f, "lab-3", "Bearer token-3", NULL, "is lab-3");
 
   write_tokens (f);
   test_wait_for (answers (f, "token-1", "is lab-1"));
@@ -231,6 +235,8 @@ assert_refused (const char *text, const char *where)
   if (where != NULL)
     g_assert_nonnull (strstr (error->message, where));
   g_assert_null (strstr (error->message, "s3cret"));
+  /* What to do about it, as of a file that breaks later. */
+  g_assert_nonnull (strstr (error->message, "\nchown "));
   cis_part_close (bearer);
   g_object_unref (bearer);
 }
@@ -245,6 +251,8 @@ test_malformed (void)
   g_autofree char *bad_host = make_line ("../lab", "token");
 
   assert_refused (NULL, NULL);
+  assert_refused ("", "no token");
+  assert_refused ("# soon\n\n", "no token");
   assert_refused (third, ":3:");
   assert_refused (one_word, ":2:");
   assert_refused (three_words, ":1:");

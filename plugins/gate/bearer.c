@@ -91,7 +91,8 @@ parse_line (GPtrArray *tokens, const char *line, GError **error)
   return TRUE;
 }
 
-/* Returns the tokens, or %NULL with CIS_ERROR_CONFIG that names file and line. full */
+/* Returns the tokens, or %NULL with CIS_ERROR_CONFIG that names file and line. Where there are none, an
+ * editor or a full disk has cut the file, rather than that nobody were to be let in. full */
 static GPtrArray *
 read_tokens (const char *path, GError **error)
 {
@@ -113,7 +114,10 @@ read_tokens (const char *path, GError **error)
         g_prefix_error (error, "%s:%u: ", path, i + 1);
         return NULL;
       }
-  return g_steal_pointer (&tokens);
+  if (tokens->len > 0)
+    return g_steal_pointer (&tokens);
+  g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s:1: there is no token in the whole file", path);
+  return NULL;
 }
 
 /* A file that was changed within the last seconds may change again without its time telling, so it has no
@@ -138,17 +142,24 @@ stamp_is_same (const Stamp *a, const Stamp *b)
   return a->inode != 0 && a->inode == b->inode && a->ctime == b->ctime && a->size == b->size;
 }
 
-static void
-set_tokens_fix (CisBearer *self, CisFinding *finding)
+/* full */
+static char *
+make_tokens_fix (CisBearer *self)
 {
   g_autofree char *path = g_shell_quote (self->tokens_file);
 
-  cis_finding_set_fix (finding,
-                       "chown %s %s && chmod 600 %s\n"
-                       "# each line is HOST SHA256, as \"cis490 token new HOST\" prints it:\n"
-                       "${EDITOR:-vi} %s\n"
-                       "# it is read again within a second",
-                       g_get_user_name (), path, path, path);
+  return g_strdup_printf ("chown %s %s && chmod 600 %s\n"
+                          "# each line is HOST SHA256, as \"cis490 token new HOST\" prints it:\n"
+                          "${EDITOR:-vi} %s",
+                          g_get_user_name (), path, path, path);
+}
+
+static void
+set_tokens_fix (CisBearer *self, CisFinding *finding)
+{
+  g_autofree char *fix = make_tokens_fix (self);
+
+  cis_finding_set_fix (finding, "%s\n# it is read again within a second", fix);
 }
 
 /* @message: nullable. */
@@ -357,7 +368,9 @@ cis_bearer_open (CisPart *part, GCancellable *cancellable, GError **error)
 
   if (tokens == NULL && self->tokens == NULL)
     {
-      g_propagate_error (error, g_steal_pointer (&problem));
+      g_autofree char *fix = make_tokens_fix (self);
+
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s\n%s", problem->message, fix);
       return FALSE;
     }
   self->looked = g_get_monotonic_time ();
