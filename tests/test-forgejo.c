@@ -201,7 +201,8 @@ static void
 test_token (void)
 {
   g_autoptr (TestTree) tree = test_tree_new ();
-  g_autofree char *file = g_build_filename (tree, "token", NULL);
+  g_autofree char *file = g_build_filename (tree, "our token", NULL);
+  g_autofree char *quoted = g_shell_quote (file);
   g_autoptr (Forge) forge = NULL;
   g_autoptr (CisWindowSource) source = NULL;
   g_autoptr (GError) error = NULL;
@@ -213,12 +214,12 @@ test_token (void)
   source = source_new (forge->url, file, TIMEOUT);
   g_assert_null (cis_window_source_fetch (source, "main", 3, NULL, &error));
   g_clear_error (&error);
-  test_write (tree, "token", "wrong\n");
+  test_write (tree, "our token", "wrong\n");
   g_assert_null (cis_window_source_fetch (source, "main", 3, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
   fix = cis_window_source_suggest (source, "main", error);
-  g_assert_nonnull (strstr (fix, file));
-  test_write (tree, "token", "s3cret\n");
+  g_assert_nonnull (strstr (fix, quoted));
+  test_write (tree, "our token", "s3cret\n");
   window = fetch (source, 3);
   assert_like_git (tree, window, 3);
 }

@@ -163,7 +163,8 @@ assert_explained (const char *tree, const char *path, const char *branch, const 
   g_autoptr (CisWindow) window = cis_window_source_fetch (source, branch, 10, NULL, &error);
   g_autofree char *suggestion = NULL;
   g_auto (GStrv) parts = g_strsplit (fix, "PATH", 2);
-  g_autofree char *expected = g_strjoinv (repository, parts);
+  g_autofree char *quoted = g_shell_quote (repository);
+  g_autofree char *expected = g_strjoinv (quoted, parts);
 
   g_assert_null (window);
   g_assert_nonnull (error);
@@ -183,10 +184,12 @@ test_errors (void)
   run (tree, "mkdir empty-folder; git init -q -b main unborn; git -C repository tag -a -m x v1 main\n", NULL);
   assert_explained (tree, "missing", "main", "cannot open the repository",
                     "git clone --mirror ADDRESS-OF-THE-REPOSITORY PATH\n");
+  assert_explained (tree, "it's missing", "main", "cannot open the repository",
+                    "git clone --mirror ADDRESS-OF-THE-REPOSITORY PATH\n");
   assert_explained (tree, "empty-folder", "main", "cannot open the repository", "git clone");
-  assert_explained (tree, "unborn", "main", "no branch main in", "git -C PATH fetch origin main");
+  assert_explained (tree, "unborn", "main", "no branch main in", "git -C PATH fetch origin 'main'");
   assert_explained (tree, "repository", "no-such", "no branch no-such in",
-                    "git -C PATH fetch origin no-such");
+                    "git -C PATH fetch origin 'no-such'");
   assert_explained (tree, "repository", "v1", "no branch v1 in", "git -C PATH fetch");
   assert_explained (tree, "repository", "main~1", "no branch main~1 in", "git -C PATH fetch");
 }
@@ -258,7 +261,7 @@ test_lost_commit (void)
   g_autoptr (CisWindowSource) source = cis_window_source_git_new (repository);
   g_autoptr (GError) error = NULL;
   g_autofree char *suggestion = NULL;
-  g_autofree char *expected = g_strdup_printf ("git -C %s fsck", repository);
+  g_autofree char *expected = g_strdup_printf ("git -C '%s' fsck", repository);
 
   run (tree,
        "git init -q -b main repository; cd repository\n"

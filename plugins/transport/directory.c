@@ -89,12 +89,13 @@ unavailable (CisDirectory *self, const char *why)
 {
   CisFinding *finding = cis_finding_new ("directory-unavailable", CIS_SEVERITY_ERROR, self->directory,
                                          "Cannot ship into %s: %s.", self->directory, why);
+  g_autofree char *quoted = g_shell_quote (self->directory);
 
   cis_finding_set_fix (finding,
                        "findmnt --target %s\n"
                        "df -h %s\n"
                        "# it has to be there, mounted where mounted=true, and writable by %s",
-                       self->directory, self->directory, g_get_user_name ());
+                       quoted, quoted, g_get_user_name ());
   return finding;
 }
 

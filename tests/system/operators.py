@@ -3,9 +3,12 @@
 
 import json
 import os
+import pathlib
 import re
 import shlex
+import shutil
 import subprocess
+import tempfile
 
 from scratch import PATIENCE, PROGRAM, Site, wait_until
 
@@ -16,10 +19,11 @@ STAGES = "scan;stamp-check;pack;ship;retire;quarantine;log"
 class OperatorSite(Site):
     """With the programs that fixes call. Those of the machine's manager are played, as there is none here."""
 
-    def __init__(self, test):
-        super().__init__(test)
-        self.programs = self.folder / "programs"
-        self.programs.mkdir()
+    def __init__(self, test, folder=None):
+        super().__init__(test, folder=folder)
+        # ${EDITOR:-vi} may be a program and its options, so there is no blank in its path.
+        self.programs = pathlib.Path(tempfile.mkdtemp(prefix="cis490-programs-"))
+        test.addCleanup(shutil.rmtree, self.programs)
         self.running = {}
         self.tune("shipper", f"[pipeline]\nstages={STAGES}\n[log]\nplugin=alert/jsonl\n", "log")
         # Four commits within a second: none of them stays for long.
@@ -29,7 +33,8 @@ class OperatorSite(Site):
                      f'case "$1" in index) export STATE_DIRECTORY={shlex.quote(str(self.receiver_state))};; esac\n'
                      f'case "$1" in check|gate|graph|index|ping) exec {PROGRAM} "$@" --config {config};; esac\n'
                      f'exec {PROGRAM} "$@"')
-        self.program("systemctl", f'case "$1" in reload|restart) kill -HUP "$(cat {self.folder}/run/"${{2#cis490-}}".pid)";; esac')
+        run = shlex.quote(str(self.folder / "run"))
+        self.program("systemctl", f'case "$1" in reload|restart) kill -HUP "$(cat {run}/"${{2#cis490-}}".pid)";; esac')
         for name in ("journalctl", "ninja"):
             self.program(name, "exit 0")
         self.program("sudo", 'exec "$@"')
@@ -73,7 +78,7 @@ class OperatorSite(Site):
         """What the person writes who is put before `file`."""
         wanted = self.folder / "wanted"
         wanted.write_text(text)
-        self.program("editor", f'for file; do :; done\n[ "$file" = {shlex.quote(str(file))} ] && cat {wanted} > "$file"')
+        self.program("editor", f'for file; do :; done\n[ "$file" = {shlex.quote(str(file))} ] && cat {shlex.quote(str(wanted))} > "$file"')
 
     # ---- what is told
 

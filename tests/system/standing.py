@@ -8,6 +8,7 @@ are shipped afterwards (`shipped`).
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 
@@ -279,7 +280,7 @@ def _(site):
     site.tune("receiver", "[gate]\nttl=500ms\n", "gate")
     site.begin("receiver")
     yield "receiver"
-    yield {"fill": {"ADDRESS-OF-THE-REPOSITORY": str(elsewhere)}}
+    yield {"fill": {"ADDRESS-OF-THE-REPOSITORY": shlex.quote(str(elsewhere))}}
 
 
 @standing("window-fallback")

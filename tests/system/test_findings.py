@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import subprocess
+import tempfile
 
 import refused
 import scratch
@@ -166,6 +167,10 @@ IDLE = "[pipeline]\nstages=idle;journal\n[idle]\nplugin=test/idle\n[journal]\npl
 
 CHANGED = "changed-while-packing"
 
+# In whose fixes are paths of the site, with whatever somebody has put into their names.
+PATHS = ["outbox-full", "directory-unavailable", "window-unavailable", "window-cut", "window-not-saved", "remedy-unreadable",
+         "grants-unreadable", "grant-expired"]
+
 # What `check` says of a token: whose it is, and its mode.
 FILES = {"secret-exposed": (scratch.NOBODY, 0o644), "file-unreadable": (0, 0o600)}
 
@@ -178,8 +183,8 @@ class Findings(scratch.TestCase):
             fix = fix.replace(word, value)
         return site.paste(fix, stdin, edited)
 
-    def provoke_standing(self, finding, provoke, reload=False):
-        site = OperatorSite(self)
+    def provoke_standing(self, finding, provoke, reload=False, folder=None):
+        site = OperatorSite(self, folder)
         steps = provoke(site)
         who = next(steps)
         row = site.wait_told(who, finding, "raised", "replaced")
@@ -228,6 +233,12 @@ class Findings(scratch.TestCase):
         for finding, provoke in STANDING.items():
             with self.subTest(finding):
                 self.provoke_standing(finding, provoke)
+                self.end_all()
+
+    def test_a_fix_quotes_the_paths_in_it(self):
+        for finding in PATHS:
+            with self.subTest(finding):
+                self.provoke_standing(finding, STANDING[finding], folder=tempfile.mkdtemp(prefix="cis490 it's "))
                 self.end_all()
 
     def test_a_file_that_nobody_may_read_is_opened(self):

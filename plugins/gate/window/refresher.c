@@ -169,12 +169,13 @@ save (CisRefresher *self, CisWindow *window)
           cis_finding_new ("window-not-saved", CIS_SEVERITY_WARNING, path,
                            "The window cannot be kept for the next start: %s.", error->message);
       g_autofree char *folder = g_path_get_dirname (path);
+      g_autofree char *quoted = g_shell_quote (folder);
 
       cis_finding_set_fix (finding,
                            "ls -ld %s\n"
                            "df -h %s\n"
                            "# it needs some space, and has to be writable by %s",
-                           folder, folder, g_get_user_name ());
+                           quoted, quoted, g_get_user_name ());
       cis_part_raise (self->part, finding);
     }
 }

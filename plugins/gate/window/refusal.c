@@ -84,6 +84,7 @@ count_behind (CisRefusal *self, const char *commit, const char *head)
 static void
 tell_unreadable (CisRefusal *self, const GError *error)
 {
+  g_autofree char *quoted = NULL;
   CisFinding *finding;
 
   if (error == NULL)
@@ -94,11 +95,12 @@ tell_unreadable (CisRefusal *self, const GError *error)
   finding = cis_finding_new ("remedy-unreadable", CIS_SEVERITY_WARNING, self->remedy_file,
                              "The remedy's file cannot be read, and refused hosts get the usual one: %s.",
                              error->message);
+  quoted = g_shell_quote (self->remedy_file);
   cis_finding_set_fix (finding,
                        "chmod a+r %s\n"
                        "ls -l %s\n"
                        "# and its folders have to be open to %s",
-                       self->remedy_file, self->remedy_file, g_get_user_name ());
+                       quoted, quoted, g_get_user_name ());
   cis_part_raise (self->part, finding);
 }
 

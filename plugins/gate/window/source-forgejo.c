@@ -222,19 +222,22 @@ cis_window_source_forgejo_suggest (CisWindowSource *source, const char *branch, 
 {
   CisWindowSourceForgejo *self = (CisWindowSourceForgejo *) source;
   g_autofree char *of = escape_branch (branch);
+  g_autofree char *url = g_strdup_printf ("%s/commits?sha=%s&limit=1", self->api, of);
+  g_autofree char *quoted_url = g_shell_quote (url);
+  g_autofree char *token_file = self->token_file != NULL ? g_shell_quote (self->token_file) : NULL;
+  g_autofree char *ca_file = self->ca_file != NULL ? g_shell_quote (self->ca_file) : NULL;
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
     return g_strdup_printf (
         "install -m 600 -o %s /dev/stdin %s\n"
         "# with a token that may read the repository (in Forgejo: settings, applications)",
         g_get_user_name (),
-        self->token_file != NULL ? self->token_file
-                                 : "FILE # and [site] forgejo-token-file=FILE in cis490.ini");
+        token_file != NULL ? token_file : "FILE # and [site] forgejo-token-file=FILE in cis490.ini");
   return g_strdup_printf (
-      "curl -sS %s%s%s'%s/commits?sha=%s&limit=1'\n"
+      "curl -sS %s%s%s%s\n"
       "# and compare forgejo-url, forgejo-repository, forgejo-ca-file and branch in cis490.ini",
-      self->ca_file != NULL ? "--cacert '" : "", self->ca_file != NULL ? self->ca_file : "",
-      self->ca_file != NULL ? "' " : "", self->api, of);
+      ca_file != NULL ? "--cacert " : "", ca_file != NULL ? ca_file : "", ca_file != NULL ? " " : "",
+      quoted_url);
 }
 
 static void

@@ -216,25 +216,32 @@ cis_window_source_git_fetch (CisWindowSource *source, CisWindow *window, const c
 static char *
 cis_window_source_git_suggest (CisWindowSource *source, const char *branch, const GError *error)
 {
-  const char *path = ((CisWindowSourceGit *) source)->repository;
+  const char *repository = ((CisWindowSourceGit *) source)->repository;
+  g_autofree char *path = g_shell_quote (repository);
 
   if (error == NULL)
     return g_strdup_printf ("git -C %s fetch --unshallow", path);
   if (g_error_matches (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_OWNER))
     {
       /* It is compared with the path that has no symlinks. */
-      g_autofree char *real = realpath (path, NULL);
+      g_autofree char *real = realpath (repository, NULL);
+      g_autofree char *quoted = g_shell_quote (real != NULL ? real : repository);
 
-      return g_strdup_printf ("git config --system --add safe.directory %s", real != NULL ? real : path);
+      return g_strdup_printf ("git config --system --add safe.directory %s", quoted);
     }
   /* A bare clone and one of a single branch would go on without it. */
   if (g_error_matches (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_BRANCH))
-    return g_strdup_printf (
-        "git -C %s fetch origin %s && "
-        "git -C %s config --add remote.origin.fetch +refs/heads/%s:refs/remotes/origin/%s && "
-        "git -C %s fetch origin\n"
-        "# or name another branch in cis490.ini: [site] branch=…",
-        path, branch, path, branch, branch, path);
+    {
+      g_autofree char *name = g_shell_quote (branch);
+      g_autofree char *mapping = g_strdup_printf ("+refs/heads/%s:refs/remotes/origin/%s", branch, branch);
+      g_autofree char *quoted = g_shell_quote (mapping);
+
+      return g_strdup_printf ("git -C %s fetch origin %s && "
+                              "git -C %s config --add remote.origin.fetch %s && "
+                              "git -C %s fetch origin\n"
+                              "# or name another branch in cis490.ini: [site] branch=…",
+                              path, name, path, quoted, path);
+    }
   if (g_error_matches (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_COMMIT))
     return g_strdup_printf ("git -C %s fsck", path);
   return g_strdup_printf (

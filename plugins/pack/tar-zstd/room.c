@@ -149,17 +149,18 @@ cis_room_check (CisRoom *self, const char *name, GError **error)
 static CisFinding *
 make_finding (CisRoom *self, CisSeverity severity, const char *subject, const char *name, const char *what)
 {
-  const char *state = cis_host_state_get_path (self->state);
   CisFinding *finding =
       cis_finding_new (FINDING, severity, subject,
                        "No room is left to pack %s, which waits; what is packed already goes on: %s.", name,
                        what);
+  g_autofree char *outbox = g_shell_quote (self->outbox);
+  g_autofree char *state = g_shell_quote (cis_host_state_get_path (self->state));
 
   cis_finding_set_fix (finding,
                        "df -h %s\n"
                        "du -sh %s %s/shipped %s/quarantine\n"
                        "# free space there: what is shipped or in quarantine can go",
-                       self->outbox, self->outbox, state, state);
+                       outbox, outbox, state, state);
   return finding;
 }
 
