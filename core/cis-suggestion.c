@@ -51,15 +51,20 @@ cis_finding_suggest_site (CisFinding *finding, const char *where, const char *ke
                          key, existing != NULL ? existing : path);
 }
 
-/* Only where @wrong is a plain word to sed. */
+/* Only where both are plain words to sed. It has to stand alone: what it is a part of is another word. */
 void
 cis_finding_suggest_word (CisFinding *finding, const char *wrong, const char *right)
 {
   guint64 line;
   g_autofree char *path = split_where (cis_finding_get_subject (finding), &line);
+  g_autoptr (GString) pattern = g_string_new (wrong);
 
-  if (path != NULL && line > 0 && cis_name_is_valid (wrong, 255))
-    cis_finding_set_fix (finding, "sed -i '%" G_GUINT64_FORMAT "s/%s/%s/' %s", line, wrong, right, path);
+  g_string_replace (pattern, ".", "\\.", 0);
+  if (path != NULL && line > 0 && cis_name_is_valid (wrong, 255) && cis_name_is_valid (right, 255))
+    cis_finding_set_fix (finding,
+                         "sed -i -E '%" G_GUINT64_FORMAT
+                         "s/(^|[{[;=[:space:]])%s($|[]=;}:[:space:]])/\\1%s\\2/' %s",
+                         line, pattern->str, right, path);
 }
 
 /* Whoever checks may not be whom the service runs as, so that nothing is given to them unasked. */
