@@ -56,7 +56,11 @@ warn_of_unused (const char *site_file, const char *const *names)
           g_autofree char *quoted = g_shell_quote (*folder);
           g_autofree char *right_quoted = g_shell_quote (right);
 
-          cis_finding_set_fix (finding, "mv -nT %s %s", quoted, right_quoted);
+          /* mv moves no folder to where there is one. */
+          if (g_file_test (right, G_FILE_TEST_IS_DIR))
+            cis_finding_set_fix (finding, "mv -n %s/*.ini %s/; rmdir %s", quoted, right_quoted, quoted);
+          else
+            cis_finding_set_fix (finding, "mv -nT %s %s", quoted, right_quoted);
         }
       options_print_finding (finding);
     }

@@ -112,7 +112,7 @@ class Check(scratch.TestCase):
         folder.mkdir(parents=True)
         run = self.site.check()
         self.assertEqual((run.returncode, run.stdout), (0, "shipper: ok\n"))
-        for word in (f"{folder}: warning", "“shiper”", "“shipper”", "mv -nT", "drop-ins-unused"):
+        for word in (f"{folder}: warning", "“shiper”", "“shipper”", "mv -n ", "drop-ins-unused"):
             self.assertIn(word, run.stderr)
 
     def test_a_host_without_a_quarantine(self):

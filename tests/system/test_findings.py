@@ -279,6 +279,15 @@ class Findings(scratch.TestCase):
         self.check_and_mend(site, UNUSED)
         self.assertTrue((pipelines / "shipper.ini.d").is_dir())
 
+    def test_drop_ins_join_those_that_are_there(self):
+        site = OperatorSite(self, tempfile.mkdtemp(prefix="cis490 it's "))
+        pipelines = site.folder / "pipelines"
+        (pipelines / "shiper.ini.d").mkdir()
+        (pipelines / "shiper.ini.d" / "mine.ini").write_text("[pack]\nlevel=5\n")
+        there = os.listdir(pipelines / "shipper.ini.d")
+        self.check_and_mend(site, UNUSED)
+        self.assertEqual(sorted(os.listdir(pipelines / "shipper.ini.d")), sorted(["mine.ini", *there]))
+
     def test_files_are_in_order_after_their_fix(self):
         site = OperatorSite(self)
         site.become_nobody()
