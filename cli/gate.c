@@ -285,7 +285,8 @@ print_text (Explanation *self, const char *reason)
                        (gulong) self->behind),
              self->behind);
   else if (self->window != NULL)
-    g_print (_ ("  behind  not known: %s does not have it below the head\n"), self->gate->repository);
+    g_print (_ ("  behind  not known: %s does not have it among %d commits below the head\n"),
+             self->gate->repository, CIS_HISTORY_BEHIND_MAX);
   if (self->leaves_in >= 0)
     {
       g_autofree char *duration = terminal_format_duration (self->leaves_in);

@@ -253,6 +253,41 @@ test_missing_branch (void)
     }
 }
 
+/* A refused host waits for the count, so it has an end. */
+static void
+test_behind (void)
+{
+  static const struct
+  {
+    const char *commit;
+    gint64 behind;
+  } cases[] = {
+    { "main", 0 }, { "main~1", 1 }, { "main~10000", 10000 }, { "main~10001", -1 }, { "side", -1 }
+  };
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *repository = g_build_filename (tree, "repository", NULL);
+  g_autofree char *head = NULL;
+
+  run (tree,
+       "git init -q -b main repository; cd repository\n"
+       "{ for i in $(seq 10003); do\n"
+       "    printf 'commit refs/heads/main\\ncommitter A <a@b> %d +0000\\ndata 0\\n\\n' $((1700000000 + i))\n"
+       "  done\n"
+       "} | git fast-import --quiet\n"
+       "git branch side $(git commit-tree -p main~7 -m x main^{tree})\n"
+       "git rev-parse main\n",
+       &head);
+  g_strstrip (head);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *script = g_strdup_printf ("git -C repository rev-parse %s", cases[i].commit);
+      g_autofree char *commit = NULL;
+
+      run (tree, script, &commit);
+      g_assert_cmpint (cis_history_count_behind (repository, g_strstrip (commit), head), ==, cases[i].behind);
+    }
+}
+
 static void
 test_lost_commit (void)
 {
@@ -427,6 +462,7 @@ main (int argc, char **argv)
   g_test_add_func ("/window-source/shallow", test_shallow);
   g_test_add_func ("/window-source/errors", test_errors);
   g_test_add_func ("/window-source/missing-branch", test_missing_branch);
+  g_test_add_func ("/window-source/behind", test_behind);
   g_test_add_func ("/window-source/lost-commit", test_lost_commit);
   g_test_add_func ("/window-source/unchanged", test_unchanged);
   g_test_add_func ("/window-source/unshallowed", test_unshallowed);

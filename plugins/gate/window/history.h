@@ -26,8 +26,11 @@ gboolean cis_history_set_error (GError **error, CisHistoryError code, const char
 /* full */
 git_repository *cis_history_open (const char *path, GError **error);
 
-/* How many commits of @head's history @commit does not have; -1 where it is no ancestor of it,
- * or not known. */
+/* How far behind it is counted. */
+#define CIS_HISTORY_BEHIND_MAX 10000
+
+/* How many commits of @head's history @commit does not have; -1 where it is not among the last ones of it, or
+ * not known. */
 gint64 cis_history_count_behind (const char *path, const char *commit, const char *head);
 /* What `git rev-list FROM..TO` prints; without @from just @to. Both 40 lower-case hex. full, of char *. */
 GPtrArray *cis_history_list_range (const char *path, const char *from, const char *to, GError **error);
