@@ -27,6 +27,7 @@ typedef struct
 
   CisWindow *window; /* owned; NULL: no source has one */
   char *trouble;     /* owned; why the first source has none */
+  char *fix;         /* owned, nullable; what to do about that */
   gint64 position;   /* -1: not in it */
   gint64 behind;     /* -1: not known */
   gint64 leaves_in;  /* seconds; -1: not known */
@@ -41,6 +42,7 @@ explanation_clear (Explanation *self)
 {
   g_clear_pointer (&self->window, cis_window_unref);
   g_free (self->trouble);
+  g_free (self->fix);
   g_free (self->grant);
   g_free (self->ended);
   g_free (self->until);
@@ -140,6 +142,14 @@ make_sources (Explanation *self, GError **error)
   return cis_window_sources_new (&setup, error);
 }
 
+static void
+note_trouble (Explanation *self, CisWindowSource *source, const GError *problem)
+{
+  self->trouble = g_strdup_printf ("%s: %s", cis_window_source_get_name (source), problem->message);
+  if (!g_error_matches (problem, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_EARLY))
+    self->fix = cis_window_source_suggest (source, self->gate->branch, problem);
+}
+
 static gboolean
 fetch (Explanation *self, GError **error)
 {
@@ -154,8 +164,7 @@ fetch (Explanation *self, GError **error)
       if (self->window != NULL && i > 0)
         cis_window_set_fallback (self->window);
       if (problem != NULL && self->trouble == NULL)
-        self->trouble =
-            g_strdup_printf ("%s: %s", cis_window_source_get_name (sources->pdata[i]), problem->message);
+        note_trouble (self, sources->pdata[i], problem);
     }
   return sources != NULL;
 }
@@ -263,6 +272,8 @@ print_json (Explanation *self, const char *reason)
     }
   if (self->trouble != NULL)
     json_object_set_string_member (object, "trouble", self->trouble);
+  if (self->fix != NULL)
+    json_object_set_string_member (object, "fix", self->fix);
   if (self->unread != NULL)
     json_object_set_string_member (object, "grants", self->unread);
   line = cis_json_to_line (object);
@@ -297,6 +308,13 @@ print_text (Explanation *self, const char *reason)
     g_print (_ ("  ended   %s: the grant “%s”\n"), self->until, self->ended);
   if (self->trouble != NULL)
     g_print (_ ("  trouble %s\n"), self->trouble);
+  if (self->fix != NULL)
+    {
+      g_auto (GStrv) lines = g_strsplit (self->fix, "\n", -1);
+
+      for (char **line = lines; *line != NULL; line++)
+        g_print ("          %s\n", *line);
+    }
   if (self->unread != NULL)
     g_print (_ ("  grants  %s\n"), self->unread);
 }

@@ -119,6 +119,36 @@ test_explain (Fixture *fixture, gconstpointer data)
   assert_explained (fixture, 10, before, 0, -1);
 }
 
+/* What the source said, and what to do about it where there is something. @fix: nullable. */
+static void
+assert_trouble (JsonObject *object, const char *trouble, const char *fix)
+{
+  const char *said = cis_json_get_string (object, "fix");
+
+  g_assert_cmpstr (cis_json_get_string (object, "trouble"), ==, trouble);
+  g_assert_true ((said != NULL) == (fix != NULL) && (fix == NULL || strstr (said, fix) != NULL));
+}
+
+static void
+test_trouble (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *commit = get_commit (fixture, 10);
+  g_autofree char *first = get_time (fixture, 1, -1);
+  g_autofree char *at = g_strconcat ("--at=", first, NULL);
+  g_autofree char *early = g_strdup_printf ("git: main has no commits before %s", first);
+  g_autofree char *none = NULL;
+  g_autoptr (JsonObject) before = gate (fixture, 1, "explain", commit, at, NULL);
+  g_autoptr (JsonObject) gone = NULL;
+
+  assert_trouble (before, early, NULL);
+  g_free (forge_run (fixture->tree, "git -C repository branch -m main other"));
+  gone = gate (fixture, 1, "explain", commit, NULL);
+  none = g_strdup_printf ("git: no branch main in %s/repository/.git/: reference 'refs/remotes/origin/main' "
+                          "not found",
+                          fixture->tree);
+  assert_trouble (gone, none, "fetch origin");
+}
+
 static void
 test_grant (Fixture *fixture, gconstpointer data)
 {
@@ -300,13 +330,10 @@ main (int argc, char **argv)
     const char *path;
     void (*test) (Fixture *fixture, gconstpointer data);
   } tests[] = {
-    { "/gate-verb/explain", test_explain },
-    { "/gate-verb/grant", test_grant },
-    { "/gate-verb/mistaken-grants", test_mistaken_grants },
-    { "/gate-verb/forgejo", test_forgejo },
-    { "/gate-verb/usage", test_usage },
-    { "/gate-verb/replay", test_replay },
-    { "/gate-verb/shallow", test_shallow },
+    { "/gate-verb/explain", test_explain }, { "/gate-verb/trouble", test_trouble },
+    { "/gate-verb/grant", test_grant },     { "/gate-verb/mistaken-grants", test_mistaken_grants },
+    { "/gate-verb/forgejo", test_forgejo }, { "/gate-verb/usage", test_usage },
+    { "/gate-verb/replay", test_replay },   { "/gate-verb/shallow", test_shallow },
   };
 
   g_test_init (&argc, &argv, NULL);

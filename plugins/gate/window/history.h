@@ -16,6 +16,7 @@ typedef enum
   CIS_HISTORY_ERROR_OWNER,      /* git refuses another user's repository */
   CIS_HISTORY_ERROR_BRANCH,     /* no such branch */
   CIS_HISTORY_ERROR_COMMIT,     /* a commit cannot be read */
+  CIS_HISTORY_ERROR_EARLY,      /* the branch began later */
 } CisHistoryError;
 
 #define CIS_HISTORY_ERROR (cis_history_error_quark ())

@@ -209,6 +209,14 @@ cis_window_source_git_fetch (CisWindowSource *source, CisWindow *window, const c
     }
   if (!walk_from (self, repository, &head, window, n, cancellable, error))
     return FALSE;
+  if (self->until != G_MAXINT64 && cis_window_get_length (window) == 0)
+    {
+      g_autofree char *until = cis_time_to_string (self->until * G_USEC_PER_SEC);
+
+      g_set_error (error, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_EARLY, "%s has no commits before %s", branch,
+                   until);
+      return FALSE;
+    }
   remember (self, window, &head, n);
   return TRUE;
 }
