@@ -32,6 +32,13 @@ class Secrets(scratch.TestCase):
         site.write_secret("token", self.other)
         site.episode("refused")
         self.shipper.wait_to_say("receiver-refused-token")
+        config = ("--config", str(site.folder / "cis490.ini"))
+        # While there is a receiver, which refuses the token, too.
+        for status, *arguments in ((0, "check", *config), (0, "graph", "shipper", *config), (1, "ping", *config),
+                                   (0, "quarantine", "show", "unstamped", "--json"), (0, "inspect", "transport/http", "--json")):
+            done = site.command(*arguments)
+            self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+            self.assert_hidden(done.stdout + done.stderr, f"what {arguments[0]} prints")
         for process in (self.receiver, self.shipper):
             proc = pathlib.Path("/proc") / str(process.popen.pid)
             for name in ("cmdline", "environ"):
@@ -40,11 +47,6 @@ class Secrets(scratch.TestCase):
             self.assertEqual(limit.split()[4:6], ["0", "0"])
             process.stop()
             self.assert_hidden(process.said + process.stdout, f"what {process.name} said")
-        config = ("--config", str(site.folder / "cis490.ini"))
-        for arguments in (("check", *config), ("graph", "shipper", *config), ("ping", "--json", *config),
-                          ("quarantine", "show", "unstamped", "--json"), ("inspect", "transport/http", "--json")):
-            done = site.command(*arguments)
-            self.assert_hidden(done.stdout + done.stderr, f"what {arguments[0]} prints")
         for folder in (site.host, site.receiver_state):
             for where, _, files in os.walk(folder):
                 for name in files:
