@@ -107,15 +107,25 @@ print_text (const About *about)
     }
 }
 
-/* As code in a table's cell, which a newline would end and a bar would split; full. */
+/* In a table's cell, which a bar would split; full. */
+static char *
+escape_cell (const char *text)
+{
+  GString *escaped = g_string_new (text);
+
+  g_string_replace (escaped, "|", "\\|", 0);
+  return g_string_free (escaped, FALSE);
+}
+
+/* As code there, without a newline, which would end the cell; full. */
 static char *
 quote_cell (const char *text)
 {
-  GString *quoted = g_string_new (text);
+  g_autofree char *escaped = escape_cell (text);
+  GString *quoted = g_string_new (escaped);
 
-  if (text == NULL || text[0] == '\0')
+  if (quoted->len == 0)
     return g_string_free (quoted, FALSE);
-  g_string_replace (quoted, "|", "\\|", 0);
   g_string_replace (quoted, "\n", "`<br>`", 0);
   g_string_prepend_c (quoted, '`');
   g_string_append_c (quoted, '`');
@@ -143,11 +153,12 @@ print_markdown (const About *about)
       g_autofree char *range = cis_option_describe_range (pspec);
       g_autofree char *text = NULL;
       g_autofree char *cell = NULL;
+      g_autofree char *blurb = escape_cell (g_param_spec_get_blurb (pspec));
 
       text = cis_option_describe_default (pspec);
       cell = cis_option_has (pspec, CIS_PARAM_REQUIRED) ? g_strdup ("required") : quote_cell (text);
       g_print ("| `%s` | %s%s%s | %s | %s |\n", pspec->name, type, range != NULL ? ", " : "",
-               range != NULL ? range : "", cell, g_param_spec_get_blurb (pspec));
+               range != NULL ? range : "", cell, blurb);
     }
   g_print ("\n");
 }

@@ -117,8 +117,20 @@ def check_translations(path, text):
             yield 1, "does not translate " + message.replace("\n", "")
 
 
+def check_tables(path, text):
+    """A bar in a cell begins the next one, in code too, unless there is a backslash before it."""
+    if path.suffix != ".md":
+        return
+    columns = 0
+    for line, row in enumerate(text.split("\n"), 1):
+        bars = len(re.findall(r"(?<!\\)\|", row)) if row.startswith("|") else 0
+        if columns and bars and bars != columns:
+            yield line, f"has {bars - 1} cells, and its table {columns - 1} columns"
+        columns = bars and (columns or bars)
+
+
 CHECKS = [check_length, check_licence, check_markers, check_calls, check_header, check_executable, check_whitespace,
-          check_format, check_translations]
+          check_format, check_tables, check_translations]
 
 
 def main():
