@@ -219,7 +219,8 @@ test_token (void)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED);
   fix = cis_window_source_suggest (source, "main", error);
   g_assert_nonnull (strstr (fix, quoted));
-  test_write (tree, "our token", "s3cret\n");
+  test_write (tree, "elsewhere", "s3cret\n");
+  g_free (forge_run (tree, "ln -sf elsewhere 'our token'"));
   window = fetch (source, 3);
   assert_like_git (tree, window, 3);
 }

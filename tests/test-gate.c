@@ -127,7 +127,9 @@ test_remedy (Fixture *fixture, gconstpointer data)
   CisFinding *finding;
   gpointer gate;
 
-  test_write (fixture->tree, "remedy", "# {episode} of {host}\ngit checkout {branch} # not {your_commit}\n");
+  /* A link that leads to it, as for other files of an operator's. */
+  test_write (fixture->tree, "ours", "# {episode} of {host}\ngit checkout {branch} # not {your_commit}\n");
+  g_free (run (fixture, "ln -s ours remedy"));
   gate = forge_gate_new (fixture, forge, "remedy-file", path);
   g_assert_cmpint (judge (gate, stale, &outcome), ==, CIS_VERDICT_REJECTED);
   finding = cis_outcome_get_finding (outcome);

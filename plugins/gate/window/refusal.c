@@ -4,8 +4,6 @@
 #include "history.h"
 #include "remedy.h"
 
-#include <fcntl.h>
-
 #define REMEDY_MAX (16 * 1024)
 /* A host of stale code asks the same for each of its episodes, and counting walks the history. */
 #define COUNTED_MAX 256
@@ -108,17 +106,13 @@ static char *
 read_template (CisRefusal *self)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-  const char *text;
+  char *text;
 
   if (self->remedy_file == NULL)
     return g_strdup (self->remedy);
-  bytes = cis_file_read (AT_FDCWD, self->remedy_file, REMEDY_MAX, &error);
-  text = bytes != NULL ? g_bytes_get_data (bytes, NULL) : NULL;
-  if (text != NULL && !g_utf8_validate (text, (gssize) g_bytes_get_size (bytes), NULL))
-    g_set_error_literal (&error, CIS_ERROR, CIS_ERROR_INVALID, "it is not UTF-8");
+  text = cis_file_read_text (self->remedy_file, REMEDY_MAX, &error);
   tell_unreadable (self, error);
-  return g_strdup (error == NULL ? text : self->remedy);
+  return text != NULL ? text : g_strdup (self->remedy);
 }
 
 static void

@@ -13,7 +13,6 @@
 #include "forgejo-page.h"
 #include "source.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 /* What is asked for at once; the server has a cap of its own, usually 50. */
@@ -48,8 +47,8 @@ static char *
 read_token (const char *path, GError **error)
 {
   g_autoptr (GError) problem = NULL;
-  g_autoptr (GBytes) bytes = cis_file_read (AT_FDCWD, path, TOKEN_MAX, &problem);
-  g_autofree char *token = bytes != NULL ? g_strstrip (g_strdup (g_bytes_get_data (bytes, NULL))) : NULL;
+  g_autofree char *text = cis_file_read_text (path, TOKEN_MAX, &problem);
+  g_autofree char *token = text != NULL ? g_strdup (g_strstrip (text)) : NULL;
 
   if (token == NULL)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "cannot read its token: %s",
