@@ -90,6 +90,11 @@ maintain (gpointer data)
   g_autoptr (GError) error = NULL;
   gint64 again = cis_part_maintain (part, self->work, &error);
 
+  if (again < 0 && g_error_matches (error, CIS_ERROR, CIS_ERROR_FATAL))
+    {
+      cis_pipeline_fail (self, g_steal_pointer (&error));
+      return G_SOURCE_REMOVE;
+    }
   if (again < 0)
     {
       if (!g_cancellable_is_cancelled (self->work))

@@ -20,7 +20,7 @@ test_table (void)
     { 400, NULL, CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "proxy-refused" },
     { 400, "digest-malformed", CIS_VERDICT_REJECTED, CIS_SCOPE_ITEM, "digest-malformed" },
     { 400, "digest-missing", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "digest-missing" },
-    { 400, "commit-missing", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "commit-missing" },
+    { 400, "commit-missing", CIS_VERDICT_REJECTED, CIS_SCOPE_ITEM, "commit-missing" },
     { 400, "request-malformed", CIS_VERDICT_DEFERRED, CIS_SCOPE_STAGE, "request-malformed" },
     { 400, "digest-mismatch", CIS_VERDICT_DEFERRED, CIS_SCOPE_ITEM, "digest-mismatch" },
     { 400, "body-cut", CIS_VERDICT_DEFERRED, CIS_SCOPE_ITEM, "body-cut" },
@@ -76,6 +76,26 @@ test_table (void)
     }
 }
 
+/* Of an episode that has one, something in between has dropped the header. */
+static void
+test_commit_dropped (void)
+{
+  static const char body[] = "{\"type\": \"urn:cis490:finding:commit-missing\", \"detail\": \"why\"}";
+  CisPeer peer = { .url = "https://receiver.example", .host = "lab-7" };
+  g_autoptr (CisEpisode) episode = cis_episode_new (NULL, "e1", NULL);
+  g_auto (CisAnswer) answer = {
+    .status = 400,
+    .content_type = g_strdup ("application/problem+json"),
+    .body = g_bytes_new_static (body, strlen (body)),
+  };
+  g_auto (CisJudgement) judgement = { NULL };
+
+  cis_episode_set_commit (episode, "cccccccccccccccccccccccccccccccccccccccc");
+  cis_answer_judge (&answer, CIS_ASKED_UPLOAD, episode, &peer, &judgement);
+  g_assert_cmpint (cis_outcome_get_verdict (judgement.outcome), ==, CIS_VERDICT_DEFERRED);
+  g_assert_cmpint (cis_outcome_get_scope (judgement.outcome), ==, CIS_SCOPE_STAGE);
+}
+
 /* A proxy that lets no PATCH pass may let a PUT. */
 static void
 test_whole (void)
@@ -129,6 +149,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/answer/table", test_table);
+  g_test_add_func ("/answer/commit-dropped", test_commit_dropped);
   g_test_add_func ("/answer/whole", test_whole);
   g_test_add_func ("/answer/unreadable", test_unreadable);
   return g_test_run ();

@@ -336,12 +336,18 @@ static const char *renewed_tree;
 static void
 renew (void)
 {
-  if (!test_exists (renewed_tree, "state/shipped/run-1") &&
-      !test_exists (renewed_tree, "state/shipped/.run-1.removed"))
-    test_make_episode (renewed_tree, "state/shipped/run-1", 'd');
+  if (test_exists (renewed_tree, "state/shipped/run-1") ||
+      test_exists (renewed_tree, "state/shipped/.run-1.removed") ||
+      test_exists (renewed_tree, "state/shipped/run-1-2"))
+    return;
+  test_make_episode (renewed_tree, "state/shipped/run-1-2", 'd');
+  test_write (renewed_tree, "state/receipts/run-1.json",
+              "{\"episode\": \"run-1\", \"received_at\": \"2090-01-01T00:00:00Z\", \"sha256\": "
+              "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}");
 }
 
-/* Before the receipts of what was removed go, another run of the same name has been shipped. */
+/* Before the receipts of what was removed go, another run of the same name has been shipped, beside what was
+ * still there. */
 static void
 test_retire_receipt_of_newer (Site *site, gconstpointer unused)
 {
@@ -352,7 +358,7 @@ test_retire_receipt_of_newer (Site *site, gconstpointer unused)
   on_sync = renew;
   g_assert_cmpint (maintain (site), ==, HOUR);
   on_sync = NULL;
-  assert_list (site, "shipped", "run-1");
+  assert_list (site, "shipped", "run-1-2");
   assert_list (site, "receipts", "run-1.json");
 }
 

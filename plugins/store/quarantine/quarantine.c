@@ -114,19 +114,26 @@ get_due (CisStoreQuarantine *self, const QuarantineEntry *entry)
   return entry->time + self->keep_days * DAY;
 }
 
-static void
-expire (CisStoreQuarantine *self, const QuarantineEntry *entry, GCancellable *cancellable)
+/* FALSE: nothing may go on. */
+static gboolean
+expire (CisStoreQuarantine *self, const QuarantineEntry *entry, GCancellable *cancellable, GError **error)
 {
   g_autofree char *since = cis_time_to_string (entry->time);
-  g_autoptr (GError) error = NULL;
+  g_autoptr (GError) cause = NULL;
 
-  if (quarantine_remove (self->quarantine, entry, "expire", cancellable, &error))
+  if (quarantine_remove (self->quarantine, entry, "expire", cancellable, &cause))
     cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_MESSAGE, MESSAGE_REMOVED,
                   "Removed quarantine/%s: it was there since %s, and keep-days is %d", entry->id, since,
                   self->keep_days);
-  else if (!g_error_matches (error, CIS_ERROR, CIS_ERROR_GONE))
+  else if (g_error_matches (cause, CIS_ERROR, CIS_ERROR_FATAL))
+    {
+      g_propagate_error (error, g_steal_pointer (&cause));
+      return FALSE;
+    }
+  else if (!g_error_matches (cause, CIS_ERROR, CIS_ERROR_GONE))
     cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_WARNING, NULL, "Cannot remove quarantine/%s: %s",
-                  entry->id, error->message);
+                  entry->id, cause->message);
+  return TRUE;
 }
 
 static gboolean
@@ -143,8 +150,8 @@ expire_all (CisStoreQuarantine *self, GCancellable *cancellable, GError **error)
   if (!notice_pass (get_fd (self), oldest, g_get_real_time (), self->confirm_after, &by, error))
     return FALSE;
   for (guint i = 0; i < entries->len && !g_cancellable_is_cancelled (cancellable); i++)
-    if (get_due (self, entries->pdata[i]) <= by)
-      expire (self, entries->pdata[i], cancellable);
+    if (get_due (self, entries->pdata[i]) <= by && !expire (self, entries->pdata[i], cancellable, error))
+      return FALSE;
   return !g_cancellable_set_error_if_cancelled (cancellable, error) &&
          (by == NOTICE_NONE || notice_end (get_fd (self), error));
 }

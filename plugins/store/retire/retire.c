@@ -214,57 +214,75 @@ pass_clear (Pass *pass)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Pass, pass_clear)
 
-/* Looks at one receipt, and returns when its episode becomes due; G_MAXINT64 where there is nothing to wait
- * for. One that cannot be read may be due, so that it is looked at again. */
-static gint64
-consider (CisStoreRetire *self, const char *file, Pass *pass, GCancellable *cancellable)
+/* Looks at one receipt. *due: when its episode becomes due; G_MAXINT64 where there is nothing to wait for.
+ * One that cannot be read may be due, so that it is looked at again. FALSE: nothing may go on. */
+static gboolean
+consider (CisStoreRetire *self, const char *file, Pass *pass, gint64 *due, GCancellable *cancellable,
+          GError **error)
 {
   g_autofree char *name = get_episode (file);
   g_autofree char *failed = NULL;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (JsonObject) receipt = cis_host_state_load_receipt (self->state, name, &error);
-  gint64 due;
+  g_autoptr (GError) cause = NULL;
+  g_autoptr (JsonObject) receipt = cis_host_state_load_receipt (self->state, name, &cause);
 
   if (receipt == NULL || g_strcmp0 (cis_json_get_string (receipt, "episode"), name) != 0 ||
       !cis_hex_is_valid (cis_json_get_string (receipt, "sha256"), 64))
     {
-      if (error != NULL)
+      if (cause != NULL)
         cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_WARNING, NULL, "Nothing is removed for it: %s",
-                      error->message);
-      return error != NULL ? 0 : G_MAXINT64;
+                      cause->message);
+      *due = cause != NULL ? 0 : G_MAXINT64;
+      return TRUE;
     }
-  due = get_due (self, receipt);
+  *due = get_due (self, receipt);
   /* In episodes/ it still has to be retired, and this is its proof. Once it is in shipped/, a notice that
    * stands is its own: what comes meanwhile withdraws it first. */
-  if (due > pass->by || is_in (self, CIS_FOLDER_EPISODES, name) || !notice_stands (get_receipts_fd (self)))
-    return due;
-  if (!shipped_remove (CIS_PART (self), self->state, name, receipt, &failed, cancellable, &error))
+  if (*due > pass->by || is_in (self, CIS_FOLDER_EPISODES, name) || !notice_stands (get_receipts_fd (self)))
+    return TRUE;
+  if (shipped_remove (CIS_PART (self), self->state, name, receipt, &failed, cancellable, &cause))
     {
-      if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-        cis_removal_fail (CIS_PART (self), cis_host_state_get_path (self->state), "shipped",
-                          failed != NULL ? failed : name, error, pass->kept);
-      return due;
+      g_ptr_array_add (pass->spent, g_strdup (file));
+      *due = G_MAXINT64;
+      return TRUE;
     }
-  g_ptr_array_add (pass->spent, g_strdup (file));
-  return G_MAXINT64;
+  if (g_error_matches (cause, CIS_ERROR, CIS_ERROR_FATAL))
+    {
+      g_propagate_error (error, g_steal_pointer (&cause));
+      return FALSE;
+    }
+  if (!g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    cis_removal_fail (CIS_PART (self), cis_host_state_get_path (self->state), "shipped",
+                      failed != NULL ? failed : name, cause, pass->kept);
+  return TRUE;
+}
+
+/* Whether the receipt may be that of another run of the name, which has come since. */
+static gboolean
+is_of_newer (CisStoreRetire *self, const char *name, gint64 by)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonObject) receipt = NULL;
+
+  if (is_in (self, CIS_FOLDER_EPISODES, name))
+    return TRUE;
+  receipt = cis_host_state_load_receipt (self->state, name, &error);
+  return receipt != NULL ? get_due (self, receipt) > by : error != NULL;
 }
 
 /* The receipts go once it is certain that their episodes are gone. */
 static gboolean
-remove_receipts (CisStoreRetire *self, GPtrArray *spent, GError **error)
+remove_receipts (CisStoreRetire *self, const Pass *pass, GError **error)
 {
-  if (spent->len > 0 &&
+  if (pass->spent->len > 0 &&
       !cis_file_sync (cis_host_state_get_fd (self->state, CIS_FOLDER_SHIPPED), "the folder shipped/", error))
     return FALSE;
-  for (guint i = 0; i < spent->len; i++)
+  for (guint i = 0; i < pass->spent->len; i++)
     {
-      const char *file = g_ptr_array_index (spent, i);
+      const char *file = g_ptr_array_index (pass->spent, i);
       g_autofree char *name = get_episode (file);
 
-      /* Another one of that name has come since, and the receipt may be its own: it is looked at again. It
-       * only ever goes from episodes/ to shipped/, so that it is found in the one or the other. */
-      if (is_in (self, CIS_FOLDER_EPISODES, name) || is_in (self, CIS_FOLDER_SHIPPED, name))
-        lower_next_due (self, 0);
+      if (is_of_newer (self, name, pass->by))
+        lower_next_due (self, 0); /* it is looked at again */
       else if (!cis_file_remove (get_receipts_fd (self), file, error))
         return FALSE;
     }
@@ -285,14 +303,17 @@ go_through_receipts (CisStoreRetire *self, gint64 by, gint64 *next_due, GCancell
   for (guint i = 0; i < names->len && !g_cancellable_is_cancelled (cancellable); i++)
     {
       const char *name = g_ptr_array_index (names, i);
+      gint64 due;
 
-      if (*name != '.' && g_str_has_suffix (name, ".json"))
-        *next_due = MIN (*next_due, consider (self, name, &pass, cancellable));
+      if (*name == '.' || !g_str_has_suffix (name, ".json"))
+        continue;
+      if (!consider (self, name, &pass, &due, cancellable, error))
+        return FALSE;
+      *next_due = MIN (*next_due, due);
     }
   if (by != NOTICE_NONE && !g_cancellable_is_cancelled (cancellable))
     cis_removal_end (CIS_PART (self), pass.kept);
-  return remove_receipts (self, pass.spent, error) &&
-         !g_cancellable_set_error_if_cancelled (cancellable, error);
+  return remove_receipts (self, &pass, error) && !g_cancellable_set_error_if_cancelled (cancellable, error);
 }
 
 /* Removes what was due by @by, and learns when the oldest that is left becomes due. */

@@ -299,14 +299,15 @@ is_one_of (CisFinding *finding, const char *const *ids)
 }
 
 /* Of the statuses that our receiver uses about an episode, those that no later attempt can change. What is
- * missing there was sent: something in between drops it. */
+ * missing there and was sent, something in between drops. */
 static gboolean
-rejects (guint status, CisFinding *finding)
+rejects (guint status, CisFinding *finding, CisEpisode *episode)
 {
-  static const char *const set_up[] = { "request-malformed", "length-required", "digest-missing",
-                                        "commit-missing", NULL };
+  static const char *const set_up[] = { "request-malformed", "length-required", "digest-missing", NULL };
+  static const char *const commit[] = { "commit-missing", NULL };
 
   return finding != NULL && !is_one_of (finding, set_up) &&
+         !(is_one_of (finding, commit) && cis_episode_get_commit (episode) != NULL) &&
          (status == 400 || status == 409 || status == 412 || status == 413 || status == 422);
 }
 
@@ -328,7 +329,7 @@ judge_refusal (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, con
   if (judgement->repack || judgement->ask)
     judgement->outcome =
         cis_outcome_deferred (CIS_SCOPE_ITEM, retry_after (answer), g_steal_pointer (&finding));
-  else if (episode != NULL && rejects (status, finding))
+  else if (episode != NULL && rejects (status, finding, episode))
     {
       g_autofree char *text = g_strdup_printf ("%u", status);
 
