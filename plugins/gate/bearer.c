@@ -91,8 +91,8 @@ parse_line (GPtrArray *tokens, const char *line, GError **error)
   return TRUE;
 }
 
-/* Returns the tokens, or %NULL with CIS_ERROR_CONFIG that names file and line. Where there are none, an
- * editor or a full disk has cut the file, rather than that nobody were to be let in. full */
+/* Returns the tokens, or %NULL with CIS_ERROR_CONFIG that names file and line. A blank file has been cut by
+ * an editor or a full disk; one of comments, as after the last token was revoked, lets nobody in. full */
 static GPtrArray *
 read_tokens (const char *path, GError **error)
 {
@@ -114,9 +114,10 @@ read_tokens (const char *path, GError **error)
         g_prefix_error (error, "%s:%u: ", path, i + 1);
         return NULL;
       }
-  if (tokens->len > 0)
+  if (*g_strstrip (text) != '\0')
     return g_steal_pointer (&tokens);
-  g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s:1: there is no token in the whole file", path);
+  g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+               "%s:1: the file is blank; to let nobody in, leave a line of comment in it: # ...", path);
   return NULL;
 }
 
