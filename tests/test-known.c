@@ -223,6 +223,19 @@ test_hashed_conflict (Fixture *f, gconstpointer data)
   assert_noted_for (f, "BYTES", 5, "episode-conflict");
 }
 
+/* A damaged archive was hashed, and then put right in place, as by cp(1). */
+static void
+test_hashed_and_mended (Fixture *f, gconstpointer data)
+{
+  g_autofree char *path = g_build_filename (f->tree, "store/lab-1/run.tar.zst", NULL);
+
+  assert_noted_for (f, "BYTES", 5, "episode-conflict");
+  g_assert_true (g_file_set_contents_full (path, "BYTES", 5, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+  /* All of this took less than an mtime tells. */
+  g_assert_no_errno (utimensat (AT_FDCWD, path, (struct timespec[]){ { .tv_sec = 1 }, { .tv_sec = 1 } }, 0));
+  g_assert_cmpint (test_process (f->known, f->episode, NULL), ==, CIS_VERDICT_DONE);
+}
+
 static void
 test_hashed_wrong_length (Fixture *f, gconstpointer data)
 {
@@ -421,6 +434,7 @@ main (int argc, char **argv)
   g_test_add ("/known/being-hashed", Fixture, NULL, set_up, test_being_hashed, tear_down);
   g_test_add ("/known/hashed", Fixture, NULL, set_up, test_hashed, tear_down);
   g_test_add ("/known/hashed-conflict", Fixture, NULL, set_up, test_hashed_conflict, tear_down);
+  g_test_add ("/known/hashed-and-mended", Fixture, NULL, set_up, test_hashed_and_mended, tear_down);
   g_test_add ("/known/hashed-wrong-length", Fixture, NULL, set_up, test_hashed_wrong_length, tear_down);
   g_test_add ("/known/stale-receipt", Fixture, NULL, set_up, test_stale_receipt, tear_down);
   g_test_add ("/known/conflict", Fixture, NULL, set_up, test_conflict, tear_down);

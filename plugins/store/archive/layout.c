@@ -179,6 +179,13 @@ cis_layout_find_intent (CisLayout *self, const char *host, const char *episode, 
   return NULL;
 }
 
+/* Which state of the file a receipt is of; full. */
+static char *
+describe_mtime (const struct stat *st)
+{
+  return g_strdup_printf ("%" G_GINT64_FORMAT ".%09ld", (gint64) st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+}
+
 gboolean
 cis_layout_write_receipt (int fd, JsonObject *receipt, CisItem *item)
 {
@@ -187,13 +194,20 @@ cis_layout_write_receipt (int fd, JsonObject *receipt, CisItem *item)
   GHashTableIter iter;
   gpointer key, value;
   JsonObject *noted = json_object_new ();
+  g_autofree char *mtime = NULL;
+  struct stat st;
 
+  if (fstat (fd, &st) < 0)
+    return FALSE;
+  mtime = describe_mtime (&st);
   g_hash_table_iter_init (&iter, marks);
   while (g_hash_table_iter_next (&iter, &key, &value))
     json_object_set_string_member (noted, key, value);
   json_object_set_object_member (receipt, "marks", noted);
+  json_object_set_string_member (receipt, "mtime", mtime);
   line = cis_json_to_line (receipt);
   json_object_remove_member (receipt, "marks");
+  json_object_remove_member (receipt, "mtime");
   return fsetxattr (fd, RECEIPT_XATTR, line, strlen (line), 0) == 0;
 }
 
@@ -221,9 +235,11 @@ static gboolean
 is_receipt_of (JsonObject *receipt, CisEpisode *episode, const struct stat *st)
 {
   const char *sha256 = cis_json_get_string (receipt, "sha256");
+  const char *mtime = cis_json_get_string (receipt, "mtime");
+  g_autofree char *own = describe_mtime (st);
 
-  return sha256 != NULL && cis_hex_is_valid (sha256, SHA256_LENGTH) &&
-         cis_json_get_size (receipt, "size", -1) == st->st_size &&
+  return (mtime == NULL || g_str_equal (mtime, own)) && sha256 != NULL &&
+         cis_hex_is_valid (sha256, SHA256_LENGTH) && cis_json_get_size (receipt, "size", -1) == st->st_size &&
          g_strcmp0 (cis_json_get_string (receipt, "host"), cis_episode_get_host (episode)) == 0 &&
          g_strcmp0 (cis_json_get_string (receipt, "episode"), cis_episode_get_name (episode)) == 0;
 }
@@ -242,5 +258,7 @@ cis_layout_read_receipt (int fd, CisEpisode *episode, CisItem *item)
   if (receipt == NULL || !is_receipt_of (receipt, episode, &st))
     return NULL;
   take_marks (receipt, item);
+  if (json_object_has_member (receipt, "mtime"))
+    json_object_remove_member (receipt, "mtime");
   return g_steal_pointer (&receipt);
 }
