@@ -158,6 +158,16 @@ write_member (const CodeVersion *version)
   return cis_json_to_line (member);
 }
 
+/* Whether cis_file_rewrite() may have made it. */
+static gboolean
+is_temporary (const char *name)
+{
+  const char *digits = name + strlen ("." META ".");
+
+  return g_str_has_prefix (name, "." META ".") && strspn (digits, "0123456789abcdef") == 8 &&
+         g_str_equal (digits + 8, ".tmp");
+}
+
 /* What a stamp that was killed has left beside the file would be shipped. */
 static gboolean
 remove_temporaries (int folder, const char *directory, GError **error)
@@ -165,7 +175,7 @@ remove_temporaries (int folder, const char *directory, GError **error)
   g_autoptr (GPtrArray) names = cis_folder_list (folder, directory, error);
 
   for (guint i = 0; names != NULL && i < names->len; i++)
-    if (g_pattern_match_simple ("." META ".????????.tmp", g_ptr_array_index (names, i)) &&
+    if (is_temporary (g_ptr_array_index (names, i)) &&
         !cis_file_remove (folder, g_ptr_array_index (names, i), error))
       return FALSE;
   return names != NULL;

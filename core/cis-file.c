@@ -91,14 +91,16 @@ copy_access (int dirfd, const char *name, int fd, GError **error)
 
   if (fstatat (dirfd, name, &old, AT_SYMLINK_NOFOLLOW) != 0 || fstat (fd, &own) != 0)
     return cis_error_set_errno (error, errno, "Cannot look at %s", name);
-  return ((old.st_uid == own.st_uid && old.st_gid == own.st_gid) ||
+  /* A group that may do nothing with it need not be given. */
+  return ((old.st_uid == own.st_uid && (old.st_gid == own.st_gid || (old.st_mode & 070) == 0)) ||
           fchown (fd, old.st_uid, old.st_gid) == 0) &&
                  fchmod (fd, old.st_mode & 0777) == 0
              ? TRUE
-             : cis_error_set_errno (error, errno,
-                                    "Cannot give the new %s owner, group and mode of the old one, so it "
-                                    "stays as it is; do this as its owner, or as root",
-                                    name);
+             : cis_error_set_errno (
+                   error, errno,
+                   "Cannot give the new %s owner, group and mode of the old one (%u, %u, %03o), "
+                   "so it stays as it is; do this as root, or as its owner in that group",
+                   name, old.st_uid, old.st_gid, old.st_mode & 0777);
 }
 
 static gboolean

@@ -214,10 +214,11 @@ description_name (CisEpisode *episode)
 }
 
 gboolean
-cis_host_state_store_archive (CisHostState *self, CisEpisode *episode, const char *parameters, GError **error)
+cis_host_state_store_archive (CisHostState *self, CisEpisode *episode, const char *parameters,
+                              gint64 packed_at, GError **error)
 {
   g_autofree char *name = description_name (episode);
-  g_autofree char *now = cis_time_to_string (g_get_real_time ());
+  g_autofree char *time = cis_time_to_string (packed_at);
   g_autoptr (JsonObject) json = json_object_new ();
   g_autofree char *line = NULL;
 
@@ -226,7 +227,7 @@ cis_host_state_store_archive (CisHostState *self, CisEpisode *episode, const cha
   json_object_set_int_member (json, "size", (gint64) cis_episode_get_size (episode));
   json_object_set_string_member (json, "fingerprint", cis_episode_get_fingerprint (episode));
   json_object_set_string_member (json, "parameters", parameters);
-  json_object_set_string_member (json, "packed_at", now);
+  json_object_set_string_member (json, "packed_at", time);
   line = cis_json_to_line (json);
   return cis_file_replace (self->folders[CIS_FOLDER_OUTBOX], name, line, strlen (line), error);
 }

@@ -12,6 +12,7 @@ struct _CisJourney
   gboolean probe;
   gboolean untried; /* turned away by the hold: nothing to count or tell */
   gboolean last_try;
+  gboolean given_up;       /* a stage of the outcome's own failed, and there is no later */
   CisOutcome *outcome;     /* owned; NULL while at work */
   guint decided;           /* the step that gave it */
   guint next;              /* the step of the outcome's own stages to go on with */
@@ -373,6 +374,7 @@ may_park (CisJourney *self, CisOutcome *outcome)
   if (!full && !self->pipeline->once && !self->last_try &&
       !g_cancellable_is_cancelled (self->pipeline->sourcing))
     return TRUE;
+  self->given_up = TRUE;
   fix_outcome (self,
                cis_outcome_deferred (CIS_SCOPE_ITEM, 0, finding != NULL ? g_object_ref (finding) : NULL));
   return FALSE;
@@ -446,7 +448,7 @@ go_home (CisJourney *self)
   if (!cis_item_is_recovered (self->item))
     cis_source_settled (pipeline->source, self->item, self->outcome);
   /* One that somebody took away fails no more, either. */
-  if (cis_item_get_request (self->item) == NULL && !self->untried &&
+  if (cis_item_get_request (self->item) == NULL && !self->untried && !self->given_up &&
       (verdict != CIS_VERDICT_NONE ||
        g_error_matches (cis_outcome_get_error (self->outcome), CIS_ERROR, CIS_ERROR_GONE)))
     judge_failure (self);

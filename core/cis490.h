@@ -547,15 +547,16 @@ CIS_API gboolean cis_host_state_lock (CisHostState *self, GError **error);
 CIS_API gboolean cis_host_state_store_receipt (CisHostState *self, CisEpisode *episode, JsonObject *receipt,
                                                GError **error);
 /* An archive is outbox/<name>.tar.zst, and counts once outbox/<name>.json describes it. This writes that, of
- * what @episode says of its archive and fingerprint, durably. @parameters: how it was packed, for people. */
+ * what @episode says of its archive and fingerprint, durably. @parameters: how it was packed, for people.
+ * @packed_at: when the tree was last seen to be so, µs since 1970. */
 CIS_API gboolean cis_host_state_store_archive (CisHostState *self, CisEpisode *episode,
-                                               const char *parameters, GError **error);
+                                               const char *parameters, gint64 packed_at, GError **error);
 /* Gives @episode the archive that was stored, and its @fingerprint, which is of the tree that it has to be
  * of; whether it is there, is not looked at. %FALSE, and @episode stays as it is, where there is none, or
  * none that can be read, which is as good. */
 CIS_API gboolean cis_host_state_load_archive (CisHostState *self, CisEpisode *episode,
                                               const char *fingerprint);
-/* When the archive of @episode was packed, ISO 8601; %NULL where nothing says so. full. */
+/* The packed_at of @episode's archive, ISO 8601; %NULL where nothing says so. full. */
 CIS_API char *cis_host_state_get_packed_at (CisHostState *self, CisEpisode *episode);
 /* Removes archive and description: garbage once the episode has left episodes/, or to be packed anew. */
 CIS_API gboolean cis_host_state_drop_archive (CisHostState *self, CisEpisode *episode, GError **error);

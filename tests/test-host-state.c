@@ -144,7 +144,7 @@ test_archives (void)
   test_write (tree, "a/state/outbox/run-1.tar.zst", "bytes");
   cis_episode_set_archive (packed, archive, sha256, 5);
   cis_episode_set_fingerprint (packed, "of the tree");
-  g_assert_true (cis_host_state_store_archive (state, packed, "level 3", &error));
+  g_assert_true (cis_host_state_store_archive (state, packed, "level 3", 0, &error));
   g_assert_no_error (error);
 
   g_assert_false (cis_host_state_load_archive (state, loaded, "of another tree"));

@@ -177,6 +177,21 @@ test_second_try (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (count (fixture, "q process item-0"), ==, 3);
 }
 
+/* It is not over because there is no later: a reload ends with it. */
+static void
+test_second_try_told (Fixture *fixture, gconstpointer data)
+{
+  load (fixture,
+        HEAD "count;a;q;notice\nattempts=1" SOURCE "items=1\n" STAGE ("a") "script=item-0=rejected\n" STAGE (
+            "q") "when=rejected\nscript=item-0=failed\n" NOTICE);
+  start (fixture, FALSE);
+  test_wait_for (count (fixture, "tell keeps-failing item-0 raised") == 1);
+  cis_pipeline_drain (fixture->pipeline);
+  test_wait_for (count (fixture, "home item-0 deferred") == 1);
+  stop (fixture);
+  g_assert_cmpuint (count (fixture, "tell keeps-failing item-0 cleared"), ==, 0);
+}
+
 static void
 test_second_try_once (Fixture *fixture, gconstpointer data)
 {
@@ -413,6 +428,7 @@ main (int argc, char **argv)
   ADD ("outcomes", test_outcomes);
   ADD ("waiting", test_waiting);
   ADD ("second-try", test_second_try);
+  ADD ("second-try-told", test_second_try_told);
   ADD ("second-try-once", test_second_try_once);
   ADD ("second-try-drain", test_second_try_drain);
   ADD ("second-try-many", test_second_try_many);

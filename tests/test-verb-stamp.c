@@ -109,10 +109,11 @@ test_left (Fixture *fixture, gconstpointer data)
 
   test_write (fixture->tree, "episode/meta.json", "{}");
   test_write (fixture->tree, "episode/.meta.json.0123abcd.tmp", "{\"ha");
-  test_write (fixture->tree, "episode/.meta.json.notes.tmp.old", "an experiment's");
+  test_write (fixture->tree, "episode/.meta.json.20260302.tmp.old", "an experiment's");
+  test_write (fixture->tree, "episode/.meta.json.original.tmp", "an experiment's");
   assert_stamped (fixture, "trunk", FALSE);
   names = test_list (fixture->tree, "episode");
-  g_assert_cmpstr (names, ==, ".meta.json.notes.tmp.old meta.json");
+  g_assert_cmpstr (names, ==, ".meta.json.20260302.tmp.old .meta.json.original.tmp meta.json");
 }
 
 static void

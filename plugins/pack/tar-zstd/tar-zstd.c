@@ -52,8 +52,9 @@ typedef struct
   gboolean binary; /* a name beyond ASCII was seen */
   guint64 total;   /* bytes of input */
   guint64 done;
-  guint64 checked; /* of done: when it was last looked whether there is room */
-  guint64 used;    /* bytes of the outbox, when it ended */
+  guint64 checked;    /* of done: when it was last looked whether there is room */
+  guint64 used;       /* bytes of the outbox, when it ended */
+  gint64 compared_at; /* when the tree was last seen to be as it was packed, µs since 1970 */
 } Pack;
 
 static void
@@ -215,6 +216,7 @@ pack_tree (Pack *pack, int fd, GError **error)
   if (pack->tarball == NULL || !pack_entries (pack, error) ||
       !cis_tarball_finish (pack->tarball, &sha256, &size, error))
     return FALSE;
+  pack->compared_at = g_get_real_time ();
   fingerprint = cis_fingerprint (AT_FDCWD, pack->directory, NULL, pack->cancellable, error);
   if (fingerprint == NULL)
     return FALSE;
@@ -250,8 +252,8 @@ make_tarball (Pack *pack, GError **error)
   ok = ok && cis_file_publish (outbox, pack->partial, outbox, pack->name, error);
   if (!ok)
     cis_file_remove (outbox, pack->partial, NULL);
-  return ok &&
-         cis_host_state_store_archive (pack->stage->state, pack->episode, pack->stage->parameters, error);
+  return ok && cis_host_state_store_archive (pack->stage->state, pack->episode, pack->stage->parameters,
+                                             pack->compared_at, error);
 }
 
 static CisOutcome *
