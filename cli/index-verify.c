@@ -40,7 +40,7 @@ typedef struct
   GPtrArray *order;    /* of Entry, owned */
   gint64 offset;       /* up to where the index is read */
   guint64 n_bytes;     /* that the rows promise */
-  GHashTable *extra;   /* set of ids, owned */
+  GHashTable *extra;   /* ids, owned, to whether a receiver is at it */
 
   _Atomic guint next; /* of the order */
   _Atomic guint64 n_done, n_hashed;
@@ -269,10 +269,7 @@ look_at_extra (Verify *self, const char *host, const char *episode, char *id, GE
       g_propagate_error (error, g_steal_pointer (&problem));
       return FALSE;
     }
-  if (part != NULL)
-    self->report->n_in_flight++;
-  else
-    g_hash_table_add (self->extra, g_steal_pointer (&owned));
+  g_hash_table_insert (self->extra, g_steal_pointer (&owned), GINT_TO_POINTER (part != NULL));
   return TRUE;
 }
 
@@ -314,7 +311,7 @@ find_extra (Verify *self, GError **error)
 {
   g_autoptr (GPtrArray) hosts = cis_layout_list (self->layout.store, ".", error);
   GHashTableIter iter;
-  gpointer id;
+  gpointer id, in_flight;
 
   if (hosts == NULL)
     return FALSE;
@@ -325,8 +322,11 @@ find_extra (Verify *self, GError **error)
   if (!read_rows (self, drop_extra, error))
     return FALSE;
   g_hash_table_iter_init (&iter, self->extra);
-  while (g_hash_table_iter_next (&iter, &id, NULL))
-    add_flaw (self, FLAW_EXTRA, id, _ ("has an archive and no row"));
+  while (g_hash_table_iter_next (&iter, &id, &in_flight))
+    if (in_flight)
+      self->report->n_in_flight++;
+    else
+      add_flaw (self, FLAW_EXTRA, id, _ ("has an archive and no row"));
   return TRUE;
 }
 
