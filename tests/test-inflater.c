@@ -54,6 +54,7 @@ make_idle (gsize size, gboolean skippable)
     {
       g_byte_array_append (bytes, (const guint8 *) head, sizeof head);
       g_byte_array_set_size (bytes, sizeof head + size);
+      memset (bytes->data + sizeof head, 0, size);
     }
   else
     while (bytes->len < size)

@@ -193,13 +193,14 @@ cis_layout_write_receipt (int fd, JsonObject *receipt, CisItem *item)
   g_autofree char *line = NULL;
   GHashTableIter iter;
   gpointer key, value;
-  JsonObject *noted = json_object_new ();
+  JsonObject *noted;
   g_autofree char *mtime = NULL;
   struct stat st;
 
   if (fstat (fd, &st) < 0)
     return FALSE;
   mtime = describe_mtime (&st);
+  noted = json_object_new ();
   g_hash_table_iter_init (&iter, marks);
   while (g_hash_table_iter_next (&iter, &key, &value))
     json_object_set_string_member (noted, key, value);
