@@ -79,7 +79,6 @@ open_repository (const char *path, GError **error)
 {
   git_repository *repository = NULL;
   g_autofree char *here = g_get_current_dir ();
-  g_autofree char *root = NULL;
   const git_error *last;
   int rc = path != NULL ? git_repository_open_ext (&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL)
                         : git_repository_open_ext (&repository, here, 0, NULL);
@@ -91,7 +90,8 @@ open_repository (const char *path, GError **error)
   if (rc == GIT_EOWNER ||
       (last != NULL && last->message != NULL && strstr (last->message, "safe.directory") != NULL))
     {
-      root = quote_root (path != NULL ? path : here);
+      g_autofree char *root = quote_root (path != NULL ? path : here);
+
       g_set_error (
           error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
           _ ("A repository of another user is not trusted; run: git config --global --add safe.directory %s"),

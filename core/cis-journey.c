@@ -364,10 +364,10 @@ may_park (CisJourney *self, CisOutcome *outcome)
                 "%s: %s by %s, but %s did not work: %s", cis_item_get_id (self->item),
                 cis_verdict_to_string (cis_outcome_get_verdict (self->outcome)),
                 cis_item_get_decided_by (self->item), cis_part_get_name (part), message);
-  if (self->n_tries + 1 >= self->pipeline->attempts && cis_item_get_request (self->item) == NULL)
-    tell_failing (self, part, message);
   if (cis_item_get_request (self->item) != NULL)
     return FALSE;
+  if (self->n_tries + 1 >= self->pipeline->attempts)
+    tell_failing (self, part, message);
   g_mutex_lock (&self->pipeline->lock);
   full = g_hash_table_size (self->pipeline->parked) >= CIS_PARKED_MAX;
   g_mutex_unlock (&self->pipeline->lock);

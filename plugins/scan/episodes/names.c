@@ -95,9 +95,11 @@ is_ours (CisHostState *state, const char *path)
 {
   struct stat st, own;
 
+  if (stat (path, &st) != 0)
+    return FALSE;
   for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
-    if (stat (path, &st) == 0 && fstat (cis_host_state_get_fd (state, folders[i]), &own) == 0 &&
-        own.st_dev == st.st_dev && own.st_ino == st.st_ino)
+    if (fstat (cis_host_state_get_fd (state, folders[i]), &own) == 0 && own.st_dev == st.st_dev &&
+        own.st_ino == st.st_ino)
       return TRUE;
   return FALSE;
 }
@@ -137,8 +139,7 @@ link_to_finding (CisHostState *state, const char *name)
                                          "folder itself can go to shipped/ or quarantine/",
                                          subject);
 
-  /* From another file system it is copied, and half a copy must not be an episode: scan passes over ".NAME".
-   */
+  /* From another file system it is copied. Scan passes over ".NAME", and so over half a copy. */
   cis_finding_set_fix (finding, "target=$(readlink -e %s) && mv -T -- \"$target\" %s && rm %s && mv -T %s %s",
                        quoted, quoted_hidden, quoted, quoted_hidden, quoted);
   return finding;

@@ -108,6 +108,7 @@ reject_changed (CisStoreRetire *self, CisEpisode *episode)
   g_autofree char *quoted = g_shell_quote (folder);
   g_autofree char *state = g_shell_quote (cis_host_state_get_path (self->state));
   g_autofree char *packed = cis_host_state_get_packed_at (self->state, episode);
+  g_autofree char *newer = packed != NULL ? g_strdup_printf (" -newerct '%s'", packed) : g_strdup ("");
   CisFinding *finding = cis_finding_new (
       "changed-after-shipping", CIS_SEVERITY_ERROR, name,
       "The episode %s changed after it was packed and shipped: the receiver has it as it was before", name);
@@ -115,11 +116,9 @@ reject_changed (CisStoreRetire *self, CisEpisode *episode)
   cis_finding_set_detail (finding, "shipped_sha256", cis_episode_get_sha256 (episode));
   /* The first line shows what changed; the second ships it as an episode of its own. */
   cis_finding_set_fix (finding,
-                       "find %s%s%s%s -ls\n"
+                       "find %s%s -ls\n"
                        "cis490 quarantine release %s --as %.*s-changed --state %s",
-                       quoted, packed != NULL ? " -newerct '" : "", packed != NULL ? packed : "",
-                       packed != NULL ? "'" : "", name, (int) (CIS_EPISODE_NAME_MAX - strlen ("-changed")),
-                       name, state);
+                       quoted, newer, name, (int) (CIS_EPISODE_NAME_MAX - strlen ("-changed")), name, state);
   return cis_outcome_rejected (finding);
 }
 

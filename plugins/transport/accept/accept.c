@@ -147,8 +147,9 @@ begin_exchange (CisAccept *self, CisExchange *exchange, const CisHttpHead *head,
     {
       /* What is begun takes up room before it comes. Who announces one archive after the other, and sends
        * none, leaves the others half of it, but for one that is larger alone. */
-      cis_queue_limit_host (self->queue,
-                            MIN (self->host_in_flight, cis_storage_get_room (self->storage) / 2));
+      guint64 half = cis_storage_get_room (self->storage) / 2;
+
+      cis_queue_limit_host (self->queue, MIN (self->host_in_flight, half));
       exchange->body = cis_body_new (exchange->connection, head->length, head->expects_continue, &limits,
                                      cis_queue_get_outstanding (self->queue), self->storage);
       cis_request_set_body (request, G_INPUT_STREAM (exchange->body), head->length);
