@@ -74,7 +74,7 @@ cis_verb_check (int argc, char **argv)
   const GOptionEntry entries[] = { OPTIONS_CONFIG_ENTRY (&site_file),
                                    OPTIONS_SET_ENTRY (&overrides),
                                    { NULL } };
-  g_autoptr (GHashTable) said = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) said = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   g_auto (GStrv) all = NULL;
   char **names;
   gboolean ok = TRUE;

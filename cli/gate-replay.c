@@ -55,7 +55,7 @@ replay_init (Replay *self, Gate *gate, guint window, GError **error)
       g_array_append_val (self->oldest, oldest);
     }
   self->refused = json_array_new ();
-  self->commits = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->commits = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   return TRUE;
 }
 

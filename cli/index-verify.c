@@ -310,8 +310,7 @@ static gboolean
 find_extra (Verify *self, GError **error)
 {
   g_autoptr (GPtrArray) hosts = cis_layout_list (self->layout.store, ".", error);
-  GHashTableIter iter;
-  gpointer id, in_flight;
+  g_autofree const char **ids = NULL;
 
   if (hosts == NULL)
     return FALSE;
@@ -321,12 +320,12 @@ find_extra (Verify *self, GError **error)
       return FALSE;
   if (!read_rows (self, drop_extra, error))
     return FALSE;
-  g_hash_table_iter_init (&iter, self->extra);
-  while (g_hash_table_iter_next (&iter, &id, &in_flight))
-    if (in_flight)
+  ids = cis_str_keys (self->extra);
+  for (guint i = 0; ids[i] != NULL; i++)
+    if (g_hash_table_lookup (self->extra, ids[i]) != NULL)
       self->report->n_in_flight++;
     else
-      add_flaw (self, FLAW_EXTRA, id, _ ("has an archive and no row"));
+      add_flaw (self, FLAW_EXTRA, ids[i], _ ("has an archive and no row"));
   return TRUE;
 }
 
@@ -380,9 +379,9 @@ verify_index (const char *directory, gboolean quick, guint jobs, VerifyReport *r
   *report = (VerifyReport){ .flaws = g_ptr_array_new_with_free_func (flaw_free) };
   g_mutex_init (&self.lock);
   g_cond_init (&self.ended);
-  self.entries = g_hash_table_new (g_str_hash, g_str_equal);
+  self.entries = g_hash_table_new (cis_str_hash, g_str_equal);
   self.order = g_ptr_array_new_with_free_func (g_free);
-  self.extra = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self.extra = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   if (!open_folders (&self, directory, error) || !read_rows (&self, add_row, error))
     return FALSE;
   check_all (&self, jobs);

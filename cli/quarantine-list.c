@@ -40,7 +40,7 @@ compare_groups (gconstpointer a, gconstpointer b)
 static GPtrArray *
 group (GPtrArray *selected)
 {
-  g_autoptr (GHashTable) by_finding = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr (GHashTable) by_finding = g_hash_table_new (cis_str_hash, g_str_equal);
   GPtrArray *groups = g_ptr_array_new_with_free_func (group_free);
 
   for (guint i = 0; i < selected->len; i++)

@@ -60,9 +60,9 @@ is_wanted (const Selected *selected, const char *reason, gint64 age)
 static void
 say_reasons (const char *reason, GHashTable *reasons)
 {
-  g_autofree char **names = (char **) g_hash_table_get_keys_as_array (reasons, NULL);
-  const char *nearest = cis_nearest_name (reason, (const char *const *) names);
-  g_autofree char *all = g_strjoinv (", ", names);
+  g_autofree const char **names = cis_str_keys (reasons);
+  const char *nearest = cis_nearest_name (reason, names);
+  g_autofree char *all = g_strjoinv (", ", (char **) names);
 
   if (*names == NULL)
     g_printerr (_ ("Nothing is in quarantine.\n"));
@@ -79,7 +79,7 @@ quarantine_select (Quarantine *quarantine, char **ids, const char *reason, gint6
                    guint *n_missing, GError **error)
 {
   g_autoptr (GPtrArray) found = g_ptr_array_new_with_free_func (selected_free);
-  g_autoptr (GHashTable) reasons = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) reasons = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   gboolean named = ids != NULL && *ids != NULL;
   g_autoptr (GPtrArray) names = named ? NULL : quarantine_list (quarantine, FALSE, error);
   guint n = named ? g_strv_length (ids) : names != NULL ? names->len : 0;

@@ -121,7 +121,7 @@ ini_new (char *path)
 
   ini->path = path;
   ini->keys = g_key_file_new ();
-  ini->lines = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  ini->lines = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   return ini;
 }
 
@@ -386,7 +386,7 @@ cis_config_get_name (CisConfig *self)
 static GStrv
 collect (CisConfig *self, const char *group)
 {
-  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) seen = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
 
   for (guint i = 0; i < self->inis->len; i++)

@@ -29,7 +29,7 @@ cis_findings_new (void)
   CisFindings *self = g_new0 (CisFindings, 1);
 
   g_mutex_init (&self->lock);
-  self->table = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, entry_free);
+  self->table = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, entry_free);
   return self;
 }
 

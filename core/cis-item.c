@@ -41,7 +41,7 @@ cis_item_class_init (CisItemClass *klass)
 static void
 cis_item_init (CisItem *self)
 {
-  get_private (self)->marks = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  get_private (self)->marks = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, g_free);
 }
 
 void

@@ -318,7 +318,7 @@ cis_listen (const char *address, GError **error)
   int copy;
 
   if (listeners == NULL)
-    listeners = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) listener_free);
+    listeners = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, (GDestroyNotify) listener_free);
   listener = g_hash_table_lookup (listeners, address);
   /* No client finds a socket whose file was removed. */
   if (listener != NULL && listener->made && listener->path != NULL && !path_is_ours (listener))

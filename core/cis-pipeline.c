@@ -69,8 +69,8 @@ cis_pipeline_init (CisPipeline *self)
   g_array_set_clear_func (self->steps, clear_step);
   self->active = g_hash_table_new (NULL, NULL);
   self->parked = g_hash_table_new (NULL, NULL);
-  self->failures = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  self->remedies = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->failures = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
+  self->remedies = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   self->findings = cis_findings_new ();
   g_mutex_init (&self->lock);
   g_cond_init (&self->changed);

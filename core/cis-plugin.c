@@ -35,20 +35,13 @@ refuse (GError **error, const char *path, const char *format, ...)
   return FALSE;
 }
 
-static int
-compare_names (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const char *const *) a, *(const char *const *) b);
-}
-
 GStrv
 cis_plugin_list (void)
 {
   static const char *const families[] = { "alert", "gate", "pack", "scan", "store", "transport" };
   g_auto (GStrv) folders = get_search_path ();
-  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  g_autofree char **names = NULL;
-  guint n = 0;
+  g_autoptr (GHashTable) seen = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
+  g_autofree const char **names = NULL;
 
   for (char **folder = folders; *folder != NULL; folder++)
     for (guint i = 0; i < G_N_ELEMENTS (families); i++)
@@ -61,9 +54,8 @@ cis_plugin_list (void)
           if (g_str_has_suffix (file, ".so"))
             g_hash_table_add (seen, g_strdup_printf ("%s/%.*s", families[i], (int) strlen (file) - 3, file));
       }
-  names = (char **) g_hash_table_get_keys_as_array (seen, &n);
-  qsort (names, n, sizeof (char *), compare_names);
-  return g_strdupv (names);
+  names = cis_str_keys (seen);
+  return g_strdupv ((char **) names);
 }
 
 /* "family/name", of names that cannot leave the folder. */
@@ -259,7 +251,7 @@ cis_plugin_load (const char *name, GError **error)
   CisPlugin *plugin;
 
   if (loaded == NULL)
-    loaded = g_hash_table_new (g_str_hash, g_str_equal);
+    loaded = g_hash_table_new (cis_str_hash, g_str_equal);
   plugin = g_hash_table_lookup (loaded, name);
   if (plugin == NULL && (plugin = load (name, error)) != NULL)
     g_hash_table_insert (loaded, (gpointer) plugin->descriptor->name, plugin);

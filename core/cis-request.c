@@ -45,7 +45,7 @@ cis_request_class_init (CisRequestClass *klass)
 static void
 cis_request_init (CisRequest *self)
 {
-  self->headers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->headers = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, g_free);
 }
 
 CisRequest *

@@ -491,11 +491,21 @@ CIS_API char *cis_digest_bytes (const void *data, gsize length);
 /* Whether the strings are equal, in a time that depends on their lengths only. */
 CIS_API gboolean cis_equal_in_constant_time (const char *a, const char *b);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisDigest, cis_digest_free)
+/* For a GHashTable of strings, in place of g_str_hash(): by a key that each process draws anew, so that
+ * nobody can choose strings that collide. */
+CIS_API guint cis_str_hash (gconstpointer string);
+/* The keys of such a table, sorted, as its own order is another in each process; NULL-terminated. The array
+ * is full, the strings are the table's. */
+CIS_API const char **cis_str_keys (GHashTable *table);
 
 /* ------------------------------------------------------------------ JSON */
-/* Strict JSON (RFC 8259) of one object: UTF-8, no comments, no duplicate keys, at most 64 deep.
- * CIS_ERROR_INVALID. full. */
+/* Strict JSON (RFC 8259) of one object: UTF-8, no comments, no duplicate keys, at most 64 deep, at most 2000
+ * members in one object, or as much in several. CIS_ERROR_INVALID. full. */
 CIS_API JsonObject *cis_json_parse (const char *data, gsize length, GError **error);
+/* So, too, but only those of the object's own members are kept that @members (NULL-terminated) names; it may
+ * have any number of others. For what an experiment wrote, of which little is needed. full. */
+CIS_API JsonObject *cis_json_parse_members (const char *data, gsize length, const char *const *members,
+                                            GError **error);
 /* The same of a file, read as by cis_file_read(). full. */
 CIS_API JsonObject *cis_json_load (int dirfd, const char *name, gsize max, GError **error);
 CIS_API char *cis_json_to_line (JsonObject *object); /* one line without the newline; full */

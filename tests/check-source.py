@@ -68,6 +68,9 @@ def check_calls(path, text):
         yield line, "jumps by goto; use an auto variable"
     for line in find(r"\b(system|sprintf|strcat) \(", text):
         yield line, "calls a shell, or what knows no bounds"
+    if path.parts[len(TREE.parts)] in ("core", "cli", "plugins"):
+        for line in find(r"[(,] (g_str_hash|g_string_hash|g_bytes_hash|g_int64_hash|g_double_hash)\b", text):
+            yield line, "hashes without a key, so that whoever chooses the strings lets them collide; use cis_str_hash"
     if path.parts[len(TREE.parts)] == "plugins":
         for line in find(r"\b(g_error|g_assert\w*|exit|abort) \(", text):
             yield line, "ends the program; a plugin returns an error"

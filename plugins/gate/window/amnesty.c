@@ -70,7 +70,7 @@ collect (const char *name, const char *until, gpointer user_data)
 static void
 tell_expired (CisAmnesty *self)
 {
-  g_autoptr (GHashTable) now = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  g_autoptr (GHashTable) now = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, g_free);
   GHashTableIter iter;
   gpointer name, until;
 

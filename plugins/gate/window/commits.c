@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "commits.h"
 
-#include <string.h>
-
 typedef struct
 {
   const char *commit;
@@ -20,22 +18,6 @@ struct _CisWindow
   gboolean fallback;
 };
 
-/* A commit's id is a digest already: any of its digits are as good as a hash of them all, and cost less. */
-static guint
-commit_hash (gconstpointer commit)
-{
-  guint64 digits;
-
-  memcpy (&digits, commit, sizeof digits);
-  return (guint) ((digits * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
-}
-
-static gboolean
-commit_equal (gconstpointer a, gconstpointer b)
-{
-  return memcmp (a, b, CIS_COMMIT_LENGTH) == 0;
-}
-
 CisWindow *
 cis_window_new (const char *source, gint64 fetched_at)
 {
@@ -45,7 +27,7 @@ cis_window_new (const char *source, gint64 fetched_at)
   self->fetched_at = fetched_at;
   self->ids = g_string_chunk_new (4096);
   self->entries = g_array_new (FALSE, FALSE, sizeof (Entry));
-  self->positions = g_hash_table_new (commit_hash, commit_equal);
+  self->positions = g_hash_table_new (cis_str_hash, g_str_equal);
   return self;
 }
 
@@ -173,7 +155,7 @@ cis_window_begins_with (CisWindow *self, CisWindow *beginning)
   if (self->entries->len < beginning->entries->len)
     return FALSE;
   for (guint i = 0; i < beginning->entries->len; i++)
-    if (!commit_equal (cis_window_get_commit (self, i), cis_window_get_commit (beginning, i)))
+    if (!g_str_equal (cis_window_get_commit (self, i), cis_window_get_commit (beginning, i)))
       return FALSE;
   return TRUE;
 }

@@ -61,7 +61,7 @@ table_init (Table *table)
 {
   table->grants = g_ptr_array_new_with_free_func (grant_free);
   table->commits =
-      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_ptr_array_unref);
+      g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, (GDestroyNotify) g_ptr_array_unref);
 }
 
 static void

@@ -35,7 +35,7 @@ cis_refusal_new (CisPart *part, const char *branch, guint window, const char *re
   self->repository = g_strdup (repository);
   self->remedy = g_strdup (remedy);
   self->remedy_file = g_strdup (remedy_file);
-  self->counted = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->counted = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   g_mutex_init (&self->lock);
   /* A file that cannot be used is told now, rather than when the first host is refused. */
   g_free (read_template (self));

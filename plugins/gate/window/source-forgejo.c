@@ -202,7 +202,7 @@ cis_window_source_forgejo_fetch (CisWindowSource *source, CisWindow *window, con
                                  GCancellable *cancellable, GError **error)
 {
   CisWindowSourceForgejo *self = (CisWindowSourceForgejo *) source;
-  g_autoptr (GHashTable) parents = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) parents = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   g_autofree char *token = NULL;
   Fetch fetch = { window, n, NULL, parents, -1 };
 

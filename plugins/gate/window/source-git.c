@@ -62,7 +62,7 @@ find_branch (git_repository *repository, const char *branch, git_oid *head, GErr
 static GHashTable *
 read_shallow (git_repository *repository, GError **error)
 {
-  g_autoptr (GHashTable) shallow = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) shallow = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   g_autofree char *path = g_build_filename (git_repository_commondir (repository), "shallow", NULL);
   g_autofree char *text = NULL;
   g_autoptr (GError) problem = NULL;
@@ -170,7 +170,7 @@ walk_from (CisWindowSourceGit *self, git_repository *repository, const git_oid *
   walk.shallow = read_shallow (repository, error);
   if (walk.shallow == NULL)
     return FALSE;
-  walk.seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  walk.seen = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   walk.candidates = g_sequence_new (candidate_free);
 
   if (!walk_push (&walk, head, error))

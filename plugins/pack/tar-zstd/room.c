@@ -36,7 +36,7 @@ cis_room_new (CisPart *part, CisHostState *state, guint64 outbox_max, guint64 fr
   self->outbox_max = outbox_max;
   self->free_space = free_space;
   g_mutex_init (&self->lock);
-  self->too_little = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->too_little = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, g_free);
   return self;
 }
 

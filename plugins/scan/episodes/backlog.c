@@ -32,7 +32,7 @@ backlog_new (gint64 backoff_initial, gint64 backoff_max)
   Backlog *self = g_new0 (Backlog, 1);
 
   g_mutex_init (&self->lock);
-  self->entries = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, backlog_entry_free);
+  self->entries = g_hash_table_new_full (cis_str_hash, g_str_equal, NULL, backlog_entry_free);
   self->ready = g_sequence_new (NULL);
   self->waiting = g_sequence_new (NULL);
   self->backoff_initial = backoff_initial;

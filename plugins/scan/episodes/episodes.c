@@ -318,7 +318,7 @@ static void
 cis_scan_episodes_init (CisScanEpisodes *self)
 {
   self->wake = -1;
-  self->invalid = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->invalid = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   g_mutex_init (&self->count_lock);
 }
 

@@ -25,7 +25,7 @@ watch_new (int folder)
 
   self->folder = folder;
   self->unfinished = g_hash_table_new_full (NULL, NULL, NULL, g_free);
-  self->wds = g_hash_table_new (g_str_hash, g_str_equal);
+  self->wds = g_hash_table_new (cis_str_hash, g_str_equal);
   self->fd = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
   if (self->fd >= 0 &&
       inotify_add_watch (self->fd, path, IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR) <

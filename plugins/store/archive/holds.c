@@ -30,7 +30,7 @@ cis_holds_new (gint64 stalled_after)
 
   g_mutex_init (&self->lock);
   g_cond_init (&self->released);
-  self->taken = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, hold_free);
+  self->taken = g_hash_table_new_full (cis_str_hash, g_str_equal, NULL, hold_free);
   self->stalled_after = stalled_after;
   return self;
 }

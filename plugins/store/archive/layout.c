@@ -189,10 +189,8 @@ describe_mtime (const struct stat *st)
 gboolean
 cis_layout_write_receipt (int fd, JsonObject *receipt, CisItem *item)
 {
-  GHashTable *marks = cis_item_get_marks (item);
+  g_autofree const char **marks = cis_str_keys (cis_item_get_marks (item));
   g_autofree char *line = NULL;
-  GHashTableIter iter;
-  gpointer key, value;
   JsonObject *noted;
   g_autofree char *mtime = NULL;
   struct stat st;
@@ -201,9 +199,8 @@ cis_layout_write_receipt (int fd, JsonObject *receipt, CisItem *item)
     return FALSE;
   mtime = describe_mtime (&st);
   noted = json_object_new ();
-  g_hash_table_iter_init (&iter, marks);
-  while (g_hash_table_iter_next (&iter, &key, &value))
-    json_object_set_string_member (noted, key, value);
+  for (guint i = 0; marks[i] != NULL; i++)
+    json_object_set_string_member (noted, marks[i], cis_item_get_mark (item, marks[i]));
   json_object_set_object_member (receipt, "marks", noted);
   json_object_set_string_member (receipt, "mtime", mtime);
   line = cis_json_to_line (receipt);

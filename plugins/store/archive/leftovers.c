@@ -154,7 +154,7 @@ take_seen (const char *directory)
 
   if (closed != NULL)
     g_hash_table_steal_extended (closed, directory, (gpointer *) &key, (gpointer *) &seen);
-  return seen != NULL ? seen : g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  return seen != NULL ? seen : g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, g_free);
 }
 
 /* Takes both. */
@@ -164,7 +164,7 @@ keep_seen (char *directory, GHashTable *seen)
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&mutex);
 
   if (closed == NULL)
-    closed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_hash_table_unref);
+    closed = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, (GDestroyNotify) g_hash_table_unref);
   g_hash_table_replace (closed, directory, seen);
 }
 
@@ -249,7 +249,7 @@ cis_leftovers_expire (CisLeftovers *self, gint64 now, GError **error)
 {
   gboolean walked;
 
-  self->next = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->next = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, g_free);
   self->now = now;
   self->n_expired = 0;
   walked = walk (self->layout, expire_part, self, error);

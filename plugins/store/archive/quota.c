@@ -21,7 +21,7 @@ cis_quota_new (CisLayout *layout, guint64 bytes)
   self->layout = layout;
   self->bytes = bytes;
   g_mutex_init (&self->lock);
-  self->used = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->used = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, g_free);
   return self;
 }
 

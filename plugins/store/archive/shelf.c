@@ -88,7 +88,7 @@ cis_shelves_new (CisLayout *layout)
 
   self->layout = layout;
   g_mutex_init (&self->lock);
-  self->shelves = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, shelf_free);
+  self->shelves = g_hash_table_new_full (cis_str_hash, g_str_equal, NULL, shelf_free);
   return self;
 }
 

@@ -84,14 +84,12 @@ static void
 add_marks (JsonObject *row, CisItem *item)
 {
   GHashTable *marks = cis_item_get_marks (item);
-  GHashTableIter iter;
-  gpointer key, value;
+  g_autofree const char **keys = cis_str_keys (marks);
 
-  g_hash_table_iter_init (&iter, marks);
-  while (g_hash_table_iter_next (&iter, &key, &value))
-    if (!json_object_has_member (row, key) && !g_str_equal (key, "recovered") &&
-        !g_str_equal (key, "backfilled"))
-      json_object_set_string_member (row, key, value);
+  for (guint i = 0; keys[i] != NULL; i++)
+    if (!json_object_has_member (row, keys[i]) && !g_str_equal (keys[i], "recovered") &&
+        !g_str_equal (keys[i], "backfilled"))
+      json_object_set_string_member (row, keys[i], g_hash_table_lookup (marks, keys[i]));
 }
 
 static char *

@@ -20,7 +20,7 @@ cis_row_set_new (void)
 {
   CisRowSet *self = g_new0 (CisRowSet, 1);
 
-  self->ids = g_hash_table_new (g_str_hash, g_str_equal);
+  self->ids = g_hash_table_new (cis_str_hash, g_str_equal);
   self->names = g_string_chunk_new (CHUNK);
   return self;
 }

@@ -47,7 +47,7 @@ audit_new (int dirfd, const char *path)
 
   self->dirfd = dirfd;
   self->path = path;
-  self->histories = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, history_free);
+  self->histories = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, history_free);
   return self;
 }
 

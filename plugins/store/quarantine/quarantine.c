@@ -174,7 +174,7 @@ tell_kept (const char *name, const GError *error, gpointer user_data)
 static gboolean
 sweep (CisStoreQuarantine *self, GCancellable *cancellable, GError **error)
 {
-  g_autoptr (GHashTable) subjects = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) subjects = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   Kept kept = { self, subjects };
 
   if (!quarantine_sweep (self->quarantine, tell_kept, &kept, cancellable, error))

@@ -295,7 +295,7 @@ go_through_receipts (CisStoreRetire *self, gint64 by, gint64 *next_due, GCancell
   g_autofree char *path = g_build_filename (cis_host_state_get_path (self->state), "receipts", NULL);
   g_autoptr (GPtrArray) names = cis_folder_list (get_receipts_fd (self), path, error);
   g_auto (Pass) pass = { by, g_ptr_array_new_with_free_func (g_free),
-                         g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL) };
+                         g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL) };
 
   if (names == NULL)
     return FALSE;

@@ -122,12 +122,10 @@ init_error (CisAnswer *self, guint status, const char *id, const char *summary, 
 static void
 add_marks (JsonObject *body, CisItem *item)
 {
-  GHashTableIter iter;
-  gpointer key, value;
+  g_autofree const char **keys = cis_str_keys (cis_item_get_marks (item));
 
-  g_hash_table_iter_init (&iter, cis_item_get_marks (item));
-  while (g_hash_table_iter_next (&iter, &key, &value))
-    json_object_set_string_member (body, key, value);
+  for (guint i = 0; keys[i] != NULL; i++)
+    json_object_set_string_member (body, keys[i], cis_item_get_mark (item, keys[i]));
 }
 
 static void

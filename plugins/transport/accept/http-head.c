@@ -272,7 +272,7 @@ cis_http_head_parse (const char *data, gsize length, CisFinding **problem)
 {
   g_autoptr (CisHttpHead) self = g_new0 (CisHttpHead, 1);
 
-  self->headers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  self->headers = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, g_free);
   *problem = read_head (self, data, length);
   return *problem == NULL ? g_steal_pointer (&self) : NULL;
 }

@@ -46,7 +46,7 @@ cis_queue_new (const CisQueueLimits *limits)
   CisQueue *self = g_new0 (CisQueue, 1);
 
   self->limits = *limits;
-  self->loads = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) load_free);
+  self->loads = g_hash_table_new_full (cis_str_hash, g_str_equal, NULL, (GDestroyNotify) load_free);
   g_mutex_init (&self->mutex);
   g_queue_init (&self->waiting);
   return self;

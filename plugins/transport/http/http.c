@@ -72,7 +72,7 @@ cis_http_open (CisPart *part, GCancellable *cancellable, GError **error)
   CisHttp *self = (CisHttp *) part;
 
   self->idle = g_async_queue_new_full ((GDestroyNotify) cis_http_client_free);
-  self->cut = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->cut = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   self->state = cis_host_state_open (self->state_path, error);
   return self->state != NULL;
 }
