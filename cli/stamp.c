@@ -185,7 +185,6 @@ static gboolean
 stamp (int folder, const char *directory, const CodeVersion *version, GError **error)
 {
   g_autoptr (GBytes) bytes = NULL;
-  g_autoptr (JsonObject) meta = NULL;
   g_autofree char *text = NULL;
   g_autofree char *value = NULL;
 
@@ -196,14 +195,13 @@ stamp (int folder, const char *directory, const CodeVersion *version, GError **e
         g_prefix_error (error, _ ("%s has no %s, which the experiment writes: "), directory, META);
       return FALSE;
     }
-  meta = cis_json_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), error);
-  if (meta == NULL)
+  value = write_member (version);
+  text = stamp_text_set (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), value, error);
+  if (text == NULL)
     {
       g_prefix_error (error, "%s/%s: ", directory, META);
       return FALSE;
     }
-  value = write_member (version);
-  text = stamp_text_set (g_bytes_get_data (bytes, NULL), meta, value);
   /* So that who could read it still can. */
   return remove_temporaries (folder, directory, error) &&
          cis_file_rewrite (folder, META, text, strlen (text), error);

@@ -7,12 +7,16 @@
  * a C string), two documents, nothing at all; and it crashes on 100,000 brackets. Two programs that read such
  * bytes differently are a hole, so what comes from elsewhere passes here first. By RFC 8259, with limits of
  * depth and number as its section 9 allows: each value becomes a node of up to 500 bytes, so that 16 MiB of
- * brackets would take gigabytes. The longest that we write is a window of 100,000 commits and their times. */
+ * brackets would take gigabytes. The longest that we write is a window of 100,000 commits and their times.
+ * json-glib's objects are tables by g_str_hash(), so their members are limited by what they would cost if all
+ * of their names collided: 40 ms. What a text is only searched for may have any number of them. */
 
 #define DEPTH_MAX     64
 #define VALUES_MAX    250000
-#define LONG_NUMBER   300 /* digits that a double holds at least */
-#define SHORT_INTEGER 18  /* digits that a gint64 holds at least */
+#define WORK_MAX      2000000 /* a table of 2000 names: each is compared with those before it … */
+#define WORK_BYTES    64      /* … and longer ones count for as many */
+#define LONG_NUMBER   300     /* digits that a double holds at least */
+#define SHORT_INTEGER 18      /* digits that a gint64 holds at least */
 
 typedef struct
 {
@@ -21,8 +25,11 @@ typedef struct
   const char *end;
   guint depth;
   guint n_values;
-  GString *string; /* the last string, decoded */
-  GArray *large;   /* of gsize: the ends of integers that no gint64 holds */
+  GString *string;           /* the last string, decoded */
+  GArray *large;             /* of gsize: the ends of integers that no gint64 holds; nullable */
+  gsize work;                /* see WORK_MAX; not counted where: */
+  const char *const *sought; /* members of the whole, NULL-terminated; nullable */
+  CisJsonSpan *spans;        /* where their values are, one for each that is @sought */
 } Reader;
 
 static gboolean read_value (Reader *self, GError **error);
@@ -194,7 +201,7 @@ read_number (Reader *self, GError **error)
     }
   if ((has_exponent || self->at - first > LONG_NUMBER) && !is_in_range (first, self->at))
     return fail (self, "a number is out of range", error);
-  if (!has_point && !has_exponent && self->at - first > SHORT_INTEGER)
+  if (self->large != NULL && !has_point && !has_exponent && self->at - first > SHORT_INTEGER)
     note_large (self, first);
   return TRUE;
 }
@@ -210,23 +217,43 @@ read_word (Reader *self, const char *word, GError **error)
   return TRUE;
 }
 
+static CisJsonSpan *
+find_sought (Reader *self)
+{
+  if (self->sought != NULL && self->depth == 1)
+    for (guint i = 0; self->sought[i] != NULL; i++)
+      if (g_str_equal (self->sought[i], self->string->str))
+        return &self->spans[i];
+  return NULL;
+}
+
 static gboolean
 read_member (Reader *self, GHashTable *keys, GError **error)
 {
   const char *first = self->at;
+  CisJsonSpan *span;
 
   if (!read_string (self, error))
     return FALSE;
+  self->work += g_hash_table_size (keys) * (1 + self->string->len / WORK_BYTES);
+  if (self->sought == NULL && self->work > WORK_MAX)
+    return fail (self, "too many members in its objects; one may have 2000", error);
   if (!g_hash_table_add (keys, g_strndup (self->string->str, self->string->len)))
     {
       self->at = first;
       return fail (self, "a key is there twice", error);
     }
+  span = find_sought (self);
   skip_space (self);
   if (!take (self, ':'))
     return fail (self, "a colon is missing", error);
   skip_space (self);
-  return read_value (self, error);
+  first = self->at;
+  if (!read_value (self, error))
+    return FALSE;
+  if (span != NULL)
+    *span = (CisJsonSpan){ first - self->begin, self->at - first };
+  return TRUE;
 }
 
 /* The members of an object or (@keys is NULL) the elements of an array, behind the opening bracket. */
@@ -259,7 +286,7 @@ read_list (Reader *self, GHashTable *keys, char closing, GError **error)
 static gboolean
 read_object (Reader *self, GError **error)
 {
-  g_autoptr (GHashTable) keys = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) keys = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
 
   return read_list (self, keys, '}', error);
 }
@@ -288,22 +315,41 @@ read_value (Reader *self, GError **error)
     }
 }
 
-gboolean
-cis_json_check (const char *bytes, gsize length, GArray *large, GError **error)
+static gboolean
+check (Reader *self, const char *bytes, gsize length, GError **error)
 {
   g_autoptr (GString) string = g_string_new (NULL);
   /* g_bytes_get_data() has none of an empty one, and nothing may be added to NULL. */
   const char *data = length > 0 ? bytes : "";
-  Reader reader = { .begin = data, .at = data, .end = data + length, .string = string, .large = large };
 
-  if (!g_utf8_validate_len (data, length, &reader.at))
-    return fail (&reader, "a byte is NUL or not UTF-8", error);
-  reader.at = data;
-  skip_space (&reader);
-  if (!take (&reader, '{'))
-    return fail (&reader, "an object must begin with {", error);
-  if (!read_object (&reader, error))
+  self->begin = self->at = data;
+  self->end = data + length;
+  self->string = string;
+  if (!g_utf8_validate_len (data, length, &self->at))
+    return fail (self, "a byte is NUL or not UTF-8", error);
+  self->at = data;
+  skip_space (self);
+  if (!take (self, '{'))
+    return fail (self, "an object must begin with {", error);
+  if (!read_object (self, error))
     return FALSE;
-  skip_space (&reader);
-  return reader.at == reader.end || fail (&reader, "something follows the object", error);
+  skip_space (self);
+  return self->at == self->end || fail (self, "something follows the object", error);
+}
+
+gboolean
+cis_json_check (const char *bytes, gsize length, GArray *large, GError **error)
+{
+  Reader reader = { .large = large };
+
+  return check (&reader, bytes, length, error);
+}
+
+gboolean
+cis_json_find (const char *bytes, gsize length, const char *const *members, CisJsonSpan *spans,
+               GError **error)
+{
+  Reader reader = { .sought = members, .spans = spans };
+
+  return check (&reader, bytes, length, error);
 }

@@ -83,6 +83,26 @@ append_string (GString *line, const char *text)
   g_string_append_c (line, '"');
 }
 
+JsonObject *
+cis_json_parse_members (const char *data, gsize length, const char *const *members, GError **error)
+{
+  g_autofree CisJsonSpan *spans = g_new0 (CisJsonSpan, g_strv_length ((char **) members));
+  g_autoptr (GString) text = g_string_new ("{");
+
+  if (!cis_json_find (data, length, members, spans, error))
+    return NULL;
+  for (guint i = 0; members[i] != NULL; i++)
+    if (spans[i].length > 0)
+      {
+        g_string_append (text, text->len > 1 ? "," : "");
+        append_string (text, members[i]);
+        g_string_append_c (text, ':');
+        g_string_append_len (text, data + spans[i].begin, spans[i].length);
+      }
+  g_string_append_c (text, '}');
+  return cis_json_parse (text->str, text->len, error);
+}
+
 static void
 append_double (GString *line, double number)
 {

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "colliding.h"
 #include "harness.h"
+
+#include <string.h>
+#include <time.h>
 
 /* Parses from a buffer without a byte behind the text, so that a sanitizer sees who reads on. */
 static JsonObject *
@@ -170,6 +174,68 @@ test_values (void)
     }
 }
 
+static char *
+make_object (guint n, const char *prefix)
+{
+  g_autofree char *members = colliding_members (n, prefix);
+
+  return g_strconcat ("{", members, "}", NULL);
+}
+
+/* json-glib's own table has to take them, so that there are few, and fewer where each is long. */
+static void
+test_colliding (void)
+{
+  g_autofree char *most = make_object (2000, ""), *more = make_object (2001, ""),
+                  *many = make_object (100000, "");
+  g_autofree char *prefix = g_strnfill (6400, 'x'), *within = make_object (198, prefix),
+                  *beyond = make_object (201, prefix);
+  g_autofree char *twice = g_strdup_printf ("{\"a\":%s,\"b\":%s}", most, most);
+  const char *refused[] = { more, many, beyond, twice };
+  const char *taken[] = { most, within };
+  clock_t begin = clock ();
+
+  for (gsize i = 0; i < G_N_ELEMENTS (taken); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (JsonObject) object = parse (taken[i], -1, &error);
+
+      g_assert_no_error (error);
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (refused); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (parse (refused[i], -1, &error));
+      g_assert_error (error, CIS_ERROR, CIS_ERROR_INVALID);
+      g_assert_nonnull (strstr (error->message, "too many members in its objects; one may have 2000"));
+    }
+  g_assert_cmpint ((clock () - begin) / CLOCKS_PER_SEC, <, 10);
+}
+
+/* Of what has any number of members, colliding ones too, those that are asked for. */
+static void
+test_some_members (void)
+{
+  static const char *const members[] = { "a", "missing", "b \n", "c", NULL };
+  g_autofree char *many = make_object (100000, "");
+  g_autofree char *text = g_strdup_printf ("{ \"x\": %s, \"\\u0061\" : {\"a\": [ 1, {\"c\":2} ]} ,\n"
+                                           "\"b \\n\":18446744073709551615,%s",
+                                           many, many + 1);
+  g_autofree char *line = NULL, *again = g_strdup_printf ("{\"q\":1,%.*s,\"q\":1}", 1000 * 45 - 1, many + 1);
+  g_autoptr (GError) error = NULL;
+  clock_t begin = clock ();
+  g_autoptr (JsonObject) object = cis_json_parse_members (text, strlen (text), members, &error);
+
+  g_assert_no_error (error);
+  line = cis_json_to_line (object);
+  g_assert_cmpstr (line, ==, "{\"a\":{\"a\":[1,{\"c\":2}]},\"b \\n\":1.8446744073709552e+19}");
+  g_assert_cmpint ((clock () - begin) / CLOCKS_PER_SEC, <, 10);
+
+  g_assert_null (cis_json_parse_members (again, strlen (again), members, &error));
+  g_assert_nonnull (strstr (error->message, "a key is there twice"));
+}
+
 static void
 test_members (void)
 {
@@ -257,6 +323,8 @@ main (int argc, char **argv)
   g_test_add_func ("/json/refuses", test_refuses);
   g_test_add_func ("/json/depth", test_depth);
   g_test_add_func ("/json/values", test_values);
+  g_test_add_func ("/json/colliding", test_colliding);
+  g_test_add_func ("/json/some-members", test_some_members);
   g_test_add_func ("/json/members", test_members);
   g_test_add_func ("/json/line", test_line);
   g_test_add_func ("/json/numbers", test_numbers);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "colliding.h"
 #include "harness.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
@@ -49,6 +51,20 @@ test_stamp_stamped (void)
 {
   g_assert_cmpint (judge ("{\"code_version\": {\"commit\": \"" COMMIT "\", \"dirty\": false}}", NULL, NULL),
                    ==, CIS_VERDICT_PASSED);
+}
+
+/* An experiment may write what it likes, beside; also if the names were made to collide. */
+static void
+test_stamp_many_members (void)
+{
+  g_autofree char *members = colliding_members (100000, "");
+  g_autofree char *meta = g_strdup_printf ("{%s,\"code_version\":{\"commit\":\"" COMMIT "\"}}", members);
+  g_autofree char *within = g_strdup_printf ("{\"code_version\":{\"commit\":\"" COMMIT "\",%s}}", members);
+  clock_t begin = clock ();
+
+  g_assert_cmpint (judge (meta, NULL, NULL), ==, CIS_VERDICT_PASSED);
+  g_assert_cmpint (judge (within, "meta-malformed", "state/quarantine/run-1"), ==, CIS_VERDICT_REJECTED);
+  g_assert_cmpint ((clock () - begin) / CLOCKS_PER_SEC, <, 10);
 }
 
 static void
@@ -160,6 +176,7 @@ main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/stamp/stamped", test_stamp_stamped);
+  g_test_add_func ("/stamp/many-members", test_stamp_many_members);
   g_test_add_func ("/stamp/unstamped", test_stamp_unstamped);
   g_test_add_func ("/stamp/malformed", test_stamp_malformed);
   g_test_add_func ("/stamp/too-large", test_stamp_too_large);

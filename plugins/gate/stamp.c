@@ -92,8 +92,10 @@ judge (CisEpisode *episode, JsonObject *meta)
 static JsonObject *
 load_meta (const char *directory, GError **error)
 {
+  static const char *const members[] = { "code_version", NULL };
   int folder = TEMP_FAILURE_RETRY (open (directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  JsonObject *meta;
+  g_autoptr (GBytes) bytes = NULL;
+  JsonObject *meta = NULL;
 
   if (folder < 0 && errno == ENOENT)
     g_set_error (error, CIS_ERROR, CIS_ERROR_GONE, "%s is not there any more", directory);
@@ -102,7 +104,9 @@ load_meta (const char *directory, GError **error)
   if (folder < 0)
     return NULL;
 
-  meta = cis_json_load (folder, "meta.json", META_MAX, error);
+  bytes = cis_file_read (folder, "meta.json", META_MAX, error);
+  if (bytes != NULL)
+    meta = cis_json_parse_members (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), members, error);
   if (!cis_file_close (&folder, directory, meta != NULL ? error : NULL))
     g_clear_pointer (&meta, json_object_unref);
   if (meta == NULL && access (directory, F_OK) != 0 && errno == ENOENT)

@@ -27,18 +27,20 @@ check_others (JsonObject *before, JsonObject *after)
 int
 LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
 {
-  g_autofree char *text = g_strndup ((const char *) data, size);
   g_autoptr (JsonObject) meta = cis_json_parse ((const char *) data, size, NULL), stamped = NULL;
   g_autoptr (GError) error = NULL;
   g_autofree char *once = NULL, *twice = NULL;
 
-  if (meta == NULL)
+  once = stamp_text_set ((const char *) data, size, VALUE, meta != NULL ? &error : NULL);
+  g_assert_no_error (error);
+  /* Of one that has too many members, there is a stamp all the same. */
+  if (meta == NULL || once == NULL)
     return 0;
-  once = stamp_text_set (text, meta, VALUE);
   stamped = cis_json_parse (once, strlen (once), &error);
   g_assert_no_error (error);
   g_assert_cmpstr (cis_meta_get_commit (stamped), ==, COMMIT);
-  twice = stamp_text_set (once, stamped, VALUE);
+  twice = stamp_text_set (once, strlen (once), VALUE, &error);
+  g_assert_no_error (error);
   g_assert_cmpstr (once, ==, twice);
   check_others (meta, stamped);
   return 0;

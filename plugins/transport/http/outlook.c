@@ -11,8 +11,13 @@
 static char *
 read_commit (int episodes_fd, const char *name)
 {
+  static const char *const members[] = { "code_version", NULL };
   g_autofree char *path = g_build_filename (name, "meta.json", NULL);
-  g_autoptr (JsonObject) meta = cis_json_load (episodes_fd, path, META_MAX, NULL);
+  g_autoptr (GBytes) bytes = cis_file_read (episodes_fd, path, META_MAX, NULL);
+  g_autoptr (JsonObject) meta =
+      bytes != NULL
+          ? cis_json_parse_members (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), members, NULL)
+          : NULL;
   JsonNode *version = meta != NULL ? json_object_get_member (meta, "code_version") : NULL;
   const char *commit = version != NULL && JSON_NODE_HOLDS_OBJECT (version)
                            ? cis_json_get_string (json_node_get_object (version), "commit")
