@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "colliding.h"
 #include "tarballs.h"
 #include "uploads.h"
 
@@ -11,13 +12,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <zstd.h>
 
 #define META TARBALL_META (COMMIT)
 #define MIB  (1024 * 1024)
 
-static const CisMetaLimits limits = { (guint64) 1 << 40, 1000, 1000 };
+static const CisMetaLimits limits = { (guint64) 1 << 40, 1000, 1000, G_TIME_SPAN_HOUR };
 
 static JsonObject *
 read_bytes (const GByteArray *bytes, const CisMetaLimits *within, CisMetaExtent extent, GError **error)
@@ -155,6 +157,18 @@ test_meta (void)
   assert_refused (tarball_end (folder), "has no run/meta.json");
 }
 
+/* Nine KiB of them once took minutes. */
+static void
+test_many_members (void)
+{
+  g_autofree char *members = colliding_members (50000, "");
+  g_autofree char *meta = g_strdup_printf ("{%s,\"code_version\":{\"commit\":\"" COMMIT "\"}}", members);
+  clock_t begin = clock ();
+
+  assert_good (tarball_make ("run", meta));
+  g_assert_cmpint ((clock () - begin) / CLOCKS_PER_SEC, <, 10);
+}
+
 static void
 test_commit (void)
 {
@@ -209,8 +223,9 @@ test_cut_tar (void)
 static void
 test_bombs (void)
 {
-  const CisMetaLimits tight = { 100 * MIB, 1000, 1000 };
-  const CisMetaLimits generous = { (guint64) 1 << 40, 100000, 1000 };
+  const CisMetaLimits tight = { 100 * MIB, 1000, 1000, G_TIME_SPAN_HOUR };
+  const CisMetaLimits generous = { (guint64) 1 << 40, 100000, 1000, G_TIME_SPAN_HOUR };
+  const CisMetaLimits hasty = { (guint64) 1 << 40, 100000, 1000, G_TIME_SPAN_MILLISECOND };
   GByteArray *bomb = tarball_make_bomb (33);
 
   g_assert_cmpuint (bomb->len, <, 256 * 1024);
@@ -218,6 +233,7 @@ test_bombs (void)
   assert_refused (bomb, "inflates to more than 1.0");
   assert_refused_within (bomb, &generous, "has no run/meta.json");
   assert_refused_within (tarball_make_bomb (3), &tight, "inflates to more than 100.0");
+  assert_refused_within (tarball_make_bomb (127), &hasty, "takes more than 0.001 s of a processor to read");
 }
 
 static void
@@ -462,6 +478,7 @@ main (int argc, char **argv)
   g_test_add_func ("/verify/paths", test_paths);
   g_test_add_func ("/verify/links", test_links);
   g_test_add_func ("/verify/meta", test_meta);
+  g_test_add_func ("/verify/many-members", test_many_members);
   g_test_add_func ("/verify/commit", test_commit);
   g_test_add_func ("/verify/cut", test_cut);
   g_test_add_func ("/verify/cut-tar", test_cut_tar);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* As much as gate/stamp reads on the host: what is good there is good here. */
 #define META_MAX (16 * 1024 * 1024)
@@ -21,9 +22,10 @@
 
 typedef struct
 {
-  CisInflater *inflater; /* owned */
-  struct archive *tar;   /* owned */
-  guint64 size;          /* compressed bytes */
+  CisInflater *inflater;     /* owned */
+  struct archive *tar;       /* owned */
+  guint64 size;              /* compressed bytes */
+  gint64 max_time, deadline; /* of the thread's processor time, µs */
   CisMetaProgress progress;
   gpointer user_data;
   GCancellable *cancellable;
@@ -42,6 +44,16 @@ reader_clear (Reader *self)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reader, reader_clear)
 
+/* Of a processor, so that a busy machine refuses nothing. */
+static gint64
+get_time_used (void)
+{
+  struct timespec used = { 0 };
+
+  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &used);
+  return used.tv_sec * G_USEC_PER_SEC + used.tv_nsec / 1000;
+}
+
 static gssize
 read_on (Reader *self, const void **block, GError **error)
 {
@@ -49,6 +61,13 @@ read_on (Reader *self, const void **block, GError **error)
 
   if (g_cancellable_set_error_if_cancelled (self->cancellable, error))
     return -1;
+  if (get_time_used () > self->deadline)
+    {
+      g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID,
+                   "it takes more than %.3g s of a processor to read, which max-time allows it",
+                   (double) self->max_time / G_USEC_PER_SEC);
+      return -1;
+    }
   length = cis_inflater_read (self->inflater, block, error);
   if (self->progress != NULL)
     self->progress (cis_inflater_get_consumed (self->inflater), self->size, self->user_data);
@@ -107,6 +126,8 @@ reader_open (Reader *self, int fd, const CisMetaLimits *limits, GError **error)
   if (fstat (fd, &st) < 0)
     return cis_error_set_errno (error, errno, "Looking at an archive");
   self->size = st.st_size;
+  self->max_time = limits->max_time;
+  self->deadline = get_time_used () + limits->max_time;
   max = self->size > G_MAXUINT64 / limits->max_ratio ? G_MAXUINT64 : self->size * limits->max_ratio;
   self->inflater = cis_inflater_new (fd, MIN (limits->max_inflated, MAX (max, FREE_INFLATED)), error);
   if (self->inflater == NULL)
@@ -167,6 +188,7 @@ is_meta (struct archive_entry *entry, const char *path, const char *episode)
 static JsonObject *
 read_meta (Reader *self, struct archive_entry *entry, GError **error)
 {
+  static const char *const members[] = { "code_version", "episode", "id", NULL };
   gint64 size = archive_entry_size (entry);
   g_autofree char *data = NULL;
   JsonObject *meta;
@@ -192,7 +214,7 @@ read_meta (Reader *self, struct archive_entry *entry, GError **error)
         break;
       done += length;
     }
-  meta = cis_json_parse (data, done, error);
+  meta = cis_json_parse_members (data, done, members, error);
   if (meta == NULL)
     g_prefix_error (error, "its meta.json cannot be understood: ");
   return meta;
@@ -325,4 +347,9 @@ cis_meta_limits_add_options (CisPartClass *klass, gsize offset)
                              g_param_spec_uint ("max-entries", NULL,
                                                 "How many files and folders an archive may hold.", 1,
                                                 G_MAXUINT, 1000000, CIS_PARAM_OPTION));
+  cis_part_class_add_option (klass, offset + G_STRUCT_OFFSET (CisMetaLimits, max_time),
+                             g_param_spec_int64 ("max-time", NULL,
+                                                 "How much time of a processor reading an archive may take.",
+                                                 G_TIME_SPAN_MILLISECOND, G_TIME_SPAN_DAY, G_TIME_SPAN_HOUR,
+                                                 CIS_PARAM_OPTION | CIS_PARAM_DURATION));
 }

@@ -12,9 +12,10 @@ typedef struct
   guint64 max_inflated; /* bytes */
   guint max_ratio;      /* inflated to compressed; counts beyond 1 GiB only */
   guint max_entries;
+  gint64 max_time; /* of a processor, µs */
 } CisMetaLimits;
 
-/* Adds max-inflated, max-ratio and max-entries; the struct lives at @offset of the instance. */
+/* Adds max-inflated, max-ratio, max-entries and max-time; the struct lives at @offset of the instance. */
 void cis_meta_limits_add_options (CisPartClass *klass, gsize offset);
 
 /**
@@ -31,9 +32,10 @@ typedef enum
 /* How many of the compressed bytes are read. */
 typedef void (*CisMetaProgress) (guint64 done, guint64 total, gpointer user_data);
 
-/* Reads the archive @fd (its position does not matter and stays) of @episode and returns the object in
- * "<episode>/meta.json". CIS_ERROR_INVALID where the archive is no tar with zstd, is cut, holds anything but
- * plain files and folders below "<episode>/", goes beyond @limits, or has no or no proper meta.json. full. */
+/* Reads the archive @fd (its position does not matter and stays) of @episode and returns what
+ * "<episode>/meta.json" says as code_version, episode and id. CIS_ERROR_INVALID where the archive is no tar
+ * with zstd, is cut, holds anything but plain files and folders below "<episode>/", goes beyond @limits, or
+ * has no or no proper meta.json. full. */
 JsonObject *cis_meta_read (int fd, const char *episode, const CisMetaLimits *limits, CisMetaExtent extent,
                            CisMetaProgress progress, gpointer user_data, GCancellable *cancellable,
                            GError **error);

@@ -9,35 +9,26 @@
  * it counts as stored. What is then refused leaves nothing behind. */
 
 #include "meta-reader.h"
-
-/* How often one that waits says that it is not stuck. */
-#define WAIT G_TIME_SPAN_SECOND
+#include "turns.h"
 
 typedef struct
 {
   CisStage parent;
   CisMetaLimits limits; /* immutable */
-  GMutex lock;
-  GCond done;       /* a look has ended */
-  GPtrArray *looks; /* locked; of each that goes on, whose episode it is; none */
+  CisTurns *turns;
 } CisVerify;
 typedef CisStageClass CisVerifyClass;
 
 GType cis_verify_get_type (void);
 G_DEFINE_TYPE (CisVerify, cis_verify, CIS_TYPE_STAGE)
 
-typedef struct
-{
-  CisStage *stage;
-  CisItem *item;
-} Progress;
-
 static void
 report (guint64 done, guint64 total, gpointer user_data)
 {
-  Progress *progress = user_data;
+  CisTurn *turn = user_data;
 
-  cis_stage_progress (progress->stage, progress->item, done, total);
+  cis_stage_progress (turn->stage, turn->item, done, total);
+  cis_turn_share (turn);
 }
 
 static CisOutcome *
@@ -53,8 +44,8 @@ reject_malformed (CisEpisode *episode, const GError *error)
       finding,
       "# it must be a tar, compressed with zstd, of plain files and folders below %s/; pack it anew:\n"
       "cis490 quarantine release %s\n"
-      "# where it is too large and meant to be: max-inflated, max-ratio or max-entries of gate/verify "
-      "at the receiver",
+      "# where it is too large and meant to be: max-inflated, max-ratio, max-entries or max-time of "
+      "gate/verify at the receiver",
       name, name);
   return cis_outcome_rejected (finding);
 }
@@ -96,58 +87,23 @@ judge (CisEpisode *episode, JsonObject *meta)
   return cis_outcome_passed ();
 }
 
-/* More looks at once than processors would be no faster, and each may take a zstd window of 128 MiB. A small
- * archive can inflate for minutes, so half of them are always left to other hosts. */
-static gboolean
-has_turn (CisVerify *self, const char *host)
-{
-  const guint most = MAX (2, g_get_num_processors ());
-  guint n_own = 0;
-
-  for (guint i = 0; i < self->looks->len; i++)
-    n_own += g_str_equal (self->looks->pdata[i], host);
-  return self->looks->len < most && n_own < most / 2;
-}
-
-static gboolean
-begin_look (CisVerify *self, CisEpisode *episode, GCancellable *cancellable, GError **error)
-{
-  const char *host = cis_episode_get_host (episode);
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
-
-  while (!has_turn (self, host))
-    {
-      if (g_cancellable_set_error_if_cancelled (cancellable, error))
-        return FALSE;
-      cis_stage_progress (CIS_STAGE (self), CIS_ITEM (episode), 0, 0);
-      g_cond_wait_until (&self->done, &self->lock, g_get_monotonic_time () + WAIT);
-    }
-  g_ptr_array_add (self->looks, (gpointer) host);
-  return TRUE;
-}
-
-static void
-end_look (CisVerify *self, CisEpisode *episode)
-{
-  g_mutex_lock (&self->lock);
-  g_ptr_array_remove_fast (self->looks, (gpointer) cis_episode_get_host (episode));
-  g_cond_broadcast (&self->done);
-  g_mutex_unlock (&self->lock);
-}
-
 static CisOutcome *
 inspect (CisEpisode *episode, int fd, GCancellable *cancellable, gpointer user_data)
 {
   CisVerify *self = user_data;
-  Progress progress = { user_data, CIS_ITEM (episode) };
+  CisTurn turn = { .turns = self->turns,
+                   .stage = user_data,
+                   .item = CIS_ITEM (episode),
+                   .cancellable = cancellable,
+                   .host = cis_episode_get_host (episode) };
   g_autoptr (GError) error = NULL;
   g_autoptr (JsonObject) meta = NULL;
 
-  if (!begin_look (self, episode, cancellable, &error))
+  if (!cis_turn_begin (&turn, &error))
     return cis_outcome_failed (g_steal_pointer (&error));
-  meta = cis_meta_read (fd, cis_episode_get_name (episode), &self->limits, CIS_META_WHOLE, report, &progress,
+  meta = cis_meta_read (fd, cis_episode_get_name (episode), &self->limits, CIS_META_WHOLE, report, &turn,
                         cancellable, &error);
-  end_look (self, episode);
+  cis_turn_end (&turn);
   if (meta != NULL)
     return judge (episode, meta);
   if (g_error_matches (error, CIS_ERROR, CIS_ERROR_INVALID))
@@ -174,9 +130,7 @@ cis_verify_finalize (GObject *object)
 {
   CisVerify *self = (CisVerify *) object;
 
-  g_ptr_array_unref (self->looks);
-  g_mutex_clear (&self->lock);
-  g_cond_clear (&self->done);
+  cis_turns_free (self->turns);
   G_OBJECT_CLASS (cis_verify_parent_class)->finalize (object);
 }
 
@@ -197,9 +151,7 @@ cis_verify_class_init (CisVerifyClass *klass)
 static void
 cis_verify_init (CisVerify *self)
 {
-  self->looks = g_ptr_array_new ();
-  g_mutex_init (&self->lock);
-  g_cond_init (&self->done);
+  self->turns = cis_turns_new (MAX (2, g_get_num_processors ()));
 }
 
 CIS_PLUGIN ("gate/verify", "Rejects an archive that is malformed or not the one that the request names.",
