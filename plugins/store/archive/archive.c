@@ -248,6 +248,7 @@ store (CisArchive *self, CisEpisode *episode, CisEpisodeHold *hold, GCancellable
   g_autoptr (CisOutcome) judged = NULL;
   g_autoptr (GError) error = NULL;
   g_autofree char *intent = NULL;
+  g_autoptr (CisShelf) shelf = NULL;
   CisUpload upload = { .stage = CIS_STAGE (self),
                        .episode = episode,
                        .layout = &self->layout,
@@ -261,9 +262,10 @@ store (CisArchive *self, CisEpisode *episode, CisEpisodeHold *hold, GCancellable
     return g_steal_pointer (&judged);
   if (intent == NULL && is_question (CIS_ITEM (episode)))
     return answer_question (self, episode);
-  upload.shelf = cis_shelves_get (self->shelves, cis_episode_get_host (episode), &error);
-  if (upload.shelf == NULL)
+  shelf = cis_shelves_get (self->shelves, cis_episode_get_host (episode), &error);
+  if (shelf == NULL)
     return cis_stored_failed (CIS_PART (self), CIS_ITEM (episode), g_steal_pointer (&error));
+  upload.shelf = shelf;
   if (intent != NULL)
     return cis_upload_finish (&upload, g_steal_pointer (&intent));
   refused = begin_upload (self, &upload);
@@ -311,7 +313,8 @@ static void
 remove_intent (CisArchive *self, CisItem *item, CisEpisodeHold *hold)
 {
   g_autoptr (GError) error = NULL;
-  CisShelf *shelf = cis_shelves_get (self->shelves, cis_episode_get_host (CIS_EPISODE (item)), &error);
+  g_autoptr (CisShelf) shelf =
+      cis_shelves_get (self->shelves, cis_episode_get_host (CIS_EPISODE (item)), &error);
 
   if (shelf == NULL || !cis_file_remove (shelf->incoming, hold->part, &error))
     cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_WARNING, NULL,

@@ -79,8 +79,8 @@ recover_part (const char *host, const char *name, const CisPartName *parsed, con
 {
   Recovery *recovery = user_data;
   g_autoptr (GError) cause = NULL;
+  g_autoptr (CisShelf) shelf = NULL;
   CisEpisode *episode;
-  CisShelf *shelf;
   int fd;
 
   if (st->st_nlink < 2)

@@ -4,11 +4,15 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 
+/* How many stay open for the next request: two descriptors each. To open them takes some 20 µs. */
+#define IDLE_MAX 16
+
 struct _CisShelves
 {
   CisLayout *layout;
   GMutex lock;
-  GHashTable *shelves; /* host to CisShelf, owned */
+  GHashTable *shelves; /* host to CisShelf, owned; under the lock */
+  GQueue idle;         /* of those that nobody uses, the one that was used last at the end; under the lock */
 };
 
 static void
@@ -45,10 +49,13 @@ sync_store (gpointer data, GError **error)
 }
 
 static CisShelf *
-shelf_new (CisLayout *layout, const char *host, GError **error)
+shelf_new (CisShelves *shelves, const char *host, GError **error)
 {
+  CisLayout *layout = shelves->layout;
   CisShelf *shelf = g_new0 (CisShelf, 1);
 
+  shelf->shelves = shelves;
+  shelf->idle.data = shelf;
   shelf->host = g_strdup (host);
   shelf->store = -1;
   shelf->incoming = cis_folder_open (layout->incoming, host, TRUE, error);
@@ -106,10 +113,34 @@ cis_shelves_get (CisShelves *self, const char *host, GError **error)
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   CisShelf *shelf = g_hash_table_lookup (self->shelves, host);
 
-  if (shelf != NULL)
-    return shelf_is_there (shelf, error) ? shelf : NULL;
-  shelf = shelf_new (self->layout, host, error);
-  if (shelf != NULL)
-    g_hash_table_insert (self->shelves, shelf->host, shelf);
+  if (shelf != NULL && !shelf_is_there (shelf, error))
+    return NULL;
+  if (shelf == NULL)
+    {
+      shelf = shelf_new (self, host, error);
+      if (shelf == NULL)
+        return NULL;
+      g_hash_table_insert (self->shelves, shelf->host, shelf);
+    }
+  else if (shelf->n_users == 0)
+    g_queue_unlink (&self->idle, &shelf->idle);
+  shelf->n_users++;
   return shelf;
+}
+
+void
+cis_shelf_release (CisShelf *shelf)
+{
+  CisShelves *self = shelf->shelves;
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+
+  if (--shelf->n_users > 0)
+    return;
+  g_queue_push_tail_link (&self->idle, &shelf->idle);
+  if (self->idle.length > IDLE_MAX)
+    {
+      CisShelf *oldest = g_queue_pop_head_link (&self->idle)->data;
+
+      g_hash_table_remove (self->shelves, oldest->host);
+    }
 }

@@ -12,7 +12,7 @@ typedef struct
   CisStage *stage;
   CisEpisode *episode;
   CisLayout *layout;
-  CisShelf *shelf;
+  CisShelf *shelf; /* none */
   CisEpisodeHolds *holds;
   CisEpisodeHold *hold;
   gboolean resumed;          /* the body is the rest of an archive, from … */
