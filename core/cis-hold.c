@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cis-hold.h"
 
-#define FIRST_DELAY (2 * G_TIME_SPAN_SECOND)
-#define LAST_DELAY  (5 * G_TIME_SPAN_MINUTE)
+gint64
+cis_backoff_get (const CisBackoff *self, guint n_tries)
+{
+  gint64 delay = MIN (self->first, self->last);
+
+  while (n_tries-- > 0 && delay < self->last)
+    delay = MIN (delay * 2, self->last);
+  return delay;
+}
 
 /* One that takes the other's place among those that stand. */
 static gboolean
@@ -13,20 +20,22 @@ is_same (CisFinding *a, CisFinding *b)
 }
 
 gboolean
-cis_hold_begin (CisHold *self, guint step, gint64 now, gint64 retry_after, CisFinding *finding)
+cis_hold_begin (CisHold *self, const CisBackoff *backoff, guint step, gint64 now, gint64 retry_after,
+                CisFinding *finding)
 {
   gboolean news = !self->held || self->step != step || (self->finding == NULL) != (finding == NULL) ||
                   (finding != NULL && !is_same (finding, self->finding));
+  gint64 delay;
 
   if (!self->held || self->step != step)
-    self->delay = FIRST_DELAY;
+    self->n_probes = 0;
   /* Before the hold is over, it is one of those that were on their way when it began, and says nothing new:
    * many workers must not make a long pause of one short outage. */
   else if (now >= self->until)
-    self->delay = MIN (self->delay * 2, LAST_DELAY);
+    self->n_probes++;
+  delay = cis_backoff_get (backoff, self->n_probes);
   /* Up to a quarter of jitter, so that a hundred hosts do not come back in the same second. */
-  self->until =
-      now + MAX (self->delay, retry_after) + (gint64) (g_random_double () * (double) self->delay / 4);
+  self->until = now + MAX (delay, retry_after) + (gint64) (g_random_double () * (double) delay / 4);
   self->held = TRUE;
   self->step = step;
   if (news)

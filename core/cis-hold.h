@@ -5,6 +5,15 @@
 
 G_BEGIN_DECLS
 
+/* How long to wait for the next try, in µs: doubled with each, up to the last. */
+typedef struct
+{
+  gint64 first, last;
+} CisBackoff;
+
+/* After @n_tries before this one. */
+gint64 cis_backoff_get (const CisBackoff *self, guint n_tries);
+
 /**
  * CisHold: a pipeline whose stage cannot take anything at present. Nothing is emitted but one probe at a
  * time; when a probe gets through that stage, it is over. Not locked; times are monotonic µs.
@@ -14,13 +23,14 @@ typedef struct
   gboolean held;
   guint step;          /* the stage that deferred */
   gint64 until;        /* when the next probe may go */
-  gint64 delay;        /* before the one after that */
+  guint n_probes;      /* that were in vain */
   CisFinding *finding; /* owned, nullable: what was raised */
 } CisHold;
 
 /* A stage-scope deferral at @step; returns FALSE where it only confirms what is known.
  * @retry_after: µs or 0. */
-gboolean cis_hold_begin (CisHold *self, guint step, gint64 now, gint64 retry_after, CisFinding *finding);
+gboolean cis_hold_begin (CisHold *self, const CisBackoff *backoff, guint step, gint64 now, gint64 retry_after,
+                         CisFinding *finding);
 /* A probe got through: returns the finding to clear (full, nullable). */
 CisFinding *cis_hold_end (CisHold *self);
 

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cis-journey.h"
 
-#define FIRST_RETRY G_TIME_SPAN_SECOND
-#define LAST_RETRY  (5 * G_TIME_SPAN_MINUTE)
-
 struct _CisJourney
 {
   CisPipeline *pipeline; /* none: it outlives its journeys */
@@ -207,7 +204,7 @@ judge_hold (CisJourney *self)
       CisFinding *finding = cis_outcome_get_finding (self->outcome);
       g_autoptr (CisFinding) before = hold->finding != NULL ? g_object_ref (hold->finding) : NULL;
 
-      if (cis_hold_begin (hold, self->decided, g_get_monotonic_time (),
+      if (cis_hold_begin (hold, &pipeline->backoff, self->decided, g_get_monotonic_time (),
                           cis_outcome_get_retry_after (self->outcome), finding))
         {
           cleared = g_steal_pointer (&before);
@@ -316,9 +313,8 @@ static void
 park (CisJourney *self)
 {
   CisPipeline *pipeline = self->pipeline;
-  gint64 delay = MIN (FIRST_RETRY << MIN (self->n_tries, 10), LAST_RETRY);
+  gint64 delay = cis_backoff_get (&pipeline->backoff, self->n_tries++);
 
-  self->n_tries++;
   self->retry_at = g_get_monotonic_time () + delay;
   g_mutex_lock (&pipeline->lock);
   /* A drain that began meanwhile has looked at those that were parked, and waits for the others. */

@@ -130,7 +130,7 @@ inherit_hold (CisPipeline *self, CisPipeline *from)
         continue;
       self->hold.held = TRUE;
       self->hold.step = i;
-      self->hold.delay = from->hold.delay;
+      self->hold.n_probes = from->hold.n_probes;
       self->hold.until = 0;
       g_set_object (&self->hold.finding, from->hold.finding);
     }

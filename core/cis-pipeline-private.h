@@ -22,7 +22,9 @@ struct _CisPipeline
   guint workers;
   gint64 reload_timeout; /* µs */
   guint attempts;
-  guint afterwards_queue; /* items */
+  CisBackoff backoff;        /* of probes, and of an item's own stages */
+  guint afterwards_queue;    /* items */
+  gint64 afterwards_timeout; /* µs */
 
   /* From open() to close(). */
   CisFindings *findings;     /* owned; lives as long as the pipeline */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cis-journey.h"
 
-/* For what is queued for the alerts when the pipeline ends. */
-#define AFTERWARDS_PATIENCE (5 * G_USEC_PER_SEC)
 /* After a maintain() that failed. */
 #define MAINTAIN_RETRY G_TIME_SPAN_HOUR
 
@@ -38,6 +36,15 @@ cis_pipeline_finalize (GObject *object)
 }
 
 static void
+install_duration (GObjectClass *klass, gsize offset, const char *name, const char *blurb, gint64 minimum,
+                  gint64 value)
+{
+  cis_option_install (klass, offset,
+                      g_param_spec_int64 (name, NULL, blurb, minimum, G_TIME_SPAN_DAY, value,
+                                          CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+}
+
+static void
 cis_pipeline_class_init (CisPipelineClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
@@ -47,19 +54,27 @@ cis_pipeline_class_init (CisPipelineClass *klass)
   cis_option_install (object_class, G_STRUCT_OFFSET (CisPipeline, workers),
                       g_param_spec_uint ("workers", NULL, "How many items are worked on at a time.", 1, 512,
                                          2, CIS_PARAM_OPTION));
-  cis_option_install (
-      object_class, G_STRUCT_OFFSET (CisPipeline, reload_timeout),
-      g_param_spec_int64 ("reload-timeout", NULL,
-                          "How long a reload lets items in flight finish before it cancels them.", 0,
-                          G_TIME_SPAN_DAY, 30 * G_USEC_PER_SEC, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+  install_duration (object_class, G_STRUCT_OFFSET (CisPipeline, reload_timeout), "reload-timeout",
+                    "How long a reload lets items in flight finish before it cancels them.", 0,
+                    30 * G_USEC_PER_SEC);
   cis_option_install (object_class, G_STRUCT_OFFSET (CisPipeline, attempts),
                       g_param_spec_uint ("attempts", NULL,
                                          "After how many failures in a row an item becomes a finding.", 1,
                                          G_MAXINT, 5, CIS_PARAM_OPTION));
+  install_duration (object_class, G_STRUCT_OFFSET (CisPipeline, backoff.first), "backoff-initial",
+                    "How long a stage that takes nothing at present is left alone before one item tries it "
+                    "again; doubled with each try.",
+                    1000, 2 * G_USEC_PER_SEC);
+  install_duration (object_class, G_STRUCT_OFFSET (CisPipeline, backoff.last), "backoff-max",
+                    "The longest wait between two such tries, to which up to a quarter is added by chance.",
+                    1000, 5 * G_TIME_SPAN_MINUTE);
   cis_option_install (object_class, G_STRUCT_OFFSET (CisPipeline, afterwards_queue),
                       g_param_spec_uint ("afterwards-queue", NULL,
                                          "How many items and findings may wait for the alerts.", 1, G_MAXINT,
                                          1000, CIS_PARAM_OPTION));
+  install_duration (object_class, G_STRUCT_OFFSET (CisPipeline, afterwards_timeout), "afterwards-timeout",
+                    "How long the end waits for the alerts to tell what is queued before they are cancelled.",
+                    0, 5 * G_USEC_PER_SEC);
 }
 
 static void
@@ -253,7 +268,7 @@ cis_pipeline_close (CisPipeline *self)
   close_steps (self, FALSE);
   cis_part_close (CIS_PART (self->source));
   /* A stage whose thread had to be given up is still in use. */
-  if (cis_afterwards_end (g_steal_pointer (&self->afterwards), AFTERWARDS_PATIENCE))
+  if (cis_afterwards_end (g_steal_pointer (&self->afterwards), self->afterwards_timeout))
     close_steps (self, TRUE);
 
   g_clear_pointer (&self->finished_context, g_main_context_unref);

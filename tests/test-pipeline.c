@@ -106,7 +106,8 @@ count_parked (Fixture *fixture)
   return g_hash_table_size (fixture->pipeline->parked);
 }
 
-#define HEAD        "[pipeline]\nworkers=1\nstages="
+#define QUICK       "[pipeline]\nbackoff-initial=100ms\nafterwards-timeout=100ms\n"
+#define HEAD        QUICK "workers=1\nstages="
 #define SOURCE      "\n[count]\nplugin=test/count\nrecord=RECORD\n"
 #define STAGE(name) "\n[" name "]\nplugin=test/script\nrecord=RECORD\n"
 #define NOTICE      "\n[notice]\nplugin=test/notice\nrecord=RECORD\n"
@@ -209,7 +210,7 @@ test_second_try_drain (Fixture *fixture, gconstpointer data)
   guint n_tries;
 
   load (fixture,
-        "[pipeline]\nworkers=2\nstages=count;a;q" SOURCE "items=2\n" STAGE (
+        QUICK "workers=2\nstages=count;a;q" SOURCE "items=2\n" STAGE (
             "a") "script=item-0=rejected;item-1=hang\n" STAGE ("q") "when=rejected\nscript=item-0=failed\n");
   start (fixture, FALSE);
   test_wait_for (count_parked (fixture) == 1 && count (fixture, "a process item-1") == 1);
@@ -217,7 +218,7 @@ test_second_try_drain (Fixture *fixture, gconstpointer data)
   test_wait_for (count (fixture, "home item-0 deferred") == 1);
   n_tries = count (fixture, "q process item-0");
   g_assert_cmpuint (n_tries, >=, 2);
-  g_usleep (1200 * G_TIME_SPAN_MILLISECOND); /* the timer's second, and a little */
+  g_usleep (300 * G_TIME_SPAN_MILLISECOND); /* the timer's 100 or 200 ms, and a little */
   stop (fixture);
   g_assert_cmpuint (count (fixture, "q process item-0"), ==, n_tries);
   g_assert_cmpuint (count (fixture, "home item-1 none"), ==, 1);
