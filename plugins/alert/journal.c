@@ -16,7 +16,7 @@
 #include <systemd/sd-journal.h>
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
-#define LOOK_INTERVAL  (5 * G_USEC_PER_SEC)
+#define LOOK_INTERVAL  G_USEC_PER_SEC
 #define MESSAGE_ID     "a9f0e7d4c35b4a1f8f3c0b9be2f6d413"
 
 typedef struct
