@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 
+import scratch
 from scratch import PATIENCE, PROGRAM, Site, wait_until
 
 INI_LINE = re.compile(r"\[[\w-]+\]|[a-z][a-z-]*=\S*")
@@ -92,3 +93,17 @@ class OperatorSite(Site):
             return [row for row in self.told(name) if row["finding"] == finding and row["change"] in changes]
 
         return wait_until(find, f"{finding} is {changes[0]}")[-1]
+
+
+class OperatorCase(scratch.TestCase):
+
+    def assert_pasted(self, site, fix, stdin="", fill=(), edited="", **_):
+        self.assertTrue(fix, "there is a fix")
+        for word, value in dict(fill).items():
+            self.assertIn(word, fix)
+            fix = fix.replace(word, value)
+        return site.paste(fix, stdin, edited)
+
+    def end_all(self):
+        for process in self.processes:
+            process.stop()

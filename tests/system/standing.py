@@ -15,6 +15,7 @@ import subprocess
 import scratch
 import test_disk
 from authority import Authority
+from operators import OperatorCase, OperatorSite
 from relay import Relay
 from scratch import wait_until
 from test_gate import Forge
@@ -47,6 +48,8 @@ class Front(Relay):
         with socket.socket(socket.AF_UNIX) as last:
             last.connect(str(self.path))
             last.send(b"x")
+            # Where the receiver gets it, as nobody waited any more, it has nothing to wait for.
+            last.shutdown(socket.SHUT_WR)
             last.recv(1)
 
 
@@ -404,3 +407,24 @@ def _(site):
     yield "receiver"
     site.running["receiver"].reload()
     yield {}
+
+
+class StandingCase(OperatorCase):
+
+    def assert_over(self, finding, provoke, reload=False, folder=None):
+        """After its fix; with a reload, it is told once, and once that it is over, whichever pipeline sees that."""
+        site = OperatorSite(self, folder)
+        steps = provoke(site)
+        who = next(steps)
+        row = site.wait_told(who, finding, "raised", "replaced")
+        if reload:
+            site.running[who].reload()
+        options = next(steps)
+        self.assert_pasted(site, row["fix"], **options)
+        site.wait_told(who, finding, "cleared")
+        if "shipped" in options:
+            self.wait_shipped(site, options["shipped"])
+        if reload:
+            changes = [told["change"] for told in site.told(who) if told["finding"] == finding and told["change"] != "replaced"]
+            self.assertEqual(changes, ["raised", "cleared"])
+        self.end_all()

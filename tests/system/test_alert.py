@@ -19,7 +19,7 @@ class Alert(scratch.TestCase):
         """A shipper whose alert hangs over the first episode of all."""
         site = Site(self)
         site.environment["CIS490_PLUGIN_PATH"] += f":{PLUGINS}"
-        site.tune("shipper", f"[pipeline]\n{STAGES};mail\nafterwards-queue=5\n\n[mail]\nplugin=alert/hang\n", "mail")
+        site.tune("shipper", f"[pipeline]\n{STAGES};mail\nafterwards-queue=5\nafterwards-timeout=200ms\n\n[mail]\nplugin=alert/hang\n", "mail")
         for number in range(30):
             site.episode(f"unstamped-{number}", stamped=False)
         return site

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Full disks and folders that cannot be written: on a small disk of its own, in a mount namespace of its own."""
+"""Full disks and folders that cannot be written: on a small disk of its own, in the mount namespace of the test."""
 
 import contextlib
-import ctypes
 import errno
 import json
 import mmap
@@ -15,16 +14,6 @@ import threading
 import scratch
 from relay import Relay
 from scratch import Connection, Site, wait_until
-
-CLONE_NEWNS = 0x00020000
-
-
-def setUpModule():
-    """What is mounted from here on nobody else sees, and it goes with this process."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNS) != 0:
-        raise OSError(ctypes.get_errno(), "a mount namespace needs root")
-    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
 def mount_small(test, path, size):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Each finding of the program is provoked on a scratch site, its fix is pasted as it was printed, and it has to be over then."""
+"""Each finding of the program that does not stand is provoked on a scratch site, its fix is pasted as it was printed, and it has to
+be over then. Those that stand are of test_standing.py."""
 
 import hashlib
 import importlib.util
@@ -12,11 +13,10 @@ import tempfile
 
 import refused
 import scratch
-import test_disk
-from operators import OperatorSite
+from operators import OperatorCase, OperatorSite
 from relay import Relay
 from scratch import wait_until
-from standing import STANDING, closed_file, closed_folder
+from standing import STANDING
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 
@@ -30,10 +30,6 @@ def load_code():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.Code()
-
-
-def setUpModule():
-    test_disk.setUpModule()
 
 
 # ---- what is rejected: a generator as in standing.py, that yields what to look for in quarantine
@@ -167,37 +163,11 @@ IDLE = "[pipeline]\nstages=idle;journal\n[idle]\nplugin=test/idle\n[journal]\npl
 
 CHANGED = "changed-while-packing"
 
-# In whose fixes are paths of the site, with whatever somebody has put into their names.
-PATHS = ["outbox-full", "directory-unavailable", "window-unavailable", "window-cut", "window-not-saved", "remedy-unreadable",
-         "grants-unreadable", "grant-expired"]
-
 # What `check` says of a token: whose it is, and its mode.
 FILES = {"secret-exposed": (scratch.NOBODY, 0o644), "file-unreadable": (0, 0o600)}
 
-class Findings(scratch.TestCase):
 
-    def assert_pasted(self, site, fix, stdin="", fill=(), edited="", **_):
-        self.assertTrue(fix, "there is a fix")
-        for word, value in dict(fill).items():
-            self.assertIn(word, fix)
-            fix = fix.replace(word, value)
-        return site.paste(fix, stdin, edited)
-
-    def provoke_standing(self, finding, provoke, reload=False, folder=None):
-        site = OperatorSite(self, folder)
-        steps = provoke(site)
-        who = next(steps)
-        row = site.wait_told(who, finding, "raised", "replaced")
-        if reload:
-            site.running[who].reload()
-        options = next(steps)
-        self.assert_pasted(site, row["fix"], **options)
-        site.wait_told(who, finding, "cleared")
-        if "shipped" in options:
-            self.wait_shipped(site, options["shipped"])
-        if reload:
-            changes = [told["change"] for told in site.told(who) if told["finding"] == finding and told["change"] != "replaced"]
-            self.assertEqual(changes, ["raised", "cleared"])
+class Findings(OperatorCase):
 
     def provoke_rejected(self, finding, provoke):
         site = OperatorSite(self)
@@ -228,31 +198,6 @@ class Findings(scratch.TestCase):
         self.assert_pasted(site, fix)
         again = site.check(pipeline)
         self.assertEqual((again.returncode, again.stderr.count(finding)), (0, 0), again.stderr)
-
-    def test_what_stands_is_over_after_its_fix(self):
-        for finding, provoke in STANDING.items():
-            with self.subTest(finding):
-                self.provoke_standing(finding, provoke)
-                self.end_all()
-
-    def test_a_fix_quotes_the_paths_in_it(self):
-        for finding in PATHS:
-            with self.subTest(finding):
-                self.provoke_standing(finding, STANDING[finding], folder=tempfile.mkdtemp(prefix="cis490 it's "))
-                self.end_all()
-
-    def test_a_file_that_nobody_may_read_is_opened(self):
-        self.provoke_standing("episode-unreadable", closed_file)
-
-    def test_a_folder_that_cannot_be_moved_is_given_away(self):
-        self.provoke_standing("episode-unreadable", closed_folder)
-
-    def test_a_reload_keeps_what_stands(self):
-        """It is told once, and once that it is over, whichever pipeline sees that."""
-        for finding, provoke in STANDING.items():
-            with self.subTest(finding):
-                self.provoke_standing(finding, provoke, reload=True)
-                self.end_all()
 
     def test_what_was_rejected_goes_out_after_its_fix(self):
         for finding, provoke in REJECTED.items():
@@ -346,7 +291,7 @@ class Findings(scratch.TestCase):
         site.tune("shipper", "[log]\nseverity=info\n[pack]\nlevel=19\n", "loud")
         site.begin("receiver")
         site.begin("shipper")
-        data = site.episode("one", files={f"{number}.bin": os.urandom(1 << 19) for number in range(20)}) / "19.bin"
+        data = site.episode("one", files={f"{number}.bin": os.urandom(1 << 17) for number in range(20)}) / "19.bin"
         wait_until((site.host / "outbox" / "one.tar.zst.partial").exists, "it is being packed")
         with open(data, "ab") as file:
             file.write(b"more")
@@ -361,10 +306,6 @@ class Findings(scratch.TestCase):
         used = load_code().places.keys()
         self.assertEqual(used - here - NOTES, set(), "nothing provokes these")
         self.assertEqual((here | NOTES) - used, set(), "the program does not know these")
-
-    def end_all(self):
-        for process in self.processes:
-            process.stop()
 
 
 if __name__ == "__main__":
