@@ -9,7 +9,7 @@
 #include "terminal.h"
 
 #include "../plugins/store/archive/layout.h"
-#include "../plugins/store/index/row.h"
+#include "../plugins/shared/rows/row.h"
 
 #include <errno.h>
 #include <fcntl.h>

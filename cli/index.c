@@ -68,7 +68,7 @@ get_count (gpointer part, const char *property)
 
 typedef struct
 {
-  guint64 added, failed;
+  guint64 added, damaged, failed;
   guint present, in_flight, unreadable;
 } Counts;
 
@@ -87,7 +87,8 @@ count (CisPipeline *pipeline)
       if (step->when == CIS_WHEN_AFTERWARDS)
         continue;
       counts.added = step->n_passed;
-      counts.failed += step->n_failed + step->n_deferred + step->n_rejected;
+      counts.damaged += step->n_rejected;
+      counts.failed += step->n_failed + step->n_deferred;
       counts.unreadable += get_count (step->stage, "unreadable");
     }
   return counts;
@@ -113,6 +114,12 @@ print_counts (const Counts *counts, gboolean json)
         g_print (ngettext ("%u archive is a running receiver's to index\n",
                            "%u archives are a running receiver's to index\n", counts->in_flight),
                  counts->in_flight);
+      if (counts->damaged > 0)
+        g_print (ngettext ("%" PRIu64 " archive is damaged, or cannot be looked through, and is left out\n",
+                           "%" PRIu64
+                           " archives are damaged, or cannot be looked through, and are left out\n",
+                           counts->damaged),
+                 counts->damaged);
       if (counts->failed > 0)
         g_print (ngettext ("%" PRIu64 " archive still has no row\n",
                            "%" PRIu64 " archives still have no row\n", counts->failed),
@@ -123,6 +130,7 @@ print_counts (const Counts *counts, gboolean json)
   json_object_set_int_member (object, "present", counts->present);
   json_object_set_int_member (object, "unreadable", counts->unreadable);
   json_object_set_int_member (object, "in_flight", counts->in_flight);
+  json_object_set_int_member (object, "damaged", counts->damaged);
   json_object_set_int_member (object, "failed", counts->failed);
   line = cis_json_to_line (object);
   g_print ("%s\n", line);
@@ -190,7 +198,7 @@ run_backfill (CisPipeline *pipeline, const Options *options)
 
   if (status == 0 || status == EX_TEMPFAIL || status == EX_DATAERR)
     print_counts (&counts, options->json);
-  return status;
+  return status == EX_DATAERR ? 1 : status;
 }
 
 /* ---- verify ---- */
@@ -238,10 +246,12 @@ print_remedies (const VerifyReport *report)
     [FLAW_MISSING] =
         N_ ("missing: put the archive back from a backup; nothing in the program removes one. Or, with the "
             "receiver stopped, remove its row, and let the host ship it anew"),
-    [FLAW_EXTRA] = N_ ("extra: “cis490 index backfill” adds their rows"),
-    [FLAW_DIFFERING] =
-        N_ ("differing: the disk or somebody has changed what was stored; put it back from a backup; but "
-            "where it is a duplicate too, look at its other row first"),
+    [FLAW_EXTRA] = N_ ("extra: “cis490 index backfill” adds their rows, or says which of them are damaged"),
+    [FLAW_DIFFERING] = N_ (
+        "differing: the disk or somebody has changed what was stored; put it back from a backup, or let the "
+        "host ship what its row says again, which then takes its place; but where it is a duplicate too, "
+        "look "
+        "at its other row first"),
     [FLAW_DUPLICATE] = N_ ("duplicate: with the receiver stopped, remove the row whose sha256 is not the "
                            "archive's; where both have it, the later one"),
     [FLAW_MALFORMED] = N_ (

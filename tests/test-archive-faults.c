@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gstdio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -201,6 +202,43 @@ try_upload (gpointer data)
   uploads_close (archive);
 }
 
+/* ---- a damaged archive, and the good one again */
+
+static void
+try_set_aside (gpointer unused)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = open_archive (tree);
+  g_autoptr (CisEpisode) episode = make_episode ("PUT", BYTES, 0);
+  g_autofree char *path = g_build_filename (tree, "store/lab-1/run.tar.zst", NULL);
+  g_autofree char *spare = g_build_filename (tree, "incoming/lab-1/.run.swap", NULL);
+  g_autofree char *aside = NULL, *damaged_path = NULL, *stored = NULL, *damaged = NULL;
+  g_autoptr (CisOutcome) outcome = NULL;
+  CisVerdict verdict;
+
+  prepare_stored (archive, tree);
+  g_assert_no_errno (truncate (path, 4));
+  faults_begin ();
+  verdict = uploads_put (archive, episode, &outcome);
+  if (faults_end () == NULL)
+    g_assert_cmpint (verdict, ==, CIS_VERDICT_PASSED);
+
+  /* Whatever failed, the damaged one is somewhere; and only the good one is acknowledged. */
+  stored = test_read (tree, "store/lab-1/run.tar.zst");
+  aside = test_exists (tree, "damaged/lab-1") ? test_list (tree, "damaged/lab-1") : g_strdup ("");
+  damaged_path = g_build_filename ("damaged/lab-1", aside, NULL);
+  damaged = aside[0] != '\0' ? test_read (tree, damaged_path) : NULL;
+  g_assert_true (g_str_equal (stored, BYTES) || g_str_equal (stored, "the "));
+  g_assert_cmpstr (g_str_equal (stored, BYTES) ? damaged : stored, ==, "the ");
+  if (verdict == CIS_VERDICT_PASSED || verdict == CIS_VERDICT_DONE)
+    g_assert_cmpstr (stored, ==, BYTES);
+  /* The next start would clear it away. */
+  g_remove (spare);
+  if (!g_error_matches (cis_outcome_get_error (outcome), CIS_ERROR, CIS_ERROR_FATAL))
+    try_again (archive, tree, &put);
+  uploads_close (archive);
+}
+
 /* ---- the start */
 
 static char *
@@ -325,6 +363,7 @@ main (int argc, char **argv)
   faults_add_test ("/archive-faults/question", try_upload, &question);
   faults_add_test ("/archive-faults/patch", try_upload, &patch);
   faults_add_test ("/archive-faults/patch/damaged", try_upload, &patch_damaged);
+  faults_add_test ("/archive-faults/set-aside", try_set_aside, NULL);
   faults_add_test ("/archive-faults/open", try_open, NULL);
   faults_add_test ("/archive-faults/known", try_open_known, NULL);
   faults_add_test ("/archive-faults/maintain", try_maintain, NULL);

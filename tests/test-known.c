@@ -1,114 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "harness.h"
-
-#include "../plugins/store/archive/layout.h"
-
-#include <fcntl.h>
-#include <glib/gstdio.h>
-#include <string.h>
-#include <sys/file.h>
-#include <sys/xattr.h>
-#include <unistd.h>
-
-#define COMMIT "0123456789abcdef0123456789abcdef01234567"
-
-typedef struct
-{
-  char *tree;
-  gpointer known;
-  CisEpisode *episode; /* what a request claims: lab-1/run with "bytes" */
-  CisRequest *request;
-  char *stored; /* path */
-} Fixture;
-
-static void
-set_up (Fixture *f, gconstpointer data)
-{
-  g_autoptr (GError) error = NULL;
-  g_autofree char *sha256 = cis_digest_bytes ("bytes", 5);
-
-  f->tree = test_tree_new ();
-  f->known = test_part_new ("store/known", "directory", f->tree, NULL);
-  cis_part_open (f->known, NULL, &error);
-  g_assert_no_error (error);
-  f->request = cis_request_new ("PUT", "/v1/episodes/lab-1/run");
-  cis_request_identify (f->request, "lab-1");
-  f->episode = cis_episode_new ("lab-1", "run", f->request);
-  cis_episode_set_commit (f->episode, COMMIT);
-  cis_episode_set_archive (f->episode, NULL, sha256, 5);
-  f->stored = g_build_filename (f->tree, "store/lab-1/run.tar.zst", NULL);
-}
-
-static void
-tear_down (Fixture *f, gconstpointer data)
-{
-  cis_part_close (f->known);
-  g_object_unref (f->known);
-  g_object_unref (f->episode);
-  g_object_unref (f->request);
-  g_free (f->stored);
-  test_tree_remove (f->tree);
-}
-
-/* Links the stored archive to the .part that says it is of @bytes. */
-static void
-add_intent (Fixture *f, const char *bytes)
-{
-  g_autofree char *sha256 = cis_digest_bytes (bytes, strlen (bytes));
-  g_autofree char *folder = g_build_filename (f->tree, "incoming/lab-1", NULL);
-  g_autofree char *part = g_strdup_printf ("%s/run.%s." COMMIT ".part", folder, sha256);
-
-  g_assert_no_errno (g_mkdir_with_parents (folder, 0750));
-  g_assert_no_errno (link (f->stored, part));
-}
-
-static void
-note_receipt (Fixture *f)
-{
-  g_autoptr (JsonObject) receipt =
-      cis_receipt_new (f->episode, "lab-1", "stored", "2026-01-02T03:04:05.000000Z");
-  int fd = open (f->stored, O_WRONLY | O_CLOEXEC);
-
-  g_assert_cmpint (fd, >=, 0);
-  g_assert_true (cis_layout_write_receipt (fd, receipt, CIS_ITEM (f->episode)));
-  g_close (fd, NULL);
-}
-
-static void
-assert_finding (CisOutcome *outcome, const char *id)
-{
-  g_assert_nonnull (cis_outcome_get_finding (outcome));
-  g_assert_cmpstr (cis_finding_get_id (cis_outcome_get_finding (outcome)), ==, id);
-}
-
-static void
-assert_duplicate (Fixture *f)
-{
-  JsonObject *reply = cis_request_get_reply (f->request);
-  g_autoptr (GError) error = NULL;
-
-  g_assert_cmpint (test_process (f->known, f->episode, NULL), ==, CIS_VERDICT_DONE);
-  g_assert_cmpuint (cis_request_get_status (f->request), ==, 200);
-  reply = cis_request_get_reply (f->request);
-  g_assert_cmpstr (cis_json_get_string (reply, "status"), ==, "duplicate");
-  cis_receipt_matches (reply, f->episode, "lab-1", &error);
-  g_assert_no_error (error);
-}
-
-/* So that no other question has it hashed. */
-static void
-assert_noted (const char *archive, CisEpisode *episode)
-{
-  int fd = open (archive, O_RDONLY | O_CLOEXEC);
-  g_autoptr (JsonObject) receipt = cis_layout_read_receipt (fd, episode, CIS_ITEM (episode));
-
-  g_assert_nonnull (receipt);
-  g_assert_cmpstr (cis_json_get_string (receipt, "sha256"), ==, cis_episode_get_sha256 (episode));
-  g_assert_cmpstr (cis_json_get_string (receipt, "status"), ==, "stored");
-  /* Nobody has looked whether that is true of the bytes. */
-  g_assert_false (json_object_has_member (receipt, "commit"));
-  g_close (fd, NULL);
-}
+#include "known.h"
 
 static void
 test_unknown (Fixture *f, gconstpointer data)
@@ -179,67 +70,6 @@ test_hashed (Fixture *f, gconstpointer data)
 {
   test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
   assert_duplicate (f);
-}
-
-/* The attribute of other bytes: by its size it can't be the file's. */
-static void
-test_stale_receipt (Fixture *f, gconstpointer data)
-{
-  g_autoptr (CisOutcome) outcome = NULL;
-  CisFinding *finding;
-
-  g_autofree char *sha256 = cis_digest_bytes ("other bytes", 11);
-
-  test_write (f->tree, "store/lab-1/run.tar.zst", "other bytes");
-  note_receipt (f);
-  g_assert_cmpint (test_process (f->known, f->episode, &outcome), ==, CIS_VERDICT_REJECTED);
-  finding = cis_outcome_get_finding (outcome);
-  assert_finding (outcome, "episode-conflict");
-  g_assert_cmpstr (cis_finding_get_detail (finding, "stored_sha256"), ==, sha256);
-}
-
-/* Whatever is asked, the archive is hashed once. */
-static void
-assert_noted_for (Fixture *f, const char *claimed, guint64 size, const char *id)
-{
-  g_autoptr (CisOutcome) outcome = NULL;
-  g_autoptr (CisEpisode) truth = cis_episode_new ("lab-1", "run", NULL);
-  g_autofree char *sha256 = cis_digest_bytes ("bytes", 5);
-  g_autofree char *other = cis_digest_bytes (claimed, strlen (claimed));
-
-  test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
-  cis_item_set_mark (CIS_ITEM (f->episode), "grant", "this question's own");
-  cis_episode_set_archive (f->episode, NULL, other, size);
-  g_assert_cmpint (test_process (f->known, f->episode, &outcome), ==, CIS_VERDICT_REJECTED);
-  assert_finding (outcome, id);
-  cis_episode_set_archive (truth, NULL, sha256, 5);
-  assert_noted (f->stored, truth);
-  g_assert_null (cis_item_get_mark (CIS_ITEM (truth), "grant"));
-}
-
-static void
-test_hashed_conflict (Fixture *f, gconstpointer data)
-{
-  assert_noted_for (f, "BYTES", 5, "episode-conflict");
-}
-
-/* A damaged archive was hashed, and then put right in place, as by cp(1). */
-static void
-test_hashed_and_mended (Fixture *f, gconstpointer data)
-{
-  g_autofree char *path = g_build_filename (f->tree, "store/lab-1/run.tar.zst", NULL);
-
-  assert_noted_for (f, "BYTES", 5, "episode-conflict");
-  g_assert_true (g_file_set_contents_full (path, "BYTES", 5, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
-  /* All of this took less than an mtime tells. */
-  g_assert_no_errno (utimensat (AT_FDCWD, path, (struct timespec[]){ { .tv_sec = 1 }, { .tv_sec = 1 } }, 0));
-  g_assert_cmpint (test_process (f->known, f->episode, NULL), ==, CIS_VERDICT_DONE);
-}
-
-static void
-test_hashed_wrong_length (Fixture *f, gconstpointer data)
-{
-  assert_noted_for (f, "bytes", 6, "digest-mismatch");
 }
 
 static void
@@ -433,10 +263,6 @@ main (int argc, char **argv)
   g_test_add ("/known/moved", Fixture, NULL, set_up, test_moved, tear_down);
   g_test_add ("/known/being-hashed", Fixture, NULL, set_up, test_being_hashed, tear_down);
   g_test_add ("/known/hashed", Fixture, NULL, set_up, test_hashed, tear_down);
-  g_test_add ("/known/hashed-conflict", Fixture, NULL, set_up, test_hashed_conflict, tear_down);
-  g_test_add ("/known/hashed-and-mended", Fixture, NULL, set_up, test_hashed_and_mended, tear_down);
-  g_test_add ("/known/hashed-wrong-length", Fixture, NULL, set_up, test_hashed_wrong_length, tear_down);
-  g_test_add ("/known/stale-receipt", Fixture, NULL, set_up, test_stale_receipt, tear_down);
   g_test_add ("/known/conflict", Fixture, NULL, set_up, test_conflict, tear_down);
   g_test_add ("/known/wrong-length", Fixture, NULL, set_up, test_wrong_length, tear_down);
   g_test_add ("/known/unfinished-same", Fixture, "bytes", set_up, test_unfinished, tear_down);

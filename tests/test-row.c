@@ -2,7 +2,7 @@
 #include "harness.h"
 
 #include "../plugins/store/index/row-set.h"
-#include "../plugins/store/index/row.h"
+#include "../plugins/shared/rows/row.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>

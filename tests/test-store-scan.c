@@ -5,13 +5,16 @@
 #include "tarballs.h"
 #include "uploads.h"
 
+#include "../plugins/store/archive/layout.h"
 #include "cis-pipeline.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #define ROW(episode) "{\"host\":\"lab-1\",\"episode\":\"" episode "\"}\n"
@@ -73,7 +76,7 @@ quit (CisPipeline *pipeline, gpointer loop)
 
 /* Once, to its end. The rows, by episode; full. */
 static GHashTable *
-backfill (Fixture *fixture)
+backfill_to (Fixture *fixture, int status)
 {
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   GHashTable *rows =
@@ -86,7 +89,7 @@ backfill (Fixture *fixture)
   g_assert_no_error (error);
   cis_pipeline_start (fixture->pipeline, TRUE, quit, loop);
   g_main_loop_run (loop);
-  g_assert_cmpint (cis_pipeline_get_exit_status (fixture->pipeline), ==, 0);
+  g_assert_cmpint (cis_pipeline_get_exit_status (fixture->pipeline), ==, status);
   cis_pipeline_close (fixture->pipeline);
   text = test_read (fixture->tree, "index.jsonl");
   lines = g_strsplit (text, "\n", -1);
@@ -98,6 +101,12 @@ backfill (Fixture *fixture)
       g_assert_true (g_hash_table_insert (rows, g_strdup (cis_json_get_string (row, "episode")), row));
     }
   return rows;
+}
+
+static GHashTable *
+backfill (Fixture *fixture)
+{
+  return backfill_to (fixture, 0);
 }
 
 static guint
@@ -173,16 +182,16 @@ test_noted (Fixture *fixture, gconstpointer data)
   uploads_close (archive);
   length = getxattr (path, "user.cis490.receipt", note, 16384);
   g_assert_cmpint (length, >, 0);
-  store (fixture, "copy", g_byte_array_append (g_byte_array_new (), (const guint8 *) "bytes", 5));
+  store_episode (fixture, "copy");
   g_assert_no_errno (setxattr (copy, "user.cis490.receipt", note, length, 0));
 
   rows = backfill (fixture);
   g_assert_cmpstr (get (rows, "run", "commit"), ==, COMMIT);
   g_assert_cmpstr (get (rows, "run", "ts"), ==, received_at);
   g_assert_cmpstr (get (rows, "run", "gate"), ==, "disabled");
-  g_assert_null (get (rows, "copy", "commit"));
+  g_assert_cmpstr (get (rows, "copy", "commit"), ==, OTHER_COMMIT);
   g_assert_null (get (rows, "copy", "gate"));
-  assert_counts (fixture, 0, 0, 1);
+  assert_counts (fixture, 0, 0, 0);
 }
 
 static void
@@ -215,6 +224,8 @@ test_odd (Fixture *fixture, gconstpointer data)
 
   store_episode (fixture, "run");
   store (fixture, "unstamped", tarball_make ("unstamped", "{}"));
+  store (fixture, "scribbled", tarball_make ("scribbled", "no JSON"));
+  store (fixture, "without", tarball_make ("without", NULL));
   store (fixture, "garbage", g_byte_array_append (g_byte_array_new (), (const guint8 *) "garbage", 7));
   store (fixture, "another", tarball_make ("run", TARBALL_META (COMMIT)));
   test_write (fixture->tree, "store/lab-1/notes.txt", "not one");
@@ -223,14 +234,62 @@ test_odd (Fixture *fixture, gconstpointer data)
   g_assert_no_errno (symlink ("/etc/passwd", link));
   g_assert_no_errno (symlink ("lab-1", host));
   g_assert_no_errno (g_mkdir (folder, 0750));
-  rows = backfill (fixture);
-  g_assert_cmpuint (g_hash_table_size (rows), ==, 4);
+  rows = backfill_to (fixture, EX_DATAERR);
+  g_assert_cmpuint (g_hash_table_size (rows), ==, 3);
   g_assert_cmpstr (get (rows, "run", "commit"), ==, OTHER_COMMIT);
   g_assert_null (get (rows, "unstamped", "commit"));
-  g_assert_null (get (rows, "garbage", "commit"));
-  g_assert_nonnull (get (rows, "garbage", "sha256"));
-  g_assert_null (get (rows, "another", "commit"));
-  assert_counts (fixture, 0, 0, 3);
+  g_assert_null (get (rows, "scribbled", "commit"));
+  assert_counts (fixture, 0, 0, 2);
+}
+
+/* As a power cut or a bad disk leaves it; @noted: where the receiver's note of it is still there. */
+static void
+assert_left_out (Fixture *fixture, gconstpointer noted)
+{
+  g_autoptr (GByteArray) whole = tarball_make ("run", TARBALL_META (COMMIT));
+  g_autofree char *sha256 = cis_digest_bytes (whole->data, whole->len);
+  g_autofree char *path = g_build_filename (fixture->tree, "store/lab-1/run.tar.zst", NULL);
+  const gsize lengths[] = { 0, 1, 100, whole->len - 1, whole->len };
+
+  /* A byte that is another one shows by the digest; by the archive itself only where zstd was told to add a
+   * checksum. */
+  for (guint i = 0; i < G_N_ELEMENTS (lengths) - (noted == NULL); i++)
+    {
+      g_autoptr (GHashTable) rows = NULL;
+      GByteArray *bytes = g_byte_array_append (g_byte_array_new (), whole->data, lengths[i]);
+
+      if (lengths[i] == whole->len)
+        bytes->data[whole->len / 2] ^= 1;
+      store (fixture, "run", bytes);
+      if (noted != NULL)
+        {
+          g_autoptr (CisEpisode) episode = cis_episode_new ("lab-1", "run", NULL);
+          g_autoptr (JsonObject) receipt = NULL;
+          int fd = g_open (path, O_RDONLY | O_CLOEXEC, 0);
+
+          cis_episode_set_archive (episode, NULL, sha256, whole->len);
+          receipt = cis_receipt_new (episode, "lab-1", "stored", NULL);
+          g_assert_true (cis_layout_write_receipt (fd, receipt, CIS_ITEM (episode)));
+          g_close (fd, NULL);
+        }
+      rows = backfill_to (fixture, EX_DATAERR);
+      g_assert_cmpuint (g_hash_table_size (rows), ==, 0);
+    }
+}
+
+/* What was stored as it is, because no gate looked into it: its digest says that it is what was acknowledged.
+ */
+static void
+test_noted_garbage (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GHashTable) rows = NULL;
+  gpointer archive = uploads_open (fixture->tree, G_USEC_PER_SEC);
+  g_autoptr (CisEpisode) episode = uploads_make_put ("run", "no archive at all");
+
+  g_assert_cmpint (uploads_put (archive, episode, NULL), ==, CIS_VERDICT_PASSED);
+  uploads_close (archive);
+  rows = backfill (fixture);
+  g_assert_cmpstr (get (rows, "run", "sha256"), ==, cis_episode_get_sha256 (episode));
 }
 
 /* An archive with its .part is the receiver's; one with another second name is nobody's. */
@@ -268,6 +327,9 @@ main (int argc, char **argv)
   g_test_add ("/store-scan/noted", Fixture, NULL, set_up, test_noted, tear_down);
   g_test_add ("/store-scan/only-missing", Fixture, NULL, set_up, test_only_missing, tear_down);
   g_test_add ("/store-scan/odd", Fixture, NULL, set_up, test_odd, tear_down);
+  g_test_add ("/store-scan/damaged", Fixture, NULL, set_up, assert_left_out, tear_down);
+  g_test_add ("/store-scan/damaged/noted", Fixture, "noted", set_up, assert_left_out, tear_down);
+  g_test_add ("/store-scan/noted/garbage", Fixture, NULL, set_up, test_noted_garbage, tear_down);
   g_test_add ("/store-scan/in-flight", Fixture, NULL, set_up, test_in_flight, tear_down);
   g_test_add ("/store-scan/empty", Fixture, NULL, set_up, test_empty, tear_down);
   return g_test_run ();

@@ -3,10 +3,11 @@
 /* pack/meta: learns from an archive's bytes what nobody has noted beside it: its SHA-256, and from its
  * meta.json the commit. The archive is read as a stream, so nothing is unpacked.
  *
- * An archive whose meta.json cannot be read goes on without a commit: it is in the store, so it belongs into
- * the index, and a person can see there what it lacks. */
+ * One that is damaged is rejected. One that is whole and whose meta.json cannot be understood goes on without
+ * a commit: it is in the store, so it belongs into the index, and a person can see there what it lacks. */
 
-#include "../gate/verify/meta-reader.h"
+#include "../shared/meta/meta-reader.h"
+#include "../store/archive/layout.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,50 +54,104 @@ note_unreadable (CisMeta *self, CisItem *item, const char *reason)
                 "The commit of %s stays unknown: in its archive, %s", cis_item_get_id (item), reason);
 }
 
-static gboolean
-learn_commit (CisMeta *self, CisEpisode *episode, int fd, GCancellable *cancellable, GError **error)
+static CisOutcome *
+reject_damaged (CisEpisode *episode, const char *reason)
+{
+  const char *id = cis_item_get_id (CIS_ITEM (episode));
+  g_autofree char *archive = g_shell_quote (cis_episode_get_archive (episode));
+  CisFinding *finding =
+      cis_finding_new ("archive-damaged", CIS_SEVERITY_ERROR, id,
+                       "The archive of %s is left out, as it is damaged, or another's: %s.", id, reason);
+
+  cis_finding_set_fix (finding,
+                       "# put it back from a backup; or let its host send it again: where the receiver has\n"
+                       "# neither its row nor its digest any more, a good one takes its place\n"
+                       "ls -l %s",
+                       archive);
+  return cis_outcome_rejected (finding);
+}
+
+static CisOutcome *
+reject_beyond_limits (CisEpisode *episode, const char *reason)
+{
+  const char *id = cis_item_get_id (CIS_ITEM (episode));
+  CisFinding *finding =
+      cis_finding_new ("archive-beyond-limits", CIS_SEVERITY_ERROR, id,
+                       "The archive of %s is left out, as it may not be looked through: %s.", id, reason);
+
+  cis_finding_set_fix (finding, "# where it is meant to be, raise that option in [meta] of a drop-in,\n"
+                                "# pipelines/backfill.ini.d/limits.ini, and add its row:\n"
+                                "cis490 index backfill");
+  return cis_outcome_rejected (finding);
+}
+
+/* Of what is the archive that was stored, however the commit is written in it. */
+static CisOutcome *
+learn_commit (CisMeta *self, CisEpisode *episode, int fd, CisMetaExtent extent, GCancellable *cancellable)
 {
   Progress progress = { CIS_STAGE (self), CIS_ITEM (episode) };
   g_autoptr (GError) problem = NULL;
-  g_autoptr (JsonObject) meta = cis_meta_read (fd, cis_episode_get_name (episode), &self->limits,
-                                               CIS_META_FIRST, report, &progress, cancellable, &problem);
+  g_autoptr (JsonObject) meta = cis_meta_read (fd, cis_episode_get_name (episode), &self->limits, extent,
+                                               report, &progress, cancellable, &problem);
   const char *commit = meta != NULL ? cis_meta_get_commit (meta) : NULL;
 
+  if (problem != NULL && problem->domain != CIS_META_ERROR)
+    return cis_outcome_failed (g_steal_pointer (&problem));
+  if (extent == CIS_META_WHOLE && g_error_matches (problem, CIS_META_ERROR, CIS_META_ERROR_LIMIT))
+    return reject_beyond_limits (episode, problem->message);
+  if (extent == CIS_META_WHOLE && problem != NULL && problem->code != CIS_META_ERROR_META)
+    return reject_damaged (episode, problem->message);
   if (commit != NULL)
     cis_episode_set_commit (episode, commit);
-  else if (meta != NULL)
-    note_unreadable (self, CIS_ITEM (episode), "meta.json has no code_version.commit of 40 digits");
-  else if (g_error_matches (problem, CIS_ERROR, CIS_ERROR_INVALID))
-    note_unreadable (self, CIS_ITEM (episode), problem->message);
   else
-    g_propagate_error (error, g_steal_pointer (&problem));
-  return problem == NULL || g_error_matches (problem, CIS_ERROR, CIS_ERROR_INVALID);
+    note_unreadable (self, CIS_ITEM (episode),
+                     meta != NULL ? "meta.json has no code_version.commit of 40 digits" : problem->message);
+  return cis_outcome_passed ();
 }
 
-static gboolean
-learn_digest (CisMeta *self, CisEpisode *episode, int fd, const struct stat *st, GCancellable *cancellable,
-              GError **error)
+/* Nothing that is damaged passes for true: either these are the bytes whose digest was noted when they were
+ * stored, or they are whole, and this episode's. */
+static CisOutcome *
+judge (CisMeta *self, CisEpisode *episode, int fd, const struct stat *st, GCancellable *cancellable)
 {
-  g_autofree char *sha256 = cis_digest_file (fd, CIS_STAGE (self), CIS_ITEM (episode), cancellable, error);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *commit = NULL, *promised = NULL, *found = NULL;
 
-  if (sha256 == NULL)
-    return FALSE;
-  cis_episode_set_archive (episode, cis_episode_get_archive (episode), sha256, st->st_size);
-  return TRUE;
+  if (!cis_layout_read_promise (fd, episode, &promised, &commit, &error))
+    return cis_outcome_failed (g_steal_pointer (&error));
+  found = cis_digest_file (fd, CIS_STAGE (self), CIS_ITEM (episode), cancellable, &error);
+  if (found == NULL)
+    return cis_outcome_failed (g_steal_pointer (&error));
+  if (promised != NULL && !g_str_equal (promised, found))
+    {
+      g_autofree char *reason =
+          g_strdup_printf ("its sha256 is %s, and was %s when it was stored", found, promised);
+
+      return reject_damaged (episode, reason);
+    }
+  cis_episode_set_archive (episode, cis_episode_get_archive (episode), found, st->st_size);
+  if (promised == NULL)
+    return learn_commit (self, episode, fd, CIS_META_WHOLE, cancellable);
+  if (cis_episode_get_commit (episode) == NULL)
+    return learn_commit (self, episode, fd, CIS_META_FIRST, cancellable);
+  return cis_outcome_passed ();
 }
 
-static gboolean
-learn (CisMeta *self, CisEpisode *episode, int fd, GCancellable *cancellable, GError **error)
+static CisOutcome *
+learn (CisMeta *self, CisEpisode *episode, int fd, GCancellable *cancellable)
 {
+  CisOutcome *outcome;
   struct stat st;
 
   if (fstat (fd, &st) < 0)
-    return cis_error_set_errno (error, errno, "Looking at %s", cis_episode_get_archive (episode));
-  if (cis_episode_get_sha256 (episode) == NULL && !learn_digest (self, episode, fd, &st, cancellable, error))
-    return FALSE;
-  if (cis_episode_get_commit (episode) == NULL && !learn_commit (self, episode, fd, cancellable, error))
-    return FALSE;
-  if (cis_episode_get_receipt (episode) == NULL)
+    {
+      GError *error = NULL;
+
+      cis_error_set_errno (&error, errno, "Looking at %s", cis_episode_get_archive (episode));
+      return cis_outcome_failed (error);
+    }
+  outcome = judge (self, episode, fd, &st, cancellable);
+  if (cis_outcome_get_verdict (outcome) == CIS_VERDICT_PASSED && cis_episode_get_receipt (episode) == NULL)
     {
       g_autofree char *since = cis_time_to_string (st.st_mtim.tv_sec * G_USEC_PER_SEC);
       g_autoptr (JsonObject) receipt =
@@ -104,7 +159,7 @@ learn (CisMeta *self, CisEpisode *episode, int fd, GCancellable *cancellable, GE
 
       cis_episode_set_receipt (episode, receipt);
     }
-  return TRUE;
+  return outcome;
 }
 
 static CisOutcome *
@@ -114,6 +169,7 @@ cis_meta_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
   CisEpisode *episode = CIS_EPISODE (item);
   const char *path = cis_episode_get_archive (episode);
   g_autoptr (GError) error = NULL;
+  CisOutcome *outcome;
   int fd;
 
   if (path == NULL)
@@ -123,13 +179,13 @@ cis_meta_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
   if (fd < 0 && errno == ENOENT)
     return cis_outcome_none ();
   if (fd < 0)
-    cis_error_set_errno (&error, errno, "Opening %s", path);
-  else
     {
-      learn (self, episode, fd, cancellable, &error);
-      g_close (fd, NULL);
+      cis_error_set_errno (&error, errno, "Opening %s", path);
+      return cis_outcome_failed (g_steal_pointer (&error));
     }
-  return error == NULL ? cis_outcome_passed () : cis_outcome_failed (g_steal_pointer (&error));
+  outcome = learn (self, episode, fd, cancellable);
+  g_close (fd, NULL);
+  return outcome;
 }
 
 /* The base class's, for the options. */

@@ -44,14 +44,19 @@ is_complete (CisKnown *self, CisEpisode *episode)
   return size > 0 && size == cis_episode_get_size (episode);
 }
 
-/* Whether the version gate has let these bytes in already: they are linked into the store (@intent), or were
- * admitted under this commit and are about to be. The latter counts for a question only, which stores
- * nothing: nobody knows here whether somebody is still at them, or whether the gate was on when they came. */
+/* Whether the version gate has let these bytes in already: they are linked into the store (@intent); were in
+ * it, before they were damaged there; or were admitted under this commit and are about to be. The latter
+ * counts for a question only, which stores nothing: nobody knows here whether somebody is still at them, or
+ * whether the gate was on when they came. */
 static gboolean
-is_admitted (CisKnown *self, CisEpisode *episode, const char *intent)
+is_admitted (CisKnown *self, CisEpisode *episode, const char *intent, const CisDamage *damage)
 {
   CisRequest *request = cis_item_get_request (CIS_ITEM (episode));
 
+  /* Without a row there will be one, of the commit that is claimed. */
+  if (damage != NULL)
+    return damage->promised != NULL &&
+           (damage->has_row || g_strcmp0 (damage->commit, cis_episode_get_commit (episode)) == 0);
   if (intent != NULL)
     return cis_part_name_is_of (intent, episode);
   return request != NULL && g_str_equal (cis_request_get_method (request), "POST") &&
@@ -66,6 +71,7 @@ cis_known_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
   const char *host = cis_episode_get_host (episode);
   g_autoptr (CisOutcome) outcome = NULL;
   g_autofree char *intent = NULL;
+  g_autoptr (CisDamage) damage = NULL;
 
   if (host == NULL || !cis_name_is_valid (host, CIS_HOST_NAME_MAX) ||
       !cis_name_is_valid (cis_episode_get_name (episode), CIS_EPISODE_NAME_MAX))
@@ -73,8 +79,8 @@ cis_known_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
         g_error_new (CIS_ERROR, CIS_ERROR_INVALID, "%s is not host/episode", cis_item_get_id (item)));
   /* What is in the store but not yet home (@intent) passes: store/archive knows whether somebody is still at
    * it, and finishes it if not. */
-  outcome = cis_stored_judge (stage, &self->layout, episode, &intent, cancellable);
-  if (cis_outcome_get_verdict (outcome) == CIS_VERDICT_PASSED && is_admitted (self, episode, intent))
+  outcome = cis_stored_judge (stage, &self->layout, episode, &intent, &damage, cancellable);
+  if (cis_outcome_get_verdict (outcome) == CIS_VERDICT_PASSED && is_admitted (self, episode, intent, damage))
     cis_item_set_mark (item, "recovered", "true");
   return g_steal_pointer (&outcome);
 }

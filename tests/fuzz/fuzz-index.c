@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "../../plugins/store/index/row.h"
+#include "../../plugins/shared/rows/row.h"
 #include "../../plugins/store/index/rows.h"
 #include "fuzz.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "../../plugins/gate/verify/meta-reader.h"
+#include "../../plugins/shared/meta/meta-reader.h"
 #include "fuzz.h"
 
 #include <sys/mman.h>
@@ -9,13 +9,13 @@
 static JsonObject *
 read_file (int fd, CisMetaExtent extent)
 {
-  const CisMetaLimits limits = { 1024 * 1024, 1000, 100, G_TIME_SPAN_HOUR };
+  const CisMetaLimits limits = { 1024 * 1024, 1000, 100, G_TIME_SPAN_HOUR, 64 * 1024 };
   g_autoptr (GError) error = NULL;
   JsonObject *meta = cis_meta_read (fd, "run", &limits, extent, NULL, NULL, NULL, &error);
 
   g_assert_true ((meta == NULL) == (error != NULL));
   if (error != NULL)
-    g_assert_error (error, CIS_ERROR, CIS_ERROR_INVALID);
+    g_assert_true (error->domain == CIS_META_ERROR);
   return meta;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "../../cli/stamp-text.h"
-#include "../../plugins/gate/verify/meta-reader.h"
+#include "../../plugins/shared/meta/meta-reader.h"
 #include "fuzz.h"
 
 #include <string.h>

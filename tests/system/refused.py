@@ -11,6 +11,7 @@ import http.client
 import json
 import re
 import socket
+import subprocess
 
 import scratch
 from scratch import wait_until
@@ -155,6 +156,16 @@ def _(site):
 def _(site):
     begin(site, "")
     yield ask(site, **REST, **{"Content-Type": "application/partial-upload", "X-Cis490-Sha256": hashlib.sha256(BODY).hexdigest()})
+
+
+@transient("archive-beyond-limits")
+def _(site):
+    begin(site, "[pipeline]\nstages=accept;bearer;known;gate;verify;store;index;log\n[verify]\nplugin=gate/verify\nmax-entries=1\n")
+    folder = site.folder / "packed" / "one"
+    folder.mkdir(parents=True)
+    (folder / "meta.json").write_text("{}")
+    yield ask(site, body=subprocess.run(["tar", "--zstd", "-C", folder.parent, "-c", "one"], check=True, capture_output=True).stdout)
+    site.tune("receiver", "", "tuned")
 
 
 @transient("receiver-error")

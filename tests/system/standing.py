@@ -264,6 +264,19 @@ def _(site):
     yield {"fill": {"SIZE": "10MiB"}, "edited": "receiver/quota"}
 
 
+@standing("archive-damaged")
+def _(site):
+    site.tune("receiver", "[store]\nresume-keep=1s\n", "often")
+    site.episode("one")
+    site.begin("receiver")
+    site.begin("shipper")
+    wait_until(lambda: site.names("shipped") == ["one"], "it is shipped")
+    os.truncate(site.archive("one"), 100)
+    (site.host / "shipped" / "one").rename(site.host / "episodes" / "one")
+    yield "receiver"
+    yield {"shipped": ["one"]}
+
+
 @standing("storage-full")
 def _(site):
     test_disk.mount_small(site.test, site.receiver_state, "12M")

@@ -2,6 +2,7 @@
 """The index and the store: rows that are lost come back, once each, and what does not agree is found."""
 
 import collections
+import hashlib
 import json
 import os
 import shutil
@@ -79,7 +80,7 @@ class Backfill(IndexCase):
                 kept = [line for line in left or [] if line.endswith("\n")]
                 counts = self.backfill()
                 self.assertEqual(counts, {"added": N_EPISODES - len(kept), "present": len(kept), "unreadable": 0,
-                                          "in_flight": 0, "failed": 0})
+                                          "in_flight": 0, "damaged": 0, "failed": 0})
                 self.assertEqual(by_name(self.site.rows()), whole)
                 self.assert_indexed_once()
                 text = self.index.read_text()
@@ -99,23 +100,52 @@ class Backfill(IndexCase):
         for key, row in by_name(self.site.rows()).items():
             self.assertEqual({**row, "ts": None}, {**whole[key], "ts": None})
 
-    def test_archives_that_cannot_be_read_get_rows_without_a_commit(self):
+    def test_what_is_damaged_is_left_out(self):
         names = self.ship(4)
-        self.site.archive(names[0]).with_name("garbage.tar.zst").write_bytes(b"no zstd at all")
+        folder = self.site.archive(names[0]).parent
+        (folder / "garbage.tar.zst").write_bytes(b"no zstd at all")
+        (folder / "empty.tar.zst").write_bytes(b"")
+        (folder / "another.tar.zst").write_bytes(self.site.archive(names[0]).read_bytes())
         bomb = subprocess.run("head -c 1500M /dev/zero | zstd -q -1", shell=True, check=True, capture_output=True)
-        self.site.archive(names[0]).with_name("bomb.tar.zst").write_bytes(bomb.stdout)
-        self.site.archive(names[0]).with_name("link.tar.zst").symlink_to("/etc/passwd")
-        self.site.archive(names[0]).with_name(".hidden.tar.zst").write_bytes(b"")
-        (self.site.receiver_state / "store" / "lab-1" / "notes.txt").write_text("not an archive")
-        ended = self.run_index("backfill")
-        self.assertIn("2 rows added, 4 were there", ended.stdout)
-        self.assertIn("2 of the archives are unreadable", ended.stdout)
-        self.assertIn("lab-1/garbage", ended.stderr)
-        rows = {row["episode"]: row for row in self.site.rows()}
-        self.assertEqual(sorted(rows), ["bomb", *names, "garbage"])
-        for name in ("bomb", "garbage"):
-            self.assertNotIn("commit", rows[name])
-            self.assertEqual(rows[name]["sha256"], digest(self.site.archive(name)))
+        (folder / "bomb.tar.zst").write_bytes(bomb.stdout)
+        (folder / "link.tar.zst").symlink_to("/etc/passwd")
+        (folder / ".hidden.tar.zst").write_bytes(b"")
+        (folder / "notes.txt").write_text("not an archive")
+        rows = self.index.read_text().splitlines(keepends=True)
+        self.index.write_text("".join(row for row in rows if f'"{names[0]}"' not in row))
+        with open(self.site.archive(names[0]), "ab") as archive:
+            archive.write(b"more")
+        ended = self.run_index("backfill", status=1)
+        self.assertIn("0 rows added, 3 were there", ended.stdout)
+        self.assertIn("5 archives are damaged, or cannot be looked through, and are left out", ended.stdout)
+        for name, why in (("garbage", "not what zstd writes"), ("empty", "it is empty"), ("another", "is not in the folder"),
+                          ("bomb", "has no bomb/meta.json"), (names[0], "when it was stored")):
+            self.assertRegex(ended.stderr, f"(?s)lab-1/{name} is left out[^\n]*{why}")
+        self.assertEqual(sorted(row["episode"] for row in self.site.rows()), names[1:])
+        self.run_index("verify", status=1)
+
+    def test_a_host_sends_again_what_was_damaged(self):
+        """By a row that is there, and where none is; a second row comes of neither."""
+        names = self.ship(3)
+        good = [digest(self.site.archive(name)) for name in names]
+        os.truncate(self.site.archive(names[0]), 0)
+        self.site.archive(names[1]).unlink()
+        self.site.archive(names[1]).write_bytes(b"")
+        rows = self.index.read_text().splitlines(keepends=True)
+        self.index.write_text("".join(row for row in rows if f'"{names[1]}"' not in row))
+        self.assertEqual(self.backfill(status=1)["damaged"], 1)
+        receiver = self.site.receiver()
+        for name in names:
+            (self.site.host / "shipped" / name).rename(self.site.host / "episodes" / name)
+        self.assertEqual(self.site.once().status, 0)
+        self.assertEqual(receiver.stop(), 0)
+        self.assert_arrived(self.site, names)
+        self.assertEqual([digest(self.site.archive(name)) for name in names], good)
+        empty = hashlib.sha256(b"").hexdigest()
+        self.assertEqual(sorted(path.name for path in (self.site.receiver_state / "damaged" / "lab-1").iterdir()),
+                         [f"{name}.{empty}.tar.zst" for name in names[:2]])
+        self.assertIn("archive-damaged", (self.site.receiver_state / "findings.jsonl").read_text())
+        self.verify()
 
     def test_a_folder_that_is_none_is_not_made(self):
         missing = self.site.folder / "nowhere"

@@ -8,8 +8,11 @@
  * whoever stores it to be shown the archive when it is whole, on disk, and has the right digest, but before
  * it counts as stored. What is then refused leaves nothing behind. */
 
-#include "meta-reader.h"
+#include "../../shared/meta/meta-reader.h"
 #include "turns.h"
+
+/* When a limit may have been raised. */
+#define RETRY G_TIME_SPAN_HOUR
 
 typedef struct
 {
@@ -31,6 +34,25 @@ report (guint64 done, guint64 total, gpointer user_data)
   cis_turn_share (turn);
 }
 
+/* Nothing is said against the archive, which an honest host may well have made. It is asked for again each
+ * hour, from its end on. */
+static CisOutcome *
+defer_beyond_limits (CisStage *stage, CisEpisode *episode, const GError *error)
+{
+  const char *id = cis_item_get_id (CIS_ITEM (episode));
+  const char *part = cis_part_get_name (CIS_PART (stage));
+  CisFinding *finding =
+      cis_finding_new ("archive-beyond-limits", CIS_SEVERITY_ERROR, id,
+                       "The archive of %s may not be looked through: %s.", id, error->message);
+
+  cis_finding_set_fix (finding,
+                       "# on the receiver, where it is meant to be, raise that option in [%s] of a drop-in,\n"
+                       "# pipelines/receiver.ini.d/limits.ini; the host sends it again by itself:\n"
+                       "systemctl reload cis490-receiver",
+                       part);
+  return cis_outcome_deferred (CIS_SCOPE_ITEM, RETRY, finding);
+}
+
 static CisOutcome *
 reject_malformed (CisEpisode *episode, const GError *error)
 {
@@ -40,13 +62,12 @@ reject_malformed (CisEpisode *episode, const GError *error)
                        "The archive of %s arrived as it was sent, but is not an episode's: %s.", name,
                        error->message);
 
-  cis_finding_set_fix (
-      finding,
-      "# it must be a tar, compressed with zstd, of plain files and folders below %s/; pack it anew:\n"
-      "cis490 quarantine release %s\n"
-      "# where it is too large and meant to be: max-inflated, max-ratio, max-entries or max-time of "
-      "gate/verify at the receiver",
-      name, name);
+  cis_finding_set_fix (finding,
+                       "# it must be a tar, compressed with zstd, of plain files and folders below %s/, "
+                       "which grant no more than\n"
+                       "# their permission bits say; pack it anew:\n"
+                       "cis490 quarantine release %s",
+                       name, name);
   return cis_outcome_rejected (finding);
 }
 
@@ -106,7 +127,9 @@ inspect (CisEpisode *episode, int fd, GCancellable *cancellable, gpointer user_d
   cis_turn_end (&turn);
   if (meta != NULL)
     return judge (episode, meta);
-  if (g_error_matches (error, CIS_ERROR, CIS_ERROR_INVALID))
+  if (g_error_matches (error, CIS_META_ERROR, CIS_META_ERROR_LIMIT))
+    return defer_beyond_limits (CIS_STAGE (self), episode, error);
+  if (error->domain == CIS_META_ERROR)
     return reject_malformed (episode, error);
   return cis_outcome_failed (g_steal_pointer (&error));
 }

@@ -16,6 +16,7 @@
 #include "leftovers.h"
 #include "partial.h"
 #include "quota.h"
+#include "set-aside.h"
 #include "shelf.h"
 #include "stored.h"
 #include "upload.h"
@@ -128,6 +129,13 @@ cis_archive_close (CisPart *part)
   cis_layout_close (&self->layout);
 }
 
+/* What was set aside, until a person has seen it. */
+static gboolean
+is_there (gpointer user_data, const char *path)
+{
+  return faccessat (AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
 static gint64
 cis_archive_maintain (CisPart *part, GCancellable *cancellable, GError **error)
 {
@@ -136,6 +144,7 @@ cis_archive_maintain (CisPart *part, GCancellable *cancellable, GError **error)
 
   if (n_expired < 0)
     return -1;
+  cis_part_clear_unless (part, "archive-damaged", is_there, NULL);
   if (n_expired > 0)
     cis_part_log (part, NULL, G_LOG_LEVEL_MESSAGE, NULL,
                   "Removed %d uploads that were cut and not gone on with for too long", n_expired);
@@ -242,6 +251,20 @@ is_question (CisItem *item)
 }
 
 static CisOutcome *
+receive (CisArchive *self, CisUpload *upload)
+{
+  CisOutcome *outcome = cis_upload_receive (upload);
+
+  if (upload->aside != NULL && upload->hold->linked)
+    {
+      g_autofree char *path = g_build_filename (self->directory, upload->aside, NULL);
+
+      cis_part_raise (CIS_PART (self), cis_set_aside_describe (upload->episode, upload->damage, path));
+    }
+  return outcome;
+}
+
+static CisOutcome *
 store (CisArchive *self, CisEpisode *episode, CisEpisodeHold *hold, GCancellable *cancellable)
 {
   CisOutcome *refused;
@@ -249,15 +272,15 @@ store (CisArchive *self, CisEpisode *episode, CisEpisodeHold *hold, GCancellable
   g_autoptr (GError) error = NULL;
   g_autofree char *intent = NULL;
   g_autoptr (CisShelf) shelf = NULL;
-  CisUpload upload = { .stage = CIS_STAGE (self),
-                       .episode = episode,
-                       .layout = &self->layout,
-                       .holds = self->holds,
-                       .hold = hold,
-                       .cancellable = cancellable };
+  g_auto (CisUpload) upload = { .stage = CIS_STAGE (self),
+                                .episode = episode,
+                                .layout = &self->layout,
+                                .holds = self->holds,
+                                .hold = hold,
+                                .cancellable = cancellable };
 
   /* Now that it is held: store/known looked before, and another request may have finished in between. */
-  judged = cis_stored_judge (CIS_STAGE (self), &self->layout, episode, &intent, cancellable);
+  judged = cis_stored_judge (CIS_STAGE (self), &self->layout, episode, &intent, &upload.damage, cancellable);
   if (cis_outcome_get_verdict (judged) != CIS_VERDICT_PASSED)
     return g_steal_pointer (&judged);
   if (intent == NULL && is_question (CIS_ITEM (episode)))
@@ -269,7 +292,7 @@ store (CisArchive *self, CisEpisode *episode, CisEpisodeHold *hold, GCancellable
   if (intent != NULL)
     return cis_upload_finish (&upload, g_steal_pointer (&intent));
   refused = begin_upload (self, &upload);
-  return refused != NULL ? refused : cis_upload_receive (&upload);
+  return refused != NULL ? refused : receive (self, &upload);
 }
 
 static CisOutcome *

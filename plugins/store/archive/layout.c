@@ -22,6 +22,9 @@ cis_layout_open (CisLayout *self, const char *directory, GError **error)
   g_autofree char *store = g_build_filename (directory, "store", NULL);
   struct stat incoming_stat, store_stat;
 
+  self->state = cis_folder_open (AT_FDCWD, directory, TRUE, error);
+  if (self->state < 0)
+    return FALSE;
   self->incoming = cis_folder_open (AT_FDCWD, incoming, TRUE, error);
   if (self->incoming < 0)
     return FALSE;
@@ -45,11 +48,13 @@ cis_layout_open (CisLayout *self, const char *directory, GError **error)
 void
 cis_layout_close (CisLayout *self)
 {
+  if (self->state >= 0)
+    g_close (self->state, NULL);
   if (self->incoming >= 0)
     g_close (self->incoming, NULL);
   if (self->store >= 0)
     g_close (self->store, NULL);
-  self->incoming = self->store = -1;
+  self->state = self->incoming = self->store = -1;
 }
 
 char *
@@ -227,33 +232,66 @@ take_marks (JsonObject *receipt, CisItem *item)
     json_object_remove_member (receipt, "marks");
 }
 
-/* A file that was copied, moved or restored by hand may carry the attribute of another name, or of other
- * bytes. */
+/* A file that was copied, moved or restored by hand may carry the attribute of another name. */
 static gboolean
-is_receipt_of (JsonObject *receipt, CisEpisode *episode, const struct stat *st)
+is_receipt_of (JsonObject *receipt, CisEpisode *episode)
 {
   const char *sha256 = cis_json_get_string (receipt, "sha256");
+
+  return sha256 != NULL && cis_hex_is_valid (sha256, SHA256_LENGTH) &&
+         cis_json_get_size (receipt, "size", 0) > 0 &&
+         g_strcmp0 (cis_json_get_string (receipt, "host"), cis_episode_get_host (episode)) == 0 &&
+         g_strcmp0 (cis_json_get_string (receipt, "episode"), cis_episode_get_name (episode)) == 0;
+}
+
+/* Or of other bytes. */
+static gboolean
+is_of_state (JsonObject *receipt, const struct stat *st)
+{
   const char *mtime = cis_json_get_string (receipt, "mtime");
   g_autofree char *own = describe_mtime (st);
 
-  return (mtime == NULL || g_str_equal (mtime, own)) && sha256 != NULL &&
-         cis_hex_is_valid (sha256, SHA256_LENGTH) && cis_json_get_size (receipt, "size", -1) == st->st_size &&
-         g_strcmp0 (cis_json_get_string (receipt, "host"), cis_episode_get_host (episode)) == 0 &&
-         g_strcmp0 (cis_json_get_string (receipt, "episode"), cis_episode_get_name (episode)) == 0;
+  return (mtime == NULL || g_str_equal (mtime, own)) &&
+         cis_json_get_size (receipt, "size", -1) == st->st_size;
+}
+
+/* Of whatever state of the file. %NULL with errno 0 where there is none of @episode's. */
+static JsonObject *
+read_any (int fd, CisEpisode *episode)
+{
+  g_autofree char *line = g_malloc (RECEIPT_MAX);
+  ssize_t length = fgetxattr (fd, RECEIPT_XATTR, line, RECEIPT_MAX);
+  g_autoptr (JsonObject) receipt = NULL;
+
+  if (length < 0 && errno != ENODATA && errno != ENOTSUP && errno != ERANGE)
+    return NULL;
+  if (length >= 0)
+    receipt = cis_json_parse (line, length, NULL);
+  errno = 0;
+  return receipt != NULL && is_receipt_of (receipt, episode) ? g_steal_pointer (&receipt) : NULL;
+}
+
+gboolean
+cis_layout_read_promise (int fd, CisEpisode *episode, char **sha256, char **commit, GError **error)
+{
+  g_autoptr (JsonObject) receipt = read_any (fd, episode);
+
+  *sha256 = *commit = NULL;
+  if (receipt == NULL)
+    return errno == 0 || cis_error_set_errno (error, errno, "Reading what is noted beside the archive of %s",
+                                              cis_item_get_id (CIS_ITEM (episode)));
+  *sha256 = g_strdup (cis_json_get_string (receipt, "sha256"));
+  *commit = g_strdup (cis_json_get_string (receipt, "commit"));
+  return TRUE;
 }
 
 JsonObject *
 cis_layout_read_receipt (int fd, CisEpisode *episode, CisItem *item)
 {
-  g_autofree char *line = g_malloc (RECEIPT_MAX);
-  g_autoptr (JsonObject) receipt = NULL;
-  ssize_t length = fgetxattr (fd, RECEIPT_XATTR, line, RECEIPT_MAX);
+  g_autoptr (JsonObject) receipt = read_any (fd, episode);
   struct stat st;
 
-  if (length < 0 || fstat (fd, &st) < 0)
-    return NULL;
-  receipt = cis_json_parse (line, length, NULL);
-  if (receipt == NULL || !is_receipt_of (receipt, episode, &st))
+  if (receipt == NULL || fstat (fd, &st) < 0 || !is_of_state (receipt, &st))
     return NULL;
   take_marks (receipt, item);
   if (json_object_has_member (receipt, "mtime"))

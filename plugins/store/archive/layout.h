@@ -5,6 +5,7 @@
  *
  *   incoming/<host>/<episode>.<sha256>.<commit>.part   an upload, and the intent to finish it
  *   store/<host>/<episode>.tar.zst                     an archive, for good
+ *   damaged/<host>/<episode>.<sha256>.tar.zst          what was one, until a good one came; for a person
  *
  * A .part and an archive that are one inode are an episode that is stored and has not come home: its index
  * row may be missing. The archive's receipt rests in an extended attribute, so that nothing needs to be
@@ -16,13 +17,14 @@
 
 typedef struct
 {
+  int state; /* the folder that holds all of it */
   int incoming;
   int store;
 } CisLayout;
 
 #define CIS_LAYOUT_CLOSED                                                                                    \
   {                                                                                                          \
-    -1, -1                                                                                                   \
+    -1, -1, -1                                                                                               \
   }
 
 /* Opens incoming/ and store/ below @directory, made where missing. Both on one file system, or
@@ -63,6 +65,9 @@ char *cis_layout_find_intent (CisLayout *self, const char *host, const char *epi
 /* Writes the receipt and the item's marks beside the bytes. A file system that cannot is no error (and no
  * loss but time): %FALSE then, with the reason in errno. */
 gboolean cis_layout_write_receipt (int fd, JsonObject *receipt, CisItem *item);
+/* The digest that was noted beside the bytes when they were put there, whatever has become of them since, and
+ * their commit; %NULL (both full) where none was noted. %FALSE with @error where nobody knows. */
+gboolean cis_layout_read_promise (int fd, CisEpisode *episode, char **sha256, char **commit, GError **error);
 /* The receipt that was written, as long as it is @episode's and its size the file's; marks go to @item
  * (nullable). full, nullable. */
 JsonObject *cis_layout_read_receipt (int fd, CisEpisode *episode, CisItem *item);

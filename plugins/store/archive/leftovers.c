@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "leftovers.h"
 
+#include "set-aside.h"
 #include "upload.h"
 
 #include <errno.h>
@@ -115,7 +116,7 @@ cis_leftovers_recover (CisLayout *layout, CisShelves *shelves, CisLeftoverFunc f
 {
   Recovery recovery = { layout, shelves, found, user_data, odd };
 
-  return walk (layout, recover_part, &recovery, error);
+  return cis_set_aside_clean (layout, error) && walk (layout, recover_part, &recovery, error);
 }
 
 /* A .part, as it has been since some pass. */

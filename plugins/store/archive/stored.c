@@ -71,21 +71,14 @@ has_length_of (CisEpisode *episode, const struct stat *st)
   return cis_episode_get_size (episode) == (guint64) st->st_size;
 }
 
-/* There was no receipt beside the archive @fd, as after it was moved or restored. It is noted, whatever was
- * asked: else each question would have the archive hashed, and a large one takes longer than its host waits.
- * Only what the bytes tell: no gate has looked at what this question claims besides. */
+/* Of what the bytes tell: no gate has looked at what this question claims besides. full. */
 static JsonObject *
-note (int fd, CisEpisode *episode, const char *sha256, const struct stat *st)
+make_receipt (CisEpisode *stored, const CisDamage *found)
 {
-  const char *host = cis_episode_get_host (episode);
-  g_autofree char *since = cis_time_to_string (st->st_mtim.tv_sec * G_USEC_PER_SEC);
-  g_autoptr (CisEpisode) stored = cis_episode_new (host, cis_episode_get_name (episode), NULL);
-  JsonObject *receipt;
+  g_autofree char *since = cis_time_to_string (found->st.st_mtim.tv_sec * G_USEC_PER_SEC);
 
-  cis_episode_set_archive (stored, NULL, sha256, st->st_size);
-  receipt = cis_receipt_new (stored, host, "stored", since);
-  (void) cis_layout_write_receipt (fd, receipt, CIS_ITEM (stored));
-  return receipt;
+  cis_episode_set_archive (stored, NULL, found->found, found->st.st_size);
+  return cis_receipt_new (stored, cis_episode_get_host (stored), "stored", since);
 }
 
 /* Takes the receipt. */
@@ -136,9 +129,45 @@ judge_unfinished (CisEpisode *episode, const struct stat *st, char *part, char *
   return cis_outcome_passed ();
 }
 
+/* Of an archive that nothing beside it is a receipt of: as after it was moved or restored, or damaged. %NULL
+ * without @error: it is damaged, and @episode may take its place, as it is what was promised, or nobody knows
+ * any more what was. Otherwise the receipt that counts; full.
+ *
+ * That of an archive that is sound is noted, whatever was asked: else each question would have it hashed, and
+ * a large one takes longer than its host waits. */
+static JsonObject *
+examine (CisStage *stage, CisLayout *layout, CisEpisode *episode, int fd, CisDamage **damage,
+         GCancellable *cancellable, GError **error)
+{
+  g_autoptr (CisDamage) found = cis_damage_look (layout, episode, fd, stage, cancellable, error);
+  g_autoptr (CisEpisode) stored =
+      cis_episode_new (cis_episode_get_host (episode), cis_episode_get_name (episode), NULL);
+  const char *sent = cis_episode_get_sha256 (episode);
+  g_autoptr (JsonObject) receipt = NULL;
+  gboolean same;
+
+  if (found == NULL)
+    return NULL;
+  receipt = make_receipt (stored, found);
+  same = g_strcmp0 (found->found, sent) == 0;
+  /* What its host has, too, is as good as it gets. */
+  if (found->reason == NULL || (same && found->promised == NULL))
+    (void) cis_layout_write_receipt (fd, receipt, CIS_ITEM (stored));
+  else if (same && !found->has_row)
+    return g_steal_pointer (&receipt);
+  else if (found->promised == NULL || g_strcmp0 (found->promised, sent) == 0)
+    {
+      *damage = g_steal_pointer (&found);
+      return NULL;
+    }
+  else /* What was acknowledged were other bytes than these, however damaged they are by now. */
+    json_object_set_string_member (receipt, "sha256", found->promised);
+  return g_steal_pointer (&receipt);
+}
+
 static CisOutcome *
 judge_archive (CisStage *stage, CisLayout *layout, CisEpisode *episode, int fd, char **intent,
-               GCancellable *cancellable)
+               CisDamage **damage, GCancellable *cancellable)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (JsonObject) receipt = NULL;
@@ -164,14 +193,11 @@ judge_archive (CisStage *stage, CisLayout *layout, CisEpisode *episode, int fd, 
   receipt = cis_layout_read_receipt (fd, episode, NULL);
   if (receipt == NULL)
     {
-      g_autofree char *found = NULL;
-
       if (flock (fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         return cis_stored_in_flight (CIS_ITEM (episode), "Another request has the archive hashed just now.");
-      found = cis_digest_file (fd, stage, CIS_ITEM (episode), cancellable, &error);
-      if (found == NULL)
-        return cis_outcome_failed (g_steal_pointer (&error));
-      receipt = note (fd, episode, found, &st);
+      receipt = examine (stage, layout, episode, fd, damage, cancellable, &error);
+      if (receipt == NULL)
+        return error != NULL ? cis_outcome_failed (g_steal_pointer (&error)) : cis_outcome_passed ();
     }
   sha256 = cis_json_get_string (receipt, "sha256");
   if (g_strcmp0 (sha256, cis_episode_get_sha256 (episode)) == 0)
@@ -180,7 +206,7 @@ judge_archive (CisStage *stage, CisLayout *layout, CisEpisode *episode, int fd, 
 }
 
 CisOutcome *
-cis_stored_judge (CisStage *stage, CisLayout *layout, CisEpisode *episode, char **intent,
+cis_stored_judge (CisStage *stage, CisLayout *layout, CisEpisode *episode, char **intent, CisDamage **damage,
                   GCancellable *cancellable)
 {
   g_autoptr (GError) error = NULL;
@@ -190,6 +216,7 @@ cis_stored_judge (CisStage *stage, CisLayout *layout, CisEpisode *episode, char 
   CisOutcome *outcome;
 
   *intent = NULL;
+  *damage = NULL;
   if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
     return cis_outcome_passed ();
   if (fd < 0)
@@ -197,7 +224,7 @@ cis_stored_judge (CisStage *stage, CisLayout *layout, CisEpisode *episode, char 
       cis_error_set_errno (&error, errno, "Opening store/%s", path);
       return cis_outcome_failed (g_steal_pointer (&error));
     }
-  outcome = judge_archive (stage, layout, episode, fd, intent, cancellable);
+  outcome = judge_archive (stage, layout, episode, fd, intent, damage, cancellable);
   g_close (fd, NULL);
   return outcome;
 }

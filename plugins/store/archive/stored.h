@@ -3,13 +3,14 @@
 
 /* What is in the store under an episode's name already, as an answer; for store/known and store/archive. */
 
-#include "layout.h"
+#include "damage.h"
 
 /* passed: nothing is there, or (@intent set, full) an archive that is not yet home: whoever holds the episode
  * finishes it with cis_upload_finish(). done, with the reply 200 and the receipt as duplicate: these bytes
- * are there. rejected (episode-conflict): other bytes are. @stage: which asks. */
+ * are there. rejected (episode-conflict): other bytes are. Or passed with @damage (full): there is a damaged
+ * archive, which these bytes may take the place of. @stage: which asks. */
 CisOutcome *cis_stored_judge (CisStage *stage, CisLayout *layout, CisEpisode *episode, char **intent,
-                              GCancellable *cancellable);
+                              CisDamage **damage, GCancellable *cancellable);
 
 /* rejected (episode-conflict): the store has other bytes, those of @stored_sha256. */
 CisOutcome *cis_stored_conflict (CisEpisode *episode, const char *stored_sha256);

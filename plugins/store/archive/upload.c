@@ -3,6 +3,7 @@
 
 #include "hashing.h"
 #include "partial.h"
+#include "set-aside.h"
 #include "stored.h"
 
 #include <errno.h>
@@ -261,12 +262,32 @@ static CisOutcome *
 judge_again (CisUpload *self)
 {
   g_autofree char *intent = NULL;
+  g_autoptr (CisDamage) damage = NULL;
   g_autoptr (CisOutcome) outcome =
-      cis_stored_judge (self->stage, self->layout, self->episode, &intent, self->cancellable);
+      cis_stored_judge (self->stage, self->layout, self->episode, &intent, &damage, self->cancellable);
 
   if (cis_outcome_get_verdict (outcome) != CIS_VERDICT_PASSED)
     return g_steal_pointer (&outcome);
   return cis_stored_in_flight (CIS_ITEM (self->episode), "Somebody else is just storing this episode.");
+}
+
+/* Step 3 where a damaged archive has the name. The index may have its row, for these very bytes. */
+static gboolean
+take_place (CisUpload *self, GError **error)
+{
+  cis_item_set_mark (CIS_ITEM (self->episode), "recovered", "true");
+  return cis_set_aside (self->layout, self->shelf, self->episode, self->hold->part, self->damage,
+                        &self->aside, &self->hold->linked, error);
+}
+
+static gboolean
+link_name (CisUpload *self, const char *name, GError **error)
+{
+  self->hold->linked = linkat (self->shelf->incoming, self->hold->part, self->shelf->store, name, 0) == 0;
+  if (!self->hold->linked && errno == EEXIST && self->damage != NULL)
+    return take_place (self, error);
+  return self->hold->linked ||
+         cis_error_set_errno (error, errno, "Linking store/%s/%s", self->shelf->host, name);
 }
 
 /* Step 3: the commit point. */
@@ -276,14 +297,9 @@ link_archive (CisUpload *self, JsonObject *receipt)
   g_autofree char *name = cis_layout_archive_name (cis_episode_get_name (self->episode));
   g_autoptr (GError) error = NULL;
 
-  if (linkat (self->shelf->incoming, self->hold->part, self->shelf->store, name, 0) < 0)
-    {
-      if (errno == EEXIST)
-        return judge_again (self);
-      cis_error_set_errno (&error, errno, "Linking store/%s/%s", self->shelf->host, name);
-      return failed (self, g_steal_pointer (&error));
-    }
-  self->hold->linked = TRUE;
+  if (!link_name (self, name, &error))
+    return g_error_matches (error, G_IO_ERROR, G_IO_ERROR_EXISTS) ? judge_again (self)
+                                                                  : failed (self, g_steal_pointer (&error));
   if (!cis_group_commit_flush (self->shelf->store_commit, &error))
     return failed (self, g_steal_pointer (&error));
   cis_episode_set_receipt (self->episode, receipt);
@@ -339,6 +355,13 @@ receive_chained (CisUpload *self)
     cis_part_log (CIS_PART (self->stage), CIS_ITEM (self->episode), G_LOG_LEVEL_WARNING, NULL,
                   "A refused upload stays behind: %s", error->message);
   return g_steal_pointer (&outcome);
+}
+
+void
+cis_upload_clear (CisUpload *self)
+{
+  g_clear_pointer (&self->damage, cis_damage_free);
+  g_clear_pointer (&self->aside, g_free);
 }
 
 CisOutcome *

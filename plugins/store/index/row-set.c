@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "row-set.h"
 
-#include "row.h"
+#include "../../shared/rows/row.h"
 
 #include <errno.h>
 #include <sys/stat.h>

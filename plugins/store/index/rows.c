@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "rows.h"
 
-#include "row.h"
+#include "../../shared/rows/row.h"
 #include "row-set.h"
 #include "tail.h"
 

@@ -4,18 +4,25 @@
 /* What an archive's meta.json says, read out of the compressed bytes: nothing is written to disk, and nothing
  * that the bytes claim of themselves is believed. */
 
-#include "cis490.h"
+#include "meta-error.h"
 
-/* How much an archive may be. A field each, as they are options of the stages that read. */
+/* What a look at an archive may cost. A field each, as they are options of the stages that read. */
 typedef struct
 {
   guint64 max_inflated; /* bytes */
-  guint max_ratio;      /* inflated to compressed; counts beyond 1 GiB only */
+  guint max_ratio;      /* inflated to compressed; counts beyond 1 GiB only. 0: any */
   guint max_entries;
-  gint64 max_time; /* of a processor, µs */
+  gint64 max_time;    /* of a processor, µs */
+  guint64 max_header; /* bytes of what describes one entry */
 } CisMetaLimits;
 
-/* Adds max-inflated, max-ratio, max-entries and max-time; the struct lives at @offset of the instance. */
+/* The defaults of the options. */
+#define CIS_META_LIMITS                                                                                      \
+  {                                                                                                          \
+    (guint64) 1 << 40, 0, 1000000, G_TIME_SPAN_HOUR, 64 * 1024                                               \
+  }
+
+/* Adds max-inflated, max-ratio and so on; the struct lives at @offset of the instance. */
 void cis_meta_limits_add_options (CisPartClass *klass, gsize offset);
 
 /**
@@ -33,9 +40,10 @@ typedef enum
 typedef void (*CisMetaProgress) (guint64 done, guint64 total, gpointer user_data);
 
 /* Reads the archive @fd (its position does not matter and stays) of @episode and returns what
- * "<episode>/meta.json" says as code_version, episode and id. CIS_ERROR_INVALID where the archive is no tar
- * with zstd, is cut, holds anything but plain files and folders below "<episode>/", goes beyond @limits, or
- * has no or no proper meta.json. full. */
+ * "<episode>/meta.json" says as code_version, episode and id; full. CIS_META_ERROR says what speaks against
+ * it: that it is no tar with zstd, is cut, makes anything but plain files and folders below "<episode>/",
+ * goes beyond
+ * @limits, or has no or no proper meta.json. */
 JsonObject *cis_meta_read (int fd, const char *episode, const CisMetaLimits *limits, CisMetaExtent extent,
                            CisMetaProgress progress, gpointer user_data, GCancellable *cancellable,
                            GError **error);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "inflater.h"
 
+#include "meta-error.h"
+
 #include <errno.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -81,7 +83,7 @@ fill (CisInflater *self, GError **error)
 static gssize
 invalid (GError **error, const char *what)
 {
-  g_set_error_literal (error, CIS_ERROR, CIS_ERROR_INVALID, what);
+  g_set_error_literal (error, CIS_META_ERROR, CIS_META_ERROR_DAMAGED, what);
   return -1;
 }
 
@@ -91,8 +93,12 @@ failed (GError **error, gsize result)
 {
   if (ZSTD_getErrorCode (result) == ZSTD_error_memory_allocation)
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "Not enough memory to read an archive");
+  else if (ZSTD_getErrorCode (result) == ZSTD_error_frameParameter_windowTooLarge)
+    g_set_error (error, CIS_META_ERROR, CIS_META_ERROR_LIMIT,
+                 "to inflate it takes a window of over %d MiB, which zstd itself refuses without --long=31",
+                 1 << (WINDOW_LOG_MAX - 20));
   else
-    g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "it is not what zstd writes (%s)",
+    g_set_error (error, CIS_META_ERROR, CIS_META_ERROR_DAMAGED, "it is not what zstd writes (%s)",
                  ZSTD_getErrorName (result));
   return -1;
 }
@@ -114,8 +120,8 @@ cis_inflater_read (CisInflater *self, const void **block, GError **error)
         return self->offset > 0 ? 0 : invalid (error, "it is empty");
       if (self->offset - begin > IDLE_MAX)
         {
-          g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "over %d bytes of it in a row inflate to nothing",
-                       IDLE_MAX);
+          g_set_error (error, CIS_META_ERROR, CIS_META_ERROR_LIMIT,
+                       "over %d bytes of it in a row inflate to nothing", IDLE_MAX);
           return -1;
         }
       left = ZSTD_decompressStream (self->zstd, &out, &self->in);
@@ -131,8 +137,8 @@ cis_inflater_read (CisInflater *self, const void **block, GError **error)
     {
       g_autofree char *size = g_format_size_full (self->max, G_FORMAT_SIZE_IEC_UNITS);
 
-      g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID,
-                   "it inflates to more than %s, which max-inflated and max-ratio allow it", size);
+      g_set_error (error, CIS_META_ERROR, CIS_META_ERROR_LIMIT,
+                   "it inflates to more than the %s that max-inflated and max-ratio allow it", size);
       return -1;
     }
   return out.pos;

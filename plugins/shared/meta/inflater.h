@@ -12,7 +12,7 @@ typedef struct _CisInflater CisInflater;
 CisInflater *cis_inflater_new (int fd, guint64 max, GError **error);
 void cis_inflater_free (CisInflater *self);
 /* The next block, the inflater's until the next call; its length, 0 at the end, -1 with @error:
- * CIS_ERROR_INVALID where the bytes are no zstd, cut, or too many. */
+ * CIS_META_ERROR where the bytes are no zstd, cut, or too many. */
 gssize cis_inflater_read (CisInflater *self, const void **block, GError **error);
 /* How many bytes of the file are consumed. */
 guint64 cis_inflater_get_consumed (CisInflater *self);
