@@ -60,12 +60,12 @@ check_file (CisBuild *build, const char *group, GParamSpec *pspec, const char *p
       if (errsv != EISDIR)
         cis_finding_suggest_access (finding, path);
     }
-  else if (cis_option_has (pspec, CIS_PARAM_SECRET) && (info.st_mode & (S_IROTH | S_IWOTH)) != 0)
-    cis_finding_set_fix (cis_build_complain_of_value (
-                             build, "secret-exposed", group, pspec,
-                             "[%s] %s=%s is a secret that everybody on this machine can read or write", group,
-                             pspec->name, path),
-                         "chmod o-rwx %s", quoted);
+  else if (cis_option_has (pspec, CIS_PARAM_SECRET) && (info.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)) != 0)
+    cis_finding_set_fix (
+        cis_build_complain_of_value (build, "secret-exposed", group, pspec,
+                                     "[%s] %s=%s is a secret that others on this machine can read or write",
+                                     group, pspec->name, path),
+        "chmod g-w,o-rwx %s", quoted);
 }
 
 static void

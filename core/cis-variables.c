@@ -15,10 +15,24 @@ typedef struct
 } Site;
 
 const char *const cis_site_keys[] = {
-  "host-id",     "receiver-url", "token-file",         "certificate-file",   "key-file",
-  "ca-file",     "listen",       "tokens-file",        "repository",         "branch",
-  "window",      "forgejo-url",  "forgejo-repository", "forgejo-token-file", "forgejo-ca-file",
-  "grants-file", NULL,
+  "host-id",
+  "receiver-url",
+  "token-file",
+  "certificate-file",
+  "key-file",
+  "ca-file",
+  "listen",
+  "tokens-file",
+  "repository",
+  "branch",
+  "window",
+  "forgejo-url",
+  "forgejo-repository",
+  "forgejo-token-file",
+  "forgejo-ca-file",
+  "grants-file",
+  "proxy-user",
+  NULL,
 };
 
 /* systemd.exec(5)'s directory variables, from the environment or what they are without it. */

@@ -167,13 +167,18 @@ test_one_token (void)
   assert_answer (first, 201, NULL);
 }
 
-/* Those who share a token are told apart by their certificates, as far as the proxy says whose these are. */
+/* Those who share a token are told apart by their certificates, as far as the proxy says whose these are: not
+ * where no header of it is awaited, nor where somebody else connects. */
 static void
-test_shared_token (gconstpointer header)
+test_shared_token (gconstpointer user)
 {
-  gboolean told_apart = header != NULL;
-  g_autofree char *text =
-      g_strdup_printf ("host-requests=1\nclient-name-header=%s\n", told_apart ? (const char *) header : "");
+  const char *me = g_get_user_name ();
+  gboolean told_apart = g_strcmp0 (user, "me") == 0;
+  g_autofree char *text = g_strdup_printf ("host-requests=1\nclient-name-header=%s\nproxy-user=%s\n",
+                                           user != NULL ? "X-Name" : "",
+                                           told_apart     ? me
+                                           : user != NULL ? (const char *) user
+                                                          : "");
   g_autoptr (Site) site = site_new (16, text);
   g_autoptr (Client) first = client_new (site), second = client_new (site);
   g_autofree char *more = g_strconcat (site->hold, "X-Name: h1\r\n", NULL);
@@ -187,6 +192,27 @@ test_shared_token (gconstpointer header)
   assert_answer (first, 201, NULL);
 }
 
+/* Of a user that is not there, or of TCP, nothing could be told. */
+static void
+test_proxy_user (void)
+{
+  g_autoptr (CisPart) missing = test_part_new ("transport/accept", "listen", "unix:/nowhere/socket",
+                                               "directory", "/", "proxy-user", "no-such-user", NULL);
+  g_autoptr (CisPart) loopback = test_part_new ("transport/accept", "listen", "127.0.0.1:1", "directory", "/",
+                                                "proxy-user", "root", NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (CIS_PART_GET_CLASS (missing)->validate (missing, &error));
+  g_assert_false (cis_part_open (missing, NULL, &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+  g_assert_nonnull (strstr (error->message, "proxy-user=no-such-user"));
+  cis_part_close (missing);
+  g_clear_error (&error);
+  g_assert_false (CIS_PART_GET_CLASS (loopback)->validate (loopback, &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+  g_assert_nonnull (strstr (error->message, "needs listen=unix:/path"));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -198,7 +224,9 @@ main (int argc, char **argv)
   g_test_add_func ("/accept-queue/in-its-name", test_in_its_name);
   g_test_add_func ("/accept-queue/ping-beside-uploads", test_ping_beside_uploads);
   g_test_add_func ("/accept-queue/one-token", test_one_token);
-  g_test_add_data_func ("/accept-queue/shared-token", "X-Name", test_shared_token);
+  g_test_add_data_func ("/accept-queue/shared-token", "me", test_shared_token);
+  g_test_add_data_func ("/accept-queue/shared-token/not-the-proxy", "nobody", test_shared_token);
+  g_test_add_func ("/accept-queue/proxy-user", test_proxy_user);
   g_test_add_data_func ("/accept-queue/shared-token/not-told-apart", NULL, test_shared_token);
   return g_test_run ();
 }

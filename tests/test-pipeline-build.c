@@ -261,7 +261,11 @@ test_secret (void)
   {
     mode_t mode;
     const char *id;
-  } cases[] = { { 0600, NULL }, { 0640, NULL }, { 0644, "secret-exposed" }, { 0602, "secret-exposed" } };
+  } cases[] = { { 0600, NULL },
+                { 0640, NULL },
+                { 0644, "secret-exposed" },
+                { 0602, "secret-exposed" },
+                { 0660, "secret-exposed" } };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {

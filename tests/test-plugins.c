@@ -90,8 +90,6 @@ choose_value (Fixture *fixture, GParamSpec *pspec)
     return NULL;
   value = cis_config_expand (fixture->config, normal, NULL);
   g_assert_nonnull (value);
-  if (value[0] == '\0')
-    g_clear_pointer (&value, g_free);
   return value;
 }
 
@@ -116,6 +114,9 @@ make (Fixture *fixture)
 
       if (text == NULL)
         continue;
+      /* As in a pipeline. */
+      if (text[0] == '\0')
+        g_clear_pointer (&text, g_free);
       g_value_take_string (g_value_init (&value, G_TYPE_STRING), text);
       g_ptr_array_add (names, (gpointer) pspec->name);
       g_array_append_val (values, value);

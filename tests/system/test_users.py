@@ -127,3 +127,33 @@ class Users(scratch.TestCase):
 
 if __name__ == "__main__":
     scratch.main()
+
+
+class Proxy(scratch.TestCase):
+    """Whose word counts about a certificate, where hosts share a token."""
+
+    # Who runs it asks the socket argv[1] with the token argv[2], as the proxy would for lab-1.
+    ASK = """if True:
+        import socket, sys
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(sys.argv[1])
+            connection.sendall(("POST /v1/ping HTTP/1.1\\r\\nHost: receiver\\r\\nContent-Length: 0\\r\\n"
+                                "Authorization: Bearer " + sys.argv[2] + "\\r\\nX-Cis490-Client-Name: lab-1\\r\\n"
+                                "Connection: close\\r\\n\\r\\n").encode())
+            print(connection.makefile().read())
+    """
+
+    def ask(self, token, user):
+        return subprocess.run(["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--", "python3", "-c", self.ASK,
+                               self.site.socket, token], capture_output=True, text=True, check=True, timeout=60).stdout
+
+    def test_only_the_proxy_names_hosts(self):
+        self.site = scratch.Site(self)
+        token = self.site.add_token("*")
+        self.site.write_site(proxy_user="nobody")
+        self.site.folder.chmod(0o755)
+        self.site.receiver()
+        os.chmod(self.site.socket, 0o666)
+        self.assertIn(" 200 ", self.ask(token, scratch.NOBODY).splitlines()[0])
+        for user in (0, 1):
+            self.assertIn("not-your-host", self.ask(token, user))

@@ -6,12 +6,13 @@
  * gigabyte costs nothing and nothing waits in memory. The answer is written when the item comes home.
  *
  * http-head.c reads heads, route.c and claim.c say what they ask for, set.c holds the idle connections,
- * queue.c says whose turn it is, busy.c why it does not come, body.c gives a worker the body, and answer.c
- * turns the outcome into HTTP. */
+ * queue.c says whose turn it is, proxy.c whose word counts about a certificate, busy.c why it does not come,
+ * body.c gives a worker the body, and answer.c turns the outcome into HTTP. */
 
 #include "busy.h"
 #include "claim.h"
 #include "exchange.h"
+#include "proxy.h"
 #include "storage.h"
 
 #include <sys/resource.h>
@@ -30,6 +31,7 @@ typedef struct
   guint host_requests;
   guint64 host_in_flight;
   char *client_name_header;
+  char *proxy_user; /* nullable */
   gint64 head_timeout;
   gint64 idle_timeout;
   gint64 queue_timeout;
@@ -38,7 +40,7 @@ typedef struct
   /* from open() to close() */
   int listener; /* owned */
   CisSet *set;
-  char *client_name_key; /* owned; in lower case */
+  CisProxy proxy;
   CisQueueLimits limits;
   CisQueue *queue;
   CisStorage *storage;
@@ -142,7 +144,7 @@ begin_exchange (CisAccept *self, CisExchange *exchange, const CisHttpHead *head,
   CisRequest *request = cis_item_get_request (item);
 
   exchange->keep_alive = head->keep_alive;
-  cis_request_set_client_name (request, cis_http_head_get (head, self->client_name_key));
+  cis_request_set_client_name (request, cis_proxy_get_client_name (&self->proxy, exchange->connection, head));
   if (head->length > 0)
     {
       /* What is begun takes up room before it comes. Who announces one archive after the other, and sends
@@ -310,9 +312,15 @@ cis_accept_validate (CisPart *part, GError **error)
 {
   CisAccept *self = (CisAccept *) part;
 
-  if (cis_listen_check (self->listen, error))
+  if (!cis_listen_check (self->listen, error))
+    g_prefix_error (error, "listen=%s: ", self->listen);
+  else if (self->proxy_user == NULL || self->proxy_user[0] == '\0' ||
+           g_str_has_prefix (self->listen, "unix:"))
     return TRUE;
-  g_prefix_error (error, "listen=%s: ", self->listen);
+  else
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                 "proxy-user=%s needs listen=unix:/path: of a TCP connection nobody knows whose it is",
+                 self->proxy_user);
   return FALSE;
 }
 
@@ -330,13 +338,14 @@ cis_accept_open (CisPart *part, GCancellable *cancellable, GError **error)
     .part = part,
   };
 
+  if (!cis_proxy_init (&self->proxy, self->client_name_header, self->proxy_user, error))
+    return FALSE;
   self->listener = cis_listen (self->listen, error);
   if (self->listener < 0)
     return FALSE;
   self->set = cis_set_new (&config, error);
   if (self->set == NULL)
     return FALSE;
-  self->client_name_key = g_ascii_strdown (self->client_name_header, -1);
   self->limits = (CisQueueLimits){
     .workers = cis_part_get_workers (part),
     .max_connections = config.max_connections,
@@ -357,7 +366,7 @@ cis_accept_close (CisPart *part)
 
   g_clear_pointer (&self->storage, cis_storage_free);
   g_clear_pointer (&self->queue, cis_queue_free);
-  g_clear_pointer (&self->client_name_key, g_free);
+  cis_proxy_clear (&self->proxy);
   g_clear_pointer (&self->set, cis_set_unref);
   if (self->listener >= 0)
     cis_unlisten (self->listen, self->listener);
@@ -389,6 +398,12 @@ add_listening_options (CisPartClass *klass)
                                                   "Where the front proxy puts the name in the client's "
                                                   "certificate; empty: nowhere.",
                                                   "X-Cis490-Client-Name", CIS_PARAM_OPTION));
+  cis_part_class_add_option (
+      klass, G_STRUCT_OFFSET (CisAccept, proxy_user),
+      g_param_spec_string ("proxy-user", NULL,
+                           "The only user whose connections may bring that header, such "
+                           "as www-data; empty: all who may connect.",
+                           "${proxy-user:-}", CIS_PARAM_OPTION));
   cis_part_class_add_option (klass, G_STRUCT_OFFSET (CisAccept, max_head),
                              g_param_spec_uint64 ("max-head", NULL, "The longest request head that is read.",
                                                   256, 65536, 16384, CIS_PARAM_OPTION | CIS_PARAM_SIZE));
