@@ -43,8 +43,9 @@ struct _CisPipeline
   GMutex lock;
   GCond changed;
   /* Under the lock. */
-  guint n_working;    /* items on a worker or about to be */
-  GHashTable *parked; /* of CisJourney, owned: items that wait for the second try of one stage */
+  guint n_working;          /* items on a worker or about to be */
+  GHashTable *parked;       /* of CisJourney, owned: items that wait for the second try of one stage */
+  GHashTable *unmaintained; /* of CisPart, none: those whose maintain() has not run yet */
   CisHold hold;
   guint n_waiting; /* as the source says */
   guint64 n_rejected, n_deferred;

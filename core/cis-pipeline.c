@@ -24,6 +24,7 @@ cis_pipeline_finalize (GObject *object)
   g_clear_object (&self->source);
   g_hash_table_unref (self->active);
   g_hash_table_unref (self->parked);
+  g_hash_table_unref (self->unmaintained);
   g_hash_table_unref (self->failures);
   g_hash_table_unref (self->remedies);
   cis_findings_free (self->findings);
@@ -84,6 +85,7 @@ cis_pipeline_init (CisPipeline *self)
   g_array_set_clear_func (self->steps, clear_step);
   self->active = g_hash_table_new (NULL, NULL);
   self->parked = g_hash_table_new (NULL, NULL);
+  self->unmaintained = g_hash_table_new (NULL, NULL);
   self->failures = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   self->remedies = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   self->findings = cis_findings_new ();
@@ -97,6 +99,16 @@ cis_pipeline_get_step (CisPipeline *self, guint i)
   return &g_array_index (self->steps, CisStep, i);
 }
 
+/* `--once` waits for the first pass of each. */
+static void
+note_maintained (CisPipeline *self, CisPart *part)
+{
+  g_mutex_lock (&self->lock);
+  if (g_hash_table_remove (self->unmaintained, part))
+    g_cond_broadcast (&self->changed);
+  g_mutex_unlock (&self->lock);
+}
+
 static gboolean
 maintain (gpointer data)
 {
@@ -105,6 +117,7 @@ maintain (gpointer data)
   g_autoptr (GError) error = NULL;
   gint64 again = cis_part_maintain (part, self->work, &error);
 
+  note_maintained (self, part);
   if (again < 0 && g_error_matches (error, CIS_ERROR, CIS_ERROR_FATAL))
     {
       cis_pipeline_fail (self, g_steal_pointer (&error));
@@ -155,6 +168,7 @@ start_threads (CisPipeline *self)
       g_ptr_array_add (alerts, cis_pipeline_get_step (self, i)->stage);
   self->afterwards = cis_afterwards_new (alerts, self->afterwards_queue);
   self->recovered = g_ptr_array_new ();
+  g_hash_table_remove_all (self->unmaintained);
   self->n_working = self->n_waiting = 0;
   self->n_rejected = self->n_deferred = 0;
   g_clear_error (&self->error);
@@ -288,6 +302,13 @@ tell_finished (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
+/* Under the lock. A run from cron(8) that ended before would never clean up. */
+static gboolean
+must_clean_up (CisPipeline *self)
+{
+  return self->once && g_hash_table_size (self->unmaintained) > 0 && !g_cancellable_is_cancelled (self->work);
+}
+
 static gpointer
 run_source (gpointer data)
 {
@@ -299,7 +320,7 @@ run_source (gpointer data)
     cis_pipeline_fail (self, error);
 
   g_mutex_lock (&self->lock);
-  while (self->n_working > 0 || g_hash_table_size (self->parked) > 0)
+  while (self->n_working > 0 || g_hash_table_size (self->parked) > 0 || must_clean_up (self))
     g_cond_wait (&self->changed, &self->lock);
   g_mutex_unlock (&self->lock);
 
@@ -309,6 +330,17 @@ run_source (gpointer data)
   return NULL;
 }
 
+static void
+start_maintaining (CisPipeline *self, CisPart *part)
+{
+  if (!cis_part_maintains (part))
+    return;
+  g_mutex_lock (&self->lock);
+  g_hash_table_add (self->unmaintained, part);
+  g_mutex_unlock (&self->lock);
+  cis_housekeeping_add (self->housekeeping, 0, maintain, part);
+}
+
 void
 cis_pipeline_start (CisPipeline *self, gboolean once, CisPipelineFinished finished, gpointer user_data)
 {
@@ -316,11 +348,9 @@ cis_pipeline_start (CisPipeline *self, gboolean once, CisPipelineFinished finish
   self->finished = finished;
   self->finished_data = user_data;
   self->finished_context = g_main_context_ref_thread_default ();
-  if (cis_part_maintains (CIS_PART (self->source)))
-    cis_housekeeping_add (self->housekeeping, 0, maintain, self->source);
+  start_maintaining (self, CIS_PART (self->source));
   for (guint i = 0; i < self->steps->len; i++)
-    if (cis_part_maintains (CIS_PART (cis_pipeline_get_step (self, i)->stage)))
-      cis_housekeeping_add (self->housekeeping, 0, maintain, cis_pipeline_get_step (self, i)->stage);
+    start_maintaining (self, CIS_PART (cis_pipeline_get_step (self, i)->stage));
   self->source_thread = g_thread_new ("source", run_source, self);
 }
 

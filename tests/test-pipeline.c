@@ -413,6 +413,25 @@ test_counts (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (g_array_index (steps, CisStep, 1).n_seen, ==, 2);
 }
 
+/* A run that ends is no end of the clean-up of those parts that have one; a signal is. */
+static void
+test_once_cleans_up (Fixture *fixture, gconstpointer data)
+{
+  load (fixture,
+        HEAD "count;a;b" SOURCE "items=0\n" STAGE ("a") "maintain=100ms\n" STAGE ("b") "maintain=100ms\n");
+  g_assert_cmpint (run_once (fixture), ==, 0);
+  g_assert_cmpuint (count (fixture, "a maintain done") + count (fixture, "b maintain done"), ==, 2);
+}
+
+static void
+test_once_cancelled (Fixture *fixture, gconstpointer data)
+{
+  load (fixture, HEAD "count;a" SOURCE "items=0\n" STAGE ("a") "maintain=1d\n");
+  start (fixture, TRUE);
+  stop (fixture);
+  g_assert_cmpuint (count (fixture, "a maintain done"), ==, 0);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -435,6 +454,8 @@ main (int argc, char **argv)
   ADD ("second-try-many", test_second_try_many);
   ADD ("hold", test_hold);
   ADD ("hold-once", test_hold_once);
+  ADD ("once-cleans-up", test_once_cleans_up);
+  ADD ("once-cancelled", test_once_cancelled);
   ADD ("failures", test_failures);
   ADD ("fatal", test_fatal);
   ADD ("cancel", test_cancel);

@@ -14,6 +14,7 @@ typedef struct
   char *record;
   char *open_error;
   char *recover;
+  gint64 maintain;
 
   GMutex lock;
   GHashTable *tries; /* id to how often it came; under the lock */
@@ -116,6 +117,22 @@ cis_test_script_settled (CisStage *stage, CisItem *item, CisOutcome *outcome)
           cis_item_get_id (item), cis_verdict_to_string (cis_outcome_get_verdict (outcome)));
 }
 
+/* Takes as long as it is told, as a clean-up of many does. */
+static gint64
+cis_test_script_maintain (CisPart *part, GCancellable *cancellable, GError **error)
+{
+  CisTestScript *self = (CisTestScript *) part;
+  gint64 end = g_get_monotonic_time () + self->maintain;
+
+  if (self->maintain == 0)
+    return 0;
+  while (g_get_monotonic_time () < end && !g_cancellable_is_cancelled (cancellable))
+    g_usleep (1000);
+  record (self->record, "%s maintain %s", cis_part_get_name (part),
+          g_cancellable_is_cancelled (cancellable) ? "cancelled" : "done");
+  return G_TIME_SPAN_HOUR;
+}
+
 static void
 cis_test_script_finalize (GObject *object)
 {
@@ -134,11 +151,15 @@ cis_test_script_class_init (CisStageClass *klass)
   G_OBJECT_CLASS (klass)->finalize = cis_test_script_finalize;
   part_class->open = cis_test_script_open;
   part_class->close = cis_test_script_close;
+  part_class->maintain = cis_test_script_maintain;
   klass->process = cis_test_script_process;
   klass->settled = cis_test_script_settled;
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestScript, script),
                              g_param_spec_boxed ("script", NULL, "What it plays.", G_TYPE_STRV,
                                                  CIS_PARAM_OPTION));
+  cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestScript, maintain),
+                             g_param_spec_int64 ("maintain", NULL, "How long its clean-up takes.", 0,
+                                                 G_TIME_SPAN_DAY, 0, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisTestScript, record),
                              g_param_spec_string ("record", NULL, "Where it says what was asked of it.", NULL,
                                                   CIS_PARAM_OPTION));
