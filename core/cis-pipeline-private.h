@@ -67,6 +67,10 @@ struct _CisPipeline
 #define CIS_MESSAGE_FINDING "0c1f6a7e5e8b4f0f8d2b9a3c7e6d5f12" /* a finding raised, replaced or cleared */
 
 CisStep *cis_pipeline_get_step (CisPipeline *self, guint i);
+/* Lets each part clean up, on the housekeeping thread. */
+void cis_pipeline_start_maintaining (CisPipeline *self);
+/* Under the lock: whether the end has to wait for that. */
+gboolean cis_pipeline_must_clean_up (CisPipeline *self);
 /* Tells those as over that come from a stage that the pipeline does not have. */
 void cis_pipeline_clear_orphans (CisPipeline *self);
 

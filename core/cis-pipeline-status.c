@@ -16,6 +16,20 @@ cis_pipeline_list_steps (CisPipeline *self)
   return steps;
 }
 
+CisStage *
+cis_pipeline_find_provider (CisPipeline *self, const char *name)
+{
+  for (guint i = 0; i < self->steps->len; i++)
+    {
+      CisStep *step = cis_pipeline_get_step (self, i);
+      const char *const *provides = CIS_STAGE_GET_CLASS (step->stage)->provides;
+
+      if (step->when == CIS_WHEN_PASSED && provides != NULL && g_strv_contains (provides, name))
+        return step->stage;
+    }
+  return NULL;
+}
+
 static void
 activity_free (gpointer data)
 {

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cis-journey.h"
 
-/* After a maintain() that failed. */
-#define MAINTAIN_RETRY G_TIME_SPAN_HOUR
-
 G_DEFINE_FINAL_TYPE (CisPipeline, cis_pipeline, G_TYPE_OBJECT)
 
 static void
@@ -97,42 +94,6 @@ CisStep *
 cis_pipeline_get_step (CisPipeline *self, guint i)
 {
   return &g_array_index (self->steps, CisStep, i);
-}
-
-/* `--once` waits for the first pass of each. */
-static void
-note_maintained (CisPipeline *self, CisPart *part)
-{
-  g_mutex_lock (&self->lock);
-  if (g_hash_table_remove (self->unmaintained, part))
-    g_cond_broadcast (&self->changed);
-  g_mutex_unlock (&self->lock);
-}
-
-static gboolean
-maintain (gpointer data)
-{
-  CisPart *part = data;
-  CisPipeline *self = cis_part_get_pipeline (part);
-  g_autoptr (GError) error = NULL;
-  gint64 again = cis_part_maintain (part, self->work, &error);
-
-  note_maintained (self, part);
-  if (again < 0 && g_error_matches (error, CIS_ERROR, CIS_ERROR_FATAL))
-    {
-      cis_pipeline_fail (self, g_steal_pointer (&error));
-      return G_SOURCE_REMOVE;
-    }
-  if (again < 0)
-    {
-      if (!g_cancellable_is_cancelled (self->work))
-        cis_part_log (part, NULL, G_LOG_LEVEL_WARNING, NULL, "%s: clean-up: %s", cis_part_get_name (part),
-                      error != NULL ? error->message : "no reason given");
-      again = MAINTAIN_RETRY;
-    }
-  if (again > 0)
-    cis_housekeeping_add (self->housekeeping, again, maintain, part);
-  return G_SOURCE_REMOVE;
 }
 
 /* ---- open and close ---- */
@@ -302,13 +263,6 @@ tell_finished (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* Under the lock. A run from cron(8) that ended before would never clean up. */
-static gboolean
-must_clean_up (CisPipeline *self)
-{
-  return self->once && g_hash_table_size (self->unmaintained) > 0 && !g_cancellable_is_cancelled (self->work);
-}
-
 static gpointer
 run_source (gpointer data)
 {
@@ -320,7 +274,7 @@ run_source (gpointer data)
     cis_pipeline_fail (self, error);
 
   g_mutex_lock (&self->lock);
-  while (self->n_working > 0 || g_hash_table_size (self->parked) > 0 || must_clean_up (self))
+  while (self->n_working > 0 || g_hash_table_size (self->parked) > 0 || cis_pipeline_must_clean_up (self))
     g_cond_wait (&self->changed, &self->lock);
   g_mutex_unlock (&self->lock);
 
@@ -330,17 +284,6 @@ run_source (gpointer data)
   return NULL;
 }
 
-static void
-start_maintaining (CisPipeline *self, CisPart *part)
-{
-  if (!cis_part_maintains (part))
-    return;
-  g_mutex_lock (&self->lock);
-  g_hash_table_add (self->unmaintained, part);
-  g_mutex_unlock (&self->lock);
-  cis_housekeeping_add (self->housekeeping, 0, maintain, part);
-}
-
 void
 cis_pipeline_start (CisPipeline *self, gboolean once, CisPipelineFinished finished, gpointer user_data)
 {
@@ -348,9 +291,7 @@ cis_pipeline_start (CisPipeline *self, gboolean once, CisPipelineFinished finish
   self->finished = finished;
   self->finished_data = user_data;
   self->finished_context = g_main_context_ref_thread_default ();
-  start_maintaining (self, CIS_PART (self->source));
-  for (guint i = 0; i < self->steps->len; i++)
-    start_maintaining (self, CIS_PART (cis_pipeline_get_step (self, i)->stage));
+  cis_pipeline_start_maintaining (self);
   self->source_thread = g_thread_new ("source", run_source, self);
 }
 

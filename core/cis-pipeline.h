@@ -74,6 +74,8 @@ gboolean cis_pipeline_emit (CisPipeline *self, CisItem *item, GCancellable *canc
 void cis_pipeline_set_waiting (CisPipeline *self, guint n_waiting);
 void cis_pipeline_progress (CisPipeline *self, CisItem *item, guint64 done, guint64 total);
 void cis_pipeline_recover (CisPipeline *self, CisStage *stage, CisItem *item);
+/* The first stage that gives items what is named so; none, nullable. */
+CisStage *cis_pipeline_find_provider (CisPipeline *self, const char *name);
 void cis_pipeline_raise (CisPipeline *self, CisPart *part, CisFinding *finding);
 void cis_pipeline_clear (CisPipeline *self, CisPart *part, const char *id, const char *subject);
 void cis_pipeline_clear_unless (CisPipeline *self, CisPart *part, const char *id, CisSubjectFunc holds,

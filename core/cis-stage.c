@@ -92,6 +92,16 @@ cis_stage_progress (CisStage *self, CisItem *item, guint64 done, guint64 total)
     cis_pipeline_progress (pipeline, item, done, total);
 }
 
+CisOutcome *
+cis_stage_ask_receipt (CisStage *self, CisItem *item, GCancellable *cancellable)
+{
+  CisPipeline *pipeline = cis_part_get_pipeline (CIS_PART (self));
+  CisStage *giver = pipeline != NULL ? cis_pipeline_find_provider (pipeline, "receipt") : NULL;
+  CisStageClass *klass = giver != NULL ? CIS_STAGE_GET_CLASS (giver) : NULL;
+
+  return klass != NULL && klass->ask != NULL ? klass->ask (giver, item, cancellable) : NULL;
+}
+
 void
 cis_stage_recover (CisStage *self, CisItem *item)
 {

@@ -345,6 +345,11 @@ G_DECLARE_DERIVABLE_TYPE (CisStage, cis_stage, CIS, STAGE, CisPart)
  * @settled: the item's outcome is fixed and it is on its way home. On the worker; only for items that
  *   @process saw (or cis_stage_recover() handed over), last stage first.
  * @tell: a finding changed that belongs to no item. Only for when=afterwards, on their thread.
+ * @ask: of a stage that provides a receipt: what would become of the episode if it came to the other end now?
+ *   Changes nothing there. The item has name, archive, commit and receipt of what was shipped. Done: those
+ * bytes are there, and the item has the receipt that was given for them just now; passed: they are not, and
+ * would be taken; rejected: they are not, and would not be; else nobody can tell now. Blocks, on any thread.
+ * full.
  */
 struct _CisStageClass
 {
@@ -357,7 +362,8 @@ struct _CisStageClass
   void (*settled) (CisStage *self, CisItem *item, CisOutcome *outcome);
   gboolean (*tell) (CisStage *self, CisFinding *finding, CisFindingChange change, GCancellable *cancellable,
                     GError **error);
-  gpointer padding[6];
+  CisOutcome *(*ask) (CisStage *self, CisItem *item, GCancellable *cancellable);
+  gpointer padding[5];
 };
 
 CIS_API CisOutcome *cis_stage_process (CisStage *self, CisItem *item, GCancellable *cancellable);
@@ -368,6 +374,9 @@ CIS_API void cis_stage_progress (CisStage *self, CisItem *item, guint64 done, gu
 /* Only in open(): hands over an item (full) that an earlier run left behind this stage. Before the
  * pipeline is ready, it goes through the stages after this one and home, settled() of this one included. */
 CIS_API void cis_stage_recover (CisStage *self, CisItem *item);
+/* Asks the stage that gives this pipeline's items their receipts; %NULL where it has no @ask. On any thread.
+ * full. */
+CIS_API CisOutcome *cis_stage_ask_receipt (CisStage *self, CisItem *item, GCancellable *cancellable);
 
 /** CisAlert: a stage that tells people. Default when=afterwards; option "severity", the lowest that is told.
  * A subclass has one function to write. */

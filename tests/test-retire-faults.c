@@ -4,6 +4,7 @@
  * beside its receipt, and what did not go stays and goes the next time. */
 
 #include "faults.h"
+#include "once.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -106,30 +107,60 @@ assert_whole (const char *tree, const char *folder)
   g_assert_true (test_exists (tree, telemetry));
 }
 
-/* What was shipped long ago goes, its receipt last: as long as something of it is there, a pass finds it
- * again. */
-static void
-try_maintain (gpointer unused)
+#define INI                                                                                                  \
+  "[pipeline]\nstages=scan;pack;ship;retire\n[scan]\nplugin=scan/episodes\nstate=@STATE@\n"                  \
+  "[pack]\nplugin=pack/tar-zstd\nstate=@STATE@\n"                                                            \
+  "[ship]\nplugin=transport/mock\nstate=@STATE@\nhost=lab\nasked=%s\n"                                       \
+  "[retire]\nplugin=store/retire\nstate=@STATE@\nconfirm-after=0\n"
+
+/* @asked: what the receiver answers. @older: there is another copy of the name, of which no receipt is left.
+ */
+typedef struct
 {
+  const char *asked;
+  gboolean older;
+} Case;
+
+static gboolean
+is_anywhere (const char *tree)
+{
+  return test_exists (tree, "state/shipped/run/meta.json") ||
+         test_exists (tree, "state/shipped/run-2/meta.json") ||
+         test_exists (tree, "state/episodes/run/meta.json");
+}
+
+/* What was shipped long ago goes once the receiver vouches for it, its receipt last: as long as something of
+ * it is there, a pass finds it again. What the receiver has lost, and the older copy of a name, is shipped
+ * anew. */
+static void
+try_maintain (gpointer data)
+{
+  const Case *this = data;
+  gboolean lost = g_str_equal (this->asked, "welcome");
+  gboolean goes = !lost && !this->older;
   g_autoptr (TestTree) tree = test_tree_new ();
   g_autoptr (GError) error = NULL;
+  g_autofree char *ini = g_strdup_printf (INI, this->asked);
+  g_autoptr (CisPipeline) pipeline = once_load (tree, ini);
   g_autofree char *sha256 = g_strnfill (64, 'a');
   g_autofree char *receipt =
-      g_strdup_printf ("{\"episode\":\"run\",\"sha256\":\"%s\",\"received_at\":\"2020-01-02T03:04:05Z\"}",
+      g_strdup_printf ("{\"episode\":\"run\",\"sha256\":\"%s\",\"received_at\":\"2020-01-02T03:04:05Z\""
+                       ",\"copy\":\"run-2\"}",
                        sha256);
-  gpointer retire =
-      test_part_new ("store/retire", "state", tree, "confirm-after", G_GINT64_CONSTANT (0), NULL);
+  g_autoptr (GArray) steps = cis_pipeline_list_steps (pipeline);
+  CisPart *retire = CIS_PART (g_array_index (steps, CisStep, steps->len - 1).stage);
   CisPartClass *klass = CIS_PART_GET_CLASS (retire);
   const char *failed;
   gboolean done;
 
-  test_write (tree, "receipts/run.json", receipt);
-  test_write (tree, "receipts/odd.json", "{\"episode\":\"odd\"}");
-  test_write (tree, "receipts/notes.txt", "");
-  test_make_episode (tree, "shipped/run", 'c');
-  test_make_episode (tree, "shipped/run-2", 'c');
-  test_make_episode (tree, "shipped/odd", 'c');
-  g_assert_true (cis_part_open (retire, NULL, &error));
+  test_write (tree, "state/receipts/run.json", receipt);
+  test_write (tree, "state/receipts/odd.json", "{\"episode\":\"odd\"}");
+  test_write (tree, "state/receipts/notes.txt", "");
+  if (this->older)
+    test_make_episode (tree, "state/shipped/run", 'c');
+  test_make_episode (tree, "state/shipped/run-2", 'c');
+  test_make_episode (tree, "state/shipped/odd", 'c');
+  g_assert_true (cis_pipeline_open (pipeline, &error));
   faults_begin ();
   /* The first pass gives notice. */
   done = klass->maintain (retire, NULL, &error) >= 0 && klass->maintain (retire, NULL, &error) >= 0;
@@ -138,14 +169,23 @@ try_maintain (gpointer unused)
   if (g_strcmp0 (failed, "fsync") == 0 && faults_get_error () != EINTR)
     g_assert_error (error, CIS_ERROR, CIS_ERROR_FATAL);
   if (failed == NULL)
-    g_assert_false (test_exists (tree, "shipped/run"));
+    {
+      g_assert_false (test_exists (tree, "state/shipped/run-2"));
+      g_assert_cmpint (test_exists (tree, "state/episodes/run/meta.json"), ==, !goes);
+    }
   /* Whole, or under another name: somebody may move it back to episodes/. */
-  assert_whole (tree, "shipped/run");
-  assert_whole (tree, "shipped/run-2");
-  if (!test_exists (tree, "receipts/run.json") && faults_get_error () != ENOENT)
-    g_assert_false (test_exists (tree, "shipped/run") || test_exists (tree, "shipped/run-2"));
-  g_assert_true (test_exists (tree, "shipped/odd/meta.json"));
-  g_assert_true (test_exists (tree, "receipts/odd.json"));
+  assert_whole (tree, "state/shipped/run");
+  assert_whole (tree, "state/shipped/run-2");
+  assert_whole (tree, "state/episodes/run");
+  /* A disk that says of what is there that it is not may cost the receipt, and nothing else. */
+  if (!goes)
+    g_assert_true (is_anywhere (tree));
+  if (!goes && faults_get_error () != ENOENT)
+    g_assert_true (test_exists (tree, "state/receipts/run.json"));
+  if (goes && !test_exists (tree, "state/receipts/run.json") && faults_get_error () != ENOENT)
+    g_assert_false (is_anywhere (tree));
+  g_assert_true (test_exists (tree, "state/shipped/odd/meta.json"));
+  g_assert_true (test_exists (tree, "state/receipts/odd.json"));
 
   /* What could not be looked at is, by a later pass. */
   g_clear_error (&error);
@@ -154,21 +194,25 @@ try_maintain (gpointer unused)
   g_assert_no_error (error);
   if (faults_get_error () != ENOENT)
     {
-      g_autofree char *left = test_list (tree, "shipped");
+      g_autofree char *left = test_list (tree, "state/shipped");
 
-      g_assert_false (test_exists (tree, "receipts/run.json"));
-      g_assert_cmpstr (left, ==, "odd");
+      g_assert_cmpstr (left, ==, lost && this->older ? "odd run" : "odd");
+      g_assert_cmpint (test_exists (tree, "state/episodes/run/meta.json"), ==, !goes);
+      g_assert_cmpint (test_exists (tree, "state/receipts/run.json"), ==, !goes);
     }
-  cis_part_close (retire);
-  g_object_unref (retire);
+  cis_pipeline_close (pipeline);
 }
 
 int
 main (int argc, char **argv)
 {
+  static Case whole = { "200", FALSE }, older = { "200", TRUE }, lost = { "welcome", TRUE };
+
   g_test_init (&argc, &argv, NULL);
   faults_add_test ("/retire-faults/open", try_open, NULL);
-  faults_add_test ("/retire-faults/maintain", try_maintain, NULL);
+  faults_add_test ("/retire-faults/maintain", try_maintain, &whole);
+  faults_add_test ("/retire-faults/maintain/older", try_maintain, &older);
+  faults_add_test ("/retire-faults/maintain/lost", try_maintain, &lost);
   faults_add_test ("/retire-faults/retire", try_retire, NULL);
   faults_add_test ("/retire-faults/retire/taken", try_retire, "taken");
   return g_test_run ();

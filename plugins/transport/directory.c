@@ -115,9 +115,10 @@ is_mount_point (int fd, GError **error)
   return FALSE;
 }
 
-/* Opens <directory>/<host>, which is made; <directory> is not, as that may be where nothing is mounted. */
+/* Opens <directory>/<host>, which is made (@create); <directory> is not, as that may be where nothing is
+ * mounted. */
 static int
-open_folder (CisDirectory *self, GError **error)
+open_folder (CisDirectory *self, gboolean create, GError **error)
 {
   int fd = open (self->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   int folder = -1;
@@ -128,7 +129,7 @@ open_folder (CisDirectory *self, GError **error)
       return -1;
     }
   if (!self->mounted || is_mount_point (fd, error))
-    folder = cis_folder_open (fd, self->host, TRUE, error);
+    folder = cis_folder_open (fd, self->host, create, error);
   close (fd);
   return folder;
 }
@@ -339,7 +340,7 @@ ship (Copy *copy)
   g_autofree char *existing = NULL;
   g_autoptr (JsonObject) receipt = NULL;
 
-  copy->folder = open_folder (copy->stage, &error);
+  copy->folder = open_folder (copy->stage, TRUE, &error);
   if (copy->folder < 0)
     return outcome_of_error (copy, error);
   existing = digest_existing (copy, &error);
@@ -356,6 +357,46 @@ ship (Copy *copy)
     return cis_outcome_failed (error);
   cis_episode_set_receipt (copy->episode, receipt);
   return cis_outcome_passed ();
+}
+
+/* What its archive, receipt and half a copy are called there. */
+static void
+name_files (Copy *copy)
+{
+  const char *name = cis_episode_get_name (copy->episode);
+
+  copy->name = g_strconcat (name, ".tar.zst", NULL);
+  /* No episode's name begins with a dot. */
+  copy->partial = g_strconcat (".", name, ".partial", NULL);
+  copy->receipt_name = g_strconcat (name, ".json", NULL);
+}
+
+/* Reads what is there. A folder of the host that is not there was perhaps not mounted: it tells nothing. */
+static CisOutcome *
+cis_directory_ask (CisStage *stage, CisItem *item, GCancellable *cancellable)
+{
+  CisDirectory *self = (CisDirectory *) stage;
+  CisEpisode *episode = CIS_EPISODE (item);
+  g_auto (Copy) copy = { self, episode, cancellable, -1, -1, NULL, NULL, NULL };
+  g_autoptr (JsonObject) receipt = NULL;
+  g_autofree char *existing = NULL;
+  GError *error = NULL;
+
+  if (!cis_receipt_matches (cis_episode_get_receipt (episode), episode, self->host, &error))
+    return cis_outcome_failed (error);
+  name_files (&copy);
+  copy.folder = open_folder (self, FALSE, &error);
+  if (copy.folder >= 0)
+    existing = digest_existing (&copy, &error);
+  if (error != NULL)
+    return outcome_of_error (&copy, error);
+  if (existing == NULL)
+    return cis_outcome_passed ();
+  if (!g_str_equal (existing, cis_episode_get_sha256 (episode)))
+    return reject_conflict (&copy, existing);
+  receipt = cis_receipt_new (episode, self->host, "duplicate", NULL);
+  cis_episode_set_receipt (episode, receipt);
+  return cis_outcome_done ();
 }
 
 static CisOutcome *
@@ -376,10 +417,7 @@ cis_directory_process (CisStage *stage, CisItem *item, GCancellable *cancellable
       cis_error_set_errno (&error, errno, "Cannot read %s", cis_episode_get_archive (episode));
       return cis_outcome_failed (error);
     }
-  copy.name = g_strconcat (name, ".tar.zst", NULL);
-  /* No episode's name begins with a dot. */
-  copy.partial = g_strconcat (".", name, ".partial", NULL);
-  copy.receipt_name = g_strconcat (name, ".json", NULL);
+  name_files (&copy);
   return ship (&copy);
 }
 
@@ -421,6 +459,7 @@ cis_directory_class_init (CisDirectoryClass *klass)
   stage_class->needs = needs;
   stage_class->provides = provides;
   stage_class->process = cis_directory_process;
+  stage_class->ask = cis_directory_ask;
 
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisDirectory, state_path),
                              g_param_spec_string ("state", NULL, "The host's state folder.",

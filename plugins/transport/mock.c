@@ -47,6 +47,7 @@ static const MockAnswer known_answers[] = {
   { "proxy-400", 400, NULL, NULL, NULL },
   { "proxy-413", 413, NULL, NULL, NULL },
   { "timeout", 0, NULL, NULL, NULL },
+  { "welcome", 200, NULL, NULL, NULL }, /* to a question: it is not there */
 };
 
 typedef struct
@@ -55,15 +56,17 @@ typedef struct
   /* Options. */
   char *state_path;
   char *answers;
+  char *asked;
   gint64 delay;
   char *record;
   char *host;
   /* Immutable after open(). */
   CisHostState *state;
-  GPtrArray *script; /* of known_answers */
+  GPtrArray *script;       /* of known_answers */
+  GPtrArray *asked_script; /* the same */
   int record_fd;
-  /* Atomic: which answer is next. */
-  int next;
+  /* Atomic: which answer is next, and which to a question. */
+  int next, next_asked;
 } CisMock;
 typedef CisStageClass CisMockClass;
 
@@ -80,23 +83,23 @@ find_answer (const char *word)
 }
 
 static gboolean
-set_unknown_word (const char *word, GError **error)
+set_unknown_word (const char *option, const char *word, GError **error)
 {
   g_autoptr (GString) words = g_string_new (NULL);
 
   for (guint i = 0; i < G_N_ELEMENTS (known_answers); i++)
     g_string_append_printf (words, "%s%s", i > 0 ? ", " : "", known_answers[i].word);
   g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
-               "answers= has \"%s\", which is no answer; separated by \";\", there can be: %s", word,
+               "%s= has \"%s\", which is no answer; separated by \";\", there can be: %s", option, word,
                words->str);
   return FALSE;
 }
 
-/* The script, of MockAnswer; full. */
+/* The script @text of @option, of MockAnswer; full. */
 static GPtrArray *
-parse_script (CisMock *self, GError **error)
+parse_script (const char *option, const char *text, GError **error)
 {
-  g_auto (GStrv) words = g_strsplit (self->answers, ";", -1);
+  g_auto (GStrv) words = g_strsplit (text, ";", -1);
   g_autoptr (GPtrArray) script = g_ptr_array_new ();
 
   for (guint i = 0; words[i] != NULL; i++)
@@ -108,25 +111,34 @@ parse_script (CisMock *self, GError **error)
         break;
       if (answer == NULL)
         {
-          set_unknown_word (words[i], error);
+          set_unknown_word (option, words[i], error);
           return NULL;
         }
       g_ptr_array_add (script, (gpointer) answer);
     }
   if (script->len == 0)
     {
-      set_unknown_word ("", error);
+      set_unknown_word (option, "", error);
       return NULL;
     }
   return g_steal_pointer (&script);
 }
 
 static gboolean
+parse_scripts (CisMock *self, GPtrArray **script, GPtrArray **asked, GError **error)
+{
+  *script = parse_script ("answers", self->answers, error);
+  *asked = *script != NULL ? parse_script ("asked", self->asked, error) : NULL;
+  return *asked != NULL;
+}
+
+static gboolean
 cis_mock_validate (CisPart *part, GError **error)
 {
-  g_autoptr (GPtrArray) script = parse_script ((CisMock *) part, error);
+  g_autoptr (GPtrArray) script = NULL;
+  g_autoptr (GPtrArray) asked = NULL;
 
-  return script != NULL;
+  return parse_scripts ((CisMock *) part, &script, &asked, error);
 }
 
 static gboolean
@@ -134,8 +146,7 @@ cis_mock_open (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisMock *self = (CisMock *) part;
 
-  self->script = parse_script (self, error);
-  if (self->script == NULL)
+  if (!parse_scripts (self, &self->script, &self->asked_script, error))
     return FALSE;
   self->state = cis_host_state_open (self->state_path, error);
   if (self->state == NULL)
@@ -156,6 +167,7 @@ cis_mock_close (CisPart *part)
     close (self->record_fd); /* each line was checked as it was written */
   self->record_fd = -1;
   g_clear_pointer (&self->script, g_ptr_array_unref);
+  g_clear_pointer (&self->asked_script, g_ptr_array_unref);
   g_clear_object (&self->state);
 }
 
@@ -209,7 +221,12 @@ make_answer (CisMock *self, CisEpisode *episode, const MockAnswer *answer)
   g_autoptr (JsonObject) body = NULL;
   char *line;
 
-  if (answer->status == 200 || answer->status == 201)
+  if (g_str_equal (answer->word, "welcome"))
+    {
+      body = json_object_new ();
+      json_object_set_string_member (body, "status", answer->word);
+    }
+  else if (answer->status == 200 || answer->status == 201)
     body = cis_receipt_new (episode, self->host, answer->status == 201 ? "stored" : "duplicate", NULL);
   else if (answer->id != NULL)
     {
@@ -247,6 +264,28 @@ conclude (CisMock *self, CisEpisode *episode, CisJudgement *judgement)
   return g_steal_pointer (&judgement->outcome);
 }
 
+static const MockAnswer *
+take_next (GPtrArray *script, int *next)
+{
+  return g_ptr_array_index (script, (guint) g_atomic_int_add (next, 1) % script->len);
+}
+
+static CisOutcome *
+cis_mock_ask (CisStage *stage, CisItem *item, GCancellable *cancellable)
+{
+  CisMock *self = (CisMock *) stage;
+  CisEpisode *episode = CIS_EPISODE (item);
+  CisPeer peer = { .url = "mock", .host = self->host };
+  g_auto (CisAnswer) answer = make_answer (self, episode, take_next (self->asked_script, &self->next_asked));
+  g_auto (CisJudgement) judgement = { NULL };
+
+  cis_answer_judge (&answer, CIS_ASKED_QUESTION, episode, &peer, &judgement);
+  if (judgement.receipt == NULL)
+    return judgement.outcome != NULL ? g_steal_pointer (&judgement.outcome) : cis_outcome_passed ();
+  cis_episode_set_receipt (episode, judgement.receipt);
+  return cis_outcome_done ();
+}
+
 static CisOutcome *
 cis_mock_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
 {
@@ -260,7 +299,7 @@ cis_mock_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
 
   if (cis_episode_get_receipt (episode) != NULL)
     return cis_outcome_passed ();
-  next = g_ptr_array_index (self->script, (guint) g_atomic_int_add (&self->next, 1) % self->script->len);
+  next = take_next (self->script, &self->next);
   if (!wait_delay (self, episode, cancellable, &error) || !append_record (self, episode, next, &error))
     return cis_outcome_failed (error);
   answer = make_answer (self, episode, next);
@@ -293,6 +332,7 @@ cis_mock_class_init (CisMockClass *klass)
   stage_class->needs = needs;
   stage_class->provides = provides;
   stage_class->process = cis_mock_process;
+  stage_class->ask = cis_mock_ask;
 
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisMock, state_path),
                              g_param_spec_string ("state", NULL, "The host's state folder.",
@@ -304,6 +344,11 @@ cis_mock_class_init (CisMockClass *klass)
           "What the attempts get, one after the other and then from the first again, such as "
           "201;412;503;timeout.",
           "201", CIS_PARAM_OPTION));
+  cis_part_class_add_option (
+      part_class, G_STRUCT_OFFSET (CisMock, asked),
+      g_param_spec_string ("asked", NULL,
+                           "What questions get about what was shipped long ago, such as 200;welcome;timeout.",
+                           "200", CIS_PARAM_OPTION));
   cis_part_class_add_option (part_class, G_STRUCT_OFFSET (CisMock, delay),
                              g_param_spec_int64 ("delay", NULL, "How long each answer takes.", 0,
                                                  G_TIME_SPAN_DAY, 0, CIS_PARAM_OPTION | CIS_PARAM_DURATION));

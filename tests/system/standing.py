@@ -177,17 +177,45 @@ def _(site):
     yield {"shipped": ["one"]}
 
 
+def ship_long_ago(site, name):
+    """An episode that is past keep-days; the receiver and the shipper are off."""
+    site.episode(name)
+    site.begin("receiver")
+    site.once()
+    site.running["receiver"].stop()
+    receipt = site.host / "receipts" / f"{name}.json"
+    receipt.write_text(json.dumps({**json.loads(receipt.read_text()), "received_at": "2020-01-01T00:00:00Z"}))
+    site.tune("shipper", f"{scratch.QUICK}[retire]\nconfirm-after=0s\ncleanup-interval=300ms\n")
+    return site.host / "shipped" / name
+
+
+@standing("shipped-unconfirmed")
+def _(site):
+    path = ship_long_ago(site, "one")
+    site.begin("shipper")
+    yield "shipper"
+    site.begin("receiver")
+    yield {}
+    wait_until(lambda: not path.exists(), "it is removed")
+
+
+@standing("lost-by-receiver")
+def _(site):
+    ship_long_ago(site, "one")
+    site.archive("one").unlink()
+    site.begin("receiver")
+    site.begin("shipper")
+    yield "shipper"
+    yield {"shipped": ["one"]}
+
+
 @standing("not-removable")
 def _(site):
-    path = site.host / "shipped" / "one-2"
-    (site.host / "shipped" / "one").mkdir(parents=True)
-    (path / "sub").mkdir(parents=True)
+    path = ship_long_ago(site, "one")
+    (path / "sub").mkdir()
     (path / "sub" / "data.bin").write_bytes(b"data")
-    (site.host / "receipts").mkdir()
-    (site.host / "receipts" / "one.json").write_text(json.dumps(
-        {"episode": "one", "host": "lab-1", "sha256": "0" * 64, "size": 4, "received_at": "2020-01-01T00:00:00Z"}))
-    site.tune("shipper", "[retire]\nconfirm-after=0s\ncleanup-interval=300ms\n")
     site.become_nobody()
+    site.begin("receiver")
     os.chown(path / "sub", 0, 0)
     site.begin("shipper")
     yield "shipper"

@@ -6,10 +6,15 @@
  * What was shipped `keep-days` ago is removed, after notice (notice.h): the clock may be wrong. The age
  * counts from the receipt's received_at, never from an mtime, and the receipt goes last: what has none is not
  * removed. So receipts/ is what a pass goes through, and it knows when the oldest receipt becomes due: until
- * that and its notice are over a pass reads no receipt at all, be there 100,000 of them. */
+ * that and its notice are over a pass reads no receipt at all, be there 100,000 of them.
+ *
+ * A receipt of thirty days ago says what the receiver had then. So it is asked (receiver.h), and only what it
+ * vouches for now is removed. What it has lost goes back to episodes/ and is shipped anew, and so does an
+ * older copy of the same name, of which no receipt is left. */
 
 #include "../notice.h"
 #include "../removal.h"
+#include "receiver.h"
 #include "shipped.h"
 
 #include <errno.h>
@@ -56,11 +61,11 @@ get_receipts_fd (CisStoreRetire *self)
   return cis_host_state_get_fd (self->state, CIS_FOLDER_RECEIPTS);
 }
 
-/* Whose receipt the file is; full. */
+/* Whose receipt the file is; NULL where it is none. full */
 static char *
 get_episode (const char *file)
 {
-  return g_strndup (file, strlen (file) - strlen (".json"));
+  return g_str_has_suffix (file, ".json") ? g_strndup (file, strlen (file) - strlen (".json")) : NULL;
 }
 
 /* When the receipt's episode may go, µs since 1970; G_MAXINT64 where it says no time. */
@@ -174,7 +179,7 @@ cis_store_retire_process (CisStage *stage, CisItem *item, GCancellable *cancella
   due = get_due (self, receipt);
   /* The receiver's clock may be so far behind that it is due already. */
   if (notice_withdraw (get_receipts_fd (self), due, &error))
-    target = shipped_put (self->state, name, &compared, &error);
+    target = shipped_put (self->state, episode, receipt, &compared, &error);
   if (target == NULL)
     return cis_outcome_failed (g_steal_pointer (&error));
   /* It is home already; what is left in outbox/, scan sweeps. */
@@ -200,29 +205,78 @@ is_in (CisStoreRetire *self, CisFolder folder, const char *name)
 typedef struct
 {
   gint64 by;        /* what was due by then is removed */
-  GPtrArray *spent; /* receipts of what is gone */
+  GPtrArray *spent; /* names of which nothing is left but the receipt */
   GHashTable *kept; /* what could not be removed, as findings' subjects */
+  Receiver receiver;
 } Pass;
 
 static void
 pass_clear (Pass *pass)
 {
+  receiver_clear (&pass->receiver);
   g_ptr_array_unref (pass->spent);
   g_hash_table_unref (pass->kept);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Pass, pass_clear)
 
+/* Back to episodes/, where the next look finds it. */
+static gboolean
+ship_again (CisStoreRetire *self, const char *copy, const char *name, const char *why, GError **error)
+{
+  if (!shipped_return (self->state, copy, name, error))
+    return FALSE;
+  cis_part_log (CIS_PART (self), NULL, G_LOG_LEVEL_WARNING, NULL, "shipped/%s is shipped anew as %s: %s",
+                copy, name, why);
+  return TRUE;
+}
+
+/* Deals with what is due of @name. FALSE without @failed: it is not certain what is there. */
+static gboolean
+settle (CisStoreRetire *self, const char *name, JsonObject *receipt, Pass *pass, char **failed,
+        GCancellable *cancellable, GError **error)
+{
+  g_autofree char *copy = NULL;
+  g_autoptr (GError) cause = NULL;
+  gboolean vouched;
+
+  if (!shipped_sweep (self->state, name, failed, cancellable, error))
+    return FALSE;
+  copy = shipped_find (self->state, name, receipt, &vouched, &cause);
+  if (vouched)
+    switch (receiver_ask (&pass->receiver, name, receipt, cancellable))
+      {
+      case RECEIVER_UNKNOWN:
+        return TRUE;
+      case RECEIVER_LACKS:
+        return ship_again (self, copy, name, "the receiver no longer has it", error);
+      case RECEIVER_HAS:
+        if (!shipped_remove (CIS_PART (self), self->state, copy, receipt, failed, cancellable, error))
+          return FALSE;
+        g_free (copy);
+        copy = shipped_find (self->state, name, receipt, &vouched, &cause);
+      }
+  if (cause != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&cause));
+      return FALSE;
+    }
+  if (copy != NULL)
+    return ship_again (self, copy, name, "no receipt is left that is of this copy", error);
+  g_ptr_array_add (pass->spent, g_strdup (name));
+  return TRUE;
+}
+
 /* Looks at one receipt. *due: when its episode becomes due; G_MAXINT64 where there is nothing to wait for.
  * One that cannot be read may be due, so that it is looked at again. FALSE: nothing may go on. */
 static gboolean
-consider (CisStoreRetire *self, const char *file, Pass *pass, gint64 *due, GCancellable *cancellable,
+consider (CisStoreRetire *self, const char *name, Pass *pass, gint64 *due, GCancellable *cancellable,
           GError **error)
 {
-  g_autofree char *name = get_episode (file);
   g_autofree char *failed = NULL;
   g_autoptr (GError) cause = NULL;
   g_autoptr (JsonObject) receipt = cis_host_state_load_receipt (self->state, name, &cause);
+  guint spent = pass->spent->len;
 
   if (receipt == NULL || g_strcmp0 (cis_json_get_string (receipt, "episode"), name) != 0 ||
       !cis_hex_is_valid (cis_json_get_string (receipt, "sha256"), 64))
@@ -238,20 +292,19 @@ consider (CisStoreRetire *self, const char *file, Pass *pass, gint64 *due, GCanc
    * stands is its own: what comes meanwhile withdraws it first. */
   if (*due > pass->by || is_in (self, CIS_FOLDER_EPISODES, name) || !notice_stands (get_receipts_fd (self)))
     return TRUE;
-  if (shipped_remove (CIS_PART (self), self->state, name, receipt, &failed, cancellable, &cause))
+  if (!settle (self, name, receipt, pass, &failed, cancellable, &cause))
     {
-      g_ptr_array_add (pass->spent, g_strdup (file));
-      *due = G_MAXINT64;
-      return TRUE;
+      if (g_error_matches (cause, CIS_ERROR, CIS_ERROR_FATAL))
+        {
+          g_propagate_error (error, g_steal_pointer (&cause));
+          return FALSE;
+        }
+      if (!g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        cis_removal_fail (CIS_PART (self), cis_host_state_get_path (self->state), "shipped",
+                          failed != NULL ? failed : name, cause, pass->kept);
     }
-  if (g_error_matches (cause, CIS_ERROR, CIS_ERROR_FATAL))
-    {
-      g_propagate_error (error, g_steal_pointer (&cause));
-      return FALSE;
-    }
-  if (!g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    cis_removal_fail (CIS_PART (self), cis_host_state_get_path (self->state), "shipped",
-                      failed != NULL ? failed : name, cause, pass->kept);
+  else if (pass->spent->len > spent)
+    *due = G_MAXINT64;
   return TRUE;
 }
 
@@ -277,8 +330,8 @@ remove_receipts (CisStoreRetire *self, const Pass *pass, GError **error)
     return FALSE;
   for (guint i = 0; i < pass->spent->len; i++)
     {
-      const char *file = g_ptr_array_index (pass->spent, i);
-      g_autofree char *name = get_episode (file);
+      const char *name = g_ptr_array_index (pass->spent, i);
+      g_autofree char *file = g_strconcat (name, ".json", NULL);
 
       if (is_of_newer (self, name, pass->by))
         lower_next_due (self, 0); /* it is looked at again */
@@ -288,43 +341,52 @@ remove_receipts (CisStoreRetire *self, const Pass *pass, GError **error)
   return TRUE;
 }
 
+/* @silent: whether the receiver had nothing to say. */
 static gboolean
-go_through_receipts (CisStoreRetire *self, gint64 by, gint64 *next_due, GCancellable *cancellable,
-                     GError **error)
+go_through_receipts (CisStoreRetire *self, gint64 by, gint64 *next_due, gboolean *silent,
+                     GCancellable *cancellable, GError **error)
 {
   g_autofree char *path = g_build_filename (cis_host_state_get_path (self->state), "receipts", NULL);
   g_autoptr (GPtrArray) names = cis_folder_list (get_receipts_fd (self), path, error);
-  g_auto (Pass) pass = { by, g_ptr_array_new_with_free_func (g_free),
-                         g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL) };
+  g_auto (Pass) pass = { by,
+                         g_ptr_array_new_with_free_func (g_free),
+                         g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL),
+                         { NULL } };
 
   if (names == NULL)
     return FALSE;
+  receiver_init (&pass.receiver, CIS_STAGE (self));
   for (guint i = 0; i < names->len && !g_cancellable_is_cancelled (cancellable); i++)
     {
-      const char *name = g_ptr_array_index (names, i);
+      const char *file = g_ptr_array_index (names, i);
+      g_autofree char *name = get_episode (file);
       gint64 due;
 
-      if (*name == '.' || !g_str_has_suffix (name, ".json"))
+      if (*file == '.' || name == NULL)
         continue;
       if (!consider (self, name, &pass, &due, cancellable, error))
         return FALSE;
       *next_due = MIN (*next_due, due);
     }
   if (by != NOTICE_NONE && !g_cancellable_is_cancelled (cancellable))
-    cis_removal_end (CIS_PART (self), pass.kept);
+    {
+      cis_removal_end (CIS_PART (self), pass.kept);
+      receiver_tell (&pass.receiver);
+    }
+  *silent = pass.receiver.silent;
   return remove_receipts (self, &pass, error) && !g_cancellable_set_error_if_cancelled (cancellable, error);
 }
 
 /* Removes what was due by @by, and learns when the oldest that is left becomes due. */
 static gboolean
-clean_up (CisStoreRetire *self, gint64 by, GCancellable *cancellable, GError **error)
+clean_up (CisStoreRetire *self, gint64 by, gboolean *silent, GCancellable *cancellable, GError **error)
 {
   gint64 next_due = G_MAXINT64;
   gboolean done;
 
   /* What is retired while this runs counts for the next pass. */
   set_next_due (self, G_MAXINT64);
-  done = go_through_receipts (self, by, &next_due, cancellable, error);
+  done = go_through_receipts (self, by, &next_due, silent, cancellable, error);
   if (done)
     lower_next_due (self, next_due);
   else
@@ -332,25 +394,34 @@ clean_up (CisStoreRetire *self, gint64 by, GCancellable *cancellable, GError **e
   return done;
 }
 
+static void
+tell_nothing_due (CisPart *part)
+{
+  cis_removal_end (part, NULL);
+  receiver_tell_nothing_due (part);
+}
+
 static gint64
 cis_store_retire_maintain (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisStoreRetire *self = (CisStoreRetire *) part;
   gint64 now = g_get_real_time (), by;
+  gboolean silent = FALSE;
 
   if (self->keep_days == 0)
     {
-      cis_removal_end (part, NULL);
+      tell_nothing_due (part);
       return 0;
     }
-  if (get_next_due (self) == G_MININT64 && !clean_up (self, NOTICE_NONE, cancellable, error))
+  if (get_next_due (self) == G_MININT64 && !clean_up (self, NOTICE_NONE, &silent, cancellable, error))
     return -1;
   if (get_next_due (self) > now)
-    cis_removal_end (part, NULL);
+    tell_nothing_due (part);
   if (!notice_pass (get_receipts_fd (self), get_next_due (self), now, self->confirm_after, &by, error))
     return -1;
-  if (by != NOTICE_NONE &&
-      (!clean_up (self, by, cancellable, error) || !notice_end (get_receipts_fd (self), error)))
+  /* A notice that nobody could act upon stands until the receiver answers. */
+  if (by != NOTICE_NONE && (!clean_up (self, by, &silent, cancellable, error) ||
+                            (!silent && !notice_end (get_receipts_fd (self), error))))
     return -1;
   return self->cleanup_interval;
 }
@@ -388,9 +459,11 @@ cis_store_retire_class_init (CisStoreRetireClass *klass)
                                                   "${STATE_DIRECTORY}", CIS_PARAM_OPTION));
   cis_part_class_add_option (
       part_class, G_STRUCT_OFFSET (CisStoreRetire, keep_days),
-      g_param_spec_int ("keep-days", NULL,
-                        "How many days after its receipt a shipped episode is removed; 0 for never.", 0,
-                        36500, 30, CIS_PARAM_OPTION));
+      g_param_spec_int (
+          "keep-days", NULL,
+          "How many days after its receipt a shipped episode is removed, where the receiver still "
+          "has it; 0 for never.",
+          0, 36500, 30, CIS_PARAM_OPTION));
   cis_part_class_add_option (
       part_class, G_STRUCT_OFFSET (CisStoreRetire, cleanup_interval),
       g_param_spec_int64 ("cleanup-interval", NULL,

@@ -221,6 +221,55 @@ open_archive (CisHttp *self, CisEpisode *episode, GError **error)
   return -1;
 }
 
+/* A connection; full. It goes back to the idle ones. */
+static CisHttpClient *
+take_client (CisHttp *self)
+{
+  CisHttpClient *client = g_async_queue_try_pop (self->idle);
+
+  return client != NULL ? client : cis_http_client_new (&self->peer, self->timeout);
+}
+
+/* Whether the receiver had looked what it has before it refused. Other refusals, as of a size that it takes
+ * no more, come first and say nothing of that. */
+static gboolean
+had_looked (CisOutcome *refused)
+{
+  static const char *const statuses[] = { "409", "412", NULL };
+  const char *status = cis_finding_get_detail (cis_outcome_get_finding (refused), "answer_status");
+
+  return status != NULL && g_strv_contains (statuses, status);
+}
+
+/* The question that precedes an upload, for its own sake. */
+static CisOutcome *
+cis_http_ask (CisStage *stage, CisItem *item, GCancellable *cancellable)
+{
+  CisHttp *self = (CisHttp *) stage;
+  Ship ship = { self, CIS_EPISODE (item), NULL, cancellable, -1 };
+  g_auto (CisJudgement) judgement = { NULL };
+  GError *error = NULL;
+  gboolean answered;
+
+  /* Under another name of this host it would be another episode. */
+  if (!cis_receipt_matches (cis_episode_get_receipt (ship.episode), ship.episode, self->peer.host, &error))
+    return cis_outcome_failed (error);
+  ship.client = take_client (self);
+  answered = ask (&ship, CIS_ASKED_QUESTION, 0, &judgement, &error);
+  g_async_queue_push (self->idle, ship.client);
+  if (!answered)
+    return outcome_of_error (self, error);
+  if (judgement.outcome == NULL)
+    return cis_outcome_passed ();
+  if (cis_outcome_get_verdict (judgement.outcome) == CIS_VERDICT_REJECTED && !had_looked (judgement.outcome))
+    return cis_outcome_deferred (CIS_SCOPE_ITEM, 0,
+                                 g_object_ref (cis_outcome_get_finding (judgement.outcome)));
+  if (judgement.receipt == NULL)
+    return g_steal_pointer (&judgement.outcome);
+  cis_episode_set_receipt (ship.episode, judgement.receipt);
+  return cis_outcome_done ();
+}
+
 static CisOutcome *
 cis_http_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
 {
@@ -234,9 +283,7 @@ cis_http_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
   ship.fd = open_archive (self, ship.episode, &error);
   if (ship.fd < 0)
     return cis_outcome_failed (error);
-  ship.client = g_async_queue_try_pop (self->idle);
-  if (ship.client == NULL)
-    ship.client = cis_http_client_new (&self->peer, self->timeout);
+  ship.client = take_client (self);
   outcome = ship_archive (&ship);
   g_async_queue_push (self->idle, ship.client);
   close (ship.fd);
@@ -421,6 +468,7 @@ cis_http_class_init (CisHttpClass *klass)
   stage_class->needs = needs;
   stage_class->provides = provides;
   stage_class->process = cis_http_process;
+  stage_class->ask = cis_http_ask;
   add_options (part_class);
 }
 
