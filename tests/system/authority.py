@@ -2,6 +2,7 @@
 """A certification authority made on the spot with the openssl command: each test signs what it needs."""
 
 import datetime
+import functools
 import itertools
 import os
 import pathlib
@@ -71,29 +72,29 @@ class Authority:
         if done.returncode != 0:
             raise AssertionError(f"openssl {verb} {arguments}:\n{done.stdout}")
 
-    def _request(self, subject, extensions):
-        certificate = Certificate(self.folder / str(next(self.numbers)))
-        request = certificate.pem.with_suffix(".csr")
-        self.openssl("req", "-config", self.config, *NEW_KEY, "-subj", subject, "-addext", extensions, "-keyout",
-                     certificate.key, "-out", request)
-        return certificate, request
-
     def sign(self, subject, extensions="extendedKeyUsage=clientAuth"):
         """A new key and a certificate for `subject`, as openssl's -subj writes it, for two days."""
-        certificate, request = self._request(subject, extensions)
-        self.openssl("x509", "-req", "-copy_extensions", "copyall", "-days", 2, "-CA", self.root.pem, "-CAkey",
-                     self.root.key, "-in", request, "-out", certificate.pem)
+        certificate = Certificate(self.folder / str(next(self.numbers)))
+        self.openssl("req", "-config", self.config, "-x509", "-CA", self.root.pem, "-CAkey", self.root.key, "-days", 2, *NEW_KEY,
+                     "-subj", subject, "-addext", extensions, "-keyout", certificate.key, "-out", certificate.pem)
         return certificate
 
+    # The same one each time that it is asked for.
+
+    @functools.cache
     def server(self, name="localhost"):
         return self.sign(f"/CN={name}", f"subjectAltName=DNS:{name}")
 
+    @functools.cache
     def client(self, name):
         return self.sign(f"/CN={name}")
 
     def client_at(self, name, begins, ends):
         """Valid from and to: days from now."""
-        certificate, request = self._request(f"/CN={name}", "extendedKeyUsage=clientAuth")
+        certificate = Certificate(self.folder / str(next(self.numbers)))
+        request = certificate.pem.with_suffix(".csr")
+        self.openssl("req", "-config", self.config, *NEW_KEY, "-subj", f"/CN={name}", "-addext", "extendedKeyUsage=clientAuth",
+                     "-keyout", certificate.key, "-out", request)
         self.openssl("ca", "-config", self.config, "-batch", "-notext", "-cert", self.root.pem, "-keyfile", self.root.key,
                      "-startdate", day(begins), "-enddate", day(ends), "-outdir", self.folder, "-in", request, "-out",
                      certificate.pem)

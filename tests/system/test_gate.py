@@ -16,7 +16,7 @@ from authority import Authority
 from scratch import Connection, Site, hold_port, wait_until
 
 HOSTS = 8
-TTL = 0.5  # s
+TTL = 0.25  # s
 
 
 class Forge:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""An installation under a prefix of its own works from there, and a third party's plugin builds against it."""
+"""What the build folder installs works from its prefix, and a third party's plugin builds against it.
+
+The prefix gets it in the mount namespace of the test only: there, what was installed lies over it.
+"""
 
 import json
 import os
@@ -9,7 +12,10 @@ import subprocess
 import tempfile
 import unittest
 
+import seclusion
+
 SOURCE = pathlib.Path(os.environ["G_TEST_SRCDIR"]).parent
+BUILD = pathlib.Path(os.environ["G_TEST_BUILDDIR"]).parent
 EXAMPLE = SOURCE / "docs" / "examples" / "alert-say"
 
 
@@ -26,18 +32,26 @@ class Install(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="cis490-install-"))
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.prefix = cls.folder / "prefix"
+        options = {option["name"]: option["value"]
+                   for option in json.loads((BUILD / "meson-info" / "intro-buildoptions.json").read_text())}
+        cls.prefix = pathlib.Path(options["prefix"])
         # Nothing of the build folder under test may leak in.
         cls.environment = {key: value for key, value in os.environ.items()
                            if not key.startswith("CIS490_") and key != "LD_LIBRARY_PATH"}
-        cls.build(SOURCE, "program")
+        staged = cls.folder / "staged"
+        run("/usr/bin/meson", "install", "-C", BUILD, "--no-rebuild", "--destdir", staged, env=cls.environment)
+        cls.lay(staged, cls.prefix)
+        configuration = cls.prefix / options["sysconfdir"]
+        if not configuration.is_relative_to(cls.prefix):
+            cls.lay(staged, configuration)
         cls.program = cls.prefix / "bin" / "cis490"
 
     @classmethod
-    def build(cls, source, name):
-        build = cls.folder / name
-        run("/usr/bin/meson", "setup", "--prefix", cls.prefix, "--buildtype", "plain", build, source, env=cls.environment)
-        run("ninja", "-C", build, "install", env=cls.environment)
+    def lay(cls, staged, over):
+        over.mkdir(parents=True, exist_ok=True)
+        work = tempfile.mkdtemp(dir=cls.folder, prefix="work-")
+        run("mount", "-t", "overlay", "-o", f"lowerdir={over},upperdir={staged}{over},workdir={work}", "overlay", over)
+        cls.addClassCleanup(run, "umount", "--lazy", over)
 
     def cis490(self, *arguments, status=0):
         done = subprocess.run([self.program, *arguments], env={**self.environment, "STATE_DIRECTORY": str(self.folder / "state")},
@@ -74,7 +88,9 @@ class Install(unittest.TestCase):
             self.assertIn(file.read_text(), text, f"docs/writing-a-plugin.md does not show {file.name} as it is")
 
         self.environment["PKG_CONFIG_PATH"] = str(next(self.prefix.glob("lib*/**/cis490-1.pc")).parent)
-        self.build(EXAMPLE, "example")
+        build = self.folder / "example"
+        run("/usr/bin/meson", "setup", "--prefix", self.prefix, "--buildtype", "plain", build, EXAMPLE, env=self.environment)
+        run("ninja", "-C", build, "install", env=self.environment)
         self.assertIn("alert/say", self.cis490("inspect"))
 
         told = self.folder / "told"
@@ -105,4 +121,5 @@ command=sh;-c;echo "$0" >>{told}
 
 
 if __name__ == "__main__":
+    seclusion.enter()
     unittest.main(verbosity=2)
