@@ -3,8 +3,10 @@
 #include "gate.h"
 
 #include "../plugins/gate/window/source.h"
+#include "../plugins/shared/rows/row.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gi18n.h>
 #include <stdio.h>
 
@@ -136,7 +138,9 @@ static gboolean
 read_rows (Replay *self, FILE *file, const char *path, GError **error)
 {
   g_autofree char *line = NULL;
+  const char *row;
   size_t size = 0;
+  gsize row_length;
   ssize_t length;
 
   for (guint number = 1; (length = getline (&line, &size, file)) > 0; number++)
@@ -144,7 +148,9 @@ read_rows (Replay *self, FILE *file, const char *path, GError **error)
       /* A receiver is just writing it, or was killed at it. */
       if (line[length - 1] != '\n')
         break;
-      if (length > 1 && !judge_row (self, line, (gsize) length - 1, error))
+      row = line;
+      row_length = cis_row_trim (&row, (gsize) length);
+      if (row_length > 0 && !judge_row (self, row, row_length, error))
         {
           g_prefix_error (error, "%s:%u: ", path, number);
           return FALSE;
@@ -157,17 +163,28 @@ read_rows (Replay *self, FILE *file, const char *path, GError **error)
 static gboolean
 read_index (Replay *self, const char *path, gboolean given, GError **error)
 {
-  FILE *file = fopen (path, "re");
+  g_autoptr (GError) problem = NULL;
+  int fd = cis_file_open (AT_FDCWD, path, O_RDONLY, NULL, &problem);
+  FILE *file = fd >= 0 ? fdopen (fd, "r") : NULL;
   gboolean read;
 
-  if (file == NULL && errno == ENOENT && !given)
+  if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) && !given)
     {
       g_set_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE,
                    _ ("there is no %s; set STATE_DIRECTORY to the receiver's state folder"), path);
       return FALSE;
     }
+  if (problem != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return FALSE;
+    }
   if (file == NULL)
-    return cis_error_set_errno (error, errno, _ ("Opening %s"), path);
+    {
+      cis_error_set_errno (error, errno, _ ("Opening %s"), path);
+      close (fd);
+      return FALSE;
+    }
   read = read_rows (self, file, path, error);
   fclose (file);
   return read;

@@ -49,6 +49,20 @@ name_width (GArray *steps, CisSource *source)
   return (int) width;
 }
 
+/* What a pipeline is drawn with; a terminal that has no such characters shows "?" for each. */
+typedef struct
+{
+  const char *line, *source, *passed, *aside, *home;
+} Signs;
+
+static const Signs *
+get_signs (void)
+{
+  static const Signs drawn = { "│", "●", "○", "┄", "◆" }, plain = { "|", "*", "o", "-", "+" };
+
+  return g_get_charset (NULL) ? &drawn : &plain;
+}
+
 static void
 draw_part (const char *sign, CisPart *part, int width, const char *remark)
 {
@@ -64,6 +78,7 @@ draw_part (const char *sign, CisPart *part, int width, const char *remark)
 static void
 draw_stages (GArray *steps, CisWhen when, int width)
 {
+  const Signs *signs = get_signs ();
   gboolean first = TRUE;
 
   for (guint i = 0; i < steps->len; i++)
@@ -75,10 +90,11 @@ draw_stages (GArray *steps, CisWhen when, int width)
       if (step->when != when)
         continue;
       if (when == CIS_WHEN_PASSED)
-        g_print ("  │\n");
+        g_print ("  %s\n", signs->line);
       else if (first)
         g_print ("\n  %s\n", when_names[when]);
-      draw_part (when == CIS_WHEN_PASSED ? "○" : "┄", CIS_PART (step->stage), width, remark);
+      draw_part (when == CIS_WHEN_PASSED ? signs->passed : signs->aside, CIS_PART (step->stage), width,
+                 remark);
       first = FALSE;
     }
 }
@@ -86,6 +102,7 @@ draw_stages (GArray *steps, CisWhen when, int width)
 static void
 draw (CisPipeline *pipeline)
 {
+  const Signs *signs = get_signs ();
   g_autoptr (GArray) steps = cis_pipeline_list_steps (pipeline);
   CisSource *source = cis_pipeline_get_source (pipeline);
   g_autofree char *items = source_items (source);
@@ -95,9 +112,9 @@ draw (CisPipeline *pipeline)
 
   g_print (ngettext ("%s, %u worker\n\n", "%s, %u workers\n\n", workers), cis_pipeline_get_name (pipeline),
            workers);
-  draw_part ("●", CIS_PART (source), width, remark);
+  draw_part (signs->source, CIS_PART (source), width, remark);
   draw_stages (steps, CIS_WHEN_PASSED, width);
-  g_print ("  │\n  ◆ %-*s  %s\n", width, _ ("home"),
+  g_print ("  %s\n  %s %-*s  %s\n", signs->line, signs->home, width, _ ("home"),
            _ ("settled on every stage that saw it, last first, then on the source"));
   for (CisWhen when = CIS_WHEN_REJECTED; when <= CIS_WHEN_AFTERWARDS; when++)
     draw_stages (steps, when, width);
@@ -127,13 +144,73 @@ draw_dot (CisPipeline *pipeline)
   g_print ("}\n");
 }
 
+static void
+add_names (JsonObject *object, const char *member, const char *const *names)
+{
+  JsonArray *array = json_array_new ();
+
+  for (; names != NULL && *names != NULL; names++)
+    json_array_add_string_element (array, *names);
+  json_object_set_array_member (object, member, array);
+}
+
+/* @when: nullable, of the source. full */
+static JsonObject *
+part_to_json (CisPart *part, const char *when, const char *const *needs, const char *const *provides)
+{
+  g_autoptr (GPtrArray) options = cis_option_list (G_OBJECT_GET_CLASS (part));
+  JsonObject *object = json_object_new ();
+  JsonArray *names = json_array_new ();
+
+  json_object_set_string_member (object, "name", cis_part_get_name (part));
+  json_object_set_string_member (object, "plugin", cis_part_get_plugin (part));
+  if (when != NULL)
+    json_object_set_string_member (object, "when", when);
+  add_names (object, "needs", needs);
+  add_names (object, "provides", provides);
+  for (guint i = 0; i < options->len; i++)
+    json_array_add_string_element (names, ((GParamSpec *) options->pdata[i])->name);
+  json_object_set_array_member (object, "options", names);
+  return object;
+}
+
+static void
+print_json (CisPipeline *pipeline)
+{
+  g_autoptr (GArray) steps = cis_pipeline_list_steps (pipeline);
+  CisSource *source = cis_pipeline_get_source (pipeline);
+  g_autoptr (JsonObject) object = json_object_new ();
+  g_autofree char *items = source_items (source);
+  JsonArray *stages = json_array_new ();
+
+  json_object_set_string_member (object, "pipeline", cis_pipeline_get_name (pipeline));
+  json_object_set_int_member (object, "workers", cis_pipeline_get_workers (pipeline));
+  json_object_set_string_member (object, "items", items);
+  json_object_set_object_member (object, "source",
+                                 part_to_json (CIS_PART (source), NULL, NULL,
+                                               CIS_SOURCE_GET_CLASS (source)->provides));
+  for (guint i = 0; i < steps->len; i++)
+    {
+      const CisStep *step = &g_array_index (steps, CisStep, i);
+      CisStageClass *klass = CIS_STAGE_GET_CLASS (step->stage);
+
+      json_array_add_object_element (stages, part_to_json (CIS_PART (step->stage), when_names[step->when],
+                                                           klass->needs, klass->provides));
+    }
+  json_object_set_array_member (object, "stages", stages);
+  options_print_json (object);
+}
+
 int
 cis_verb_graph (int argc, char **argv)
 {
   g_autofree char *site_file = NULL;
-  gboolean dot = FALSE;
+  g_auto (GStrv) overrides = NULL;
+  gboolean dot = FALSE, json = FALSE;
   const GOptionEntry entries[] = {
     OPTIONS_CONFIG_ENTRY (&site_file),
+    OPTIONS_SET_ENTRY (&overrides),
+    OPTIONS_JSON_ENTRY (&json),
     { "dot", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &dot,
       N_ ("For Graphviz: cis490 graph NAME --dot | dot -Tsvg"), NULL },
     { NULL },
@@ -150,10 +227,14 @@ cis_verb_graph (int argc, char **argv)
       g_printerr (_ ("cis490 graph: give the name of one pipeline\n"));
       return EX_USAGE;
     }
+  if (!options_set_overrides (overrides))
+    return EX_USAGE;
   pipeline = options_load_draft (argv[1], site_file);
   if (pipeline == NULL)
     return EX_CONFIG;
-  if (dot)
+  if (json)
+    print_json (pipeline);
+  else if (dot)
     draw_dot (pipeline);
   else
     draw (pipeline);

@@ -180,17 +180,19 @@ static void
 check_entry (Verify *self, const Entry *entry)
 {
   g_autofree char *path = cis_layout_archive_name (entry->id);
-  int fd = openat (self->layout.store, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  g_autoptr (GError) error = NULL;
+  int fd = cis_file_open (self->layout.store, path, O_RDONLY | O_NOFOLLOW, NULL, &error);
 
   if (fd >= 0)
     {
       compare_archive (self, entry, fd);
       g_close (fd, NULL);
     }
-  else if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
+  else if (error->domain == CIS_ERROR || g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ||
+           g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_DIRECTORY))
     add_flaw (self, FLAW_MISSING, entry->id, _ ("has a row and no archive"));
   else
-    add_flaw (self, FLAW_UNREADABLE, entry->id, "%s", g_strerror (errno));
+    add_flaw (self, FLAW_UNREADABLE, entry->id, "%s", error->message);
   self->n_done++;
 }
 
@@ -338,14 +340,18 @@ open_folders (Verify *self, const char *directory, GError **error)
   g_autofree char *store = g_build_filename (directory, "store", NULL);
   g_autofree char *incoming = g_build_filename (directory, "incoming", NULL);
   g_autofree char *index = g_build_filename (directory, "index.jsonl", NULL);
+  g_autoptr (GError) problem = NULL;
 
   self->layout.store = cis_folder_open (AT_FDCWD, store, FALSE, error);
   if (self->layout.store < 0)
     return FALSE;
   /* A store that was copied may lack it; then nobody is at anything. */
   self->layout.incoming = cis_folder_open (AT_FDCWD, incoming, FALSE, NULL);
-  self->index = g_open (index, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
-  return self->index >= 0 || errno == ENOENT || cis_error_set_errno (error, errno, _ ("Opening %s"), index);
+  self->index = cis_file_open (AT_FDCWD, index, O_RDONLY | O_NOFOLLOW, NULL, &problem);
+  if (problem == NULL || g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&problem));
+  return FALSE;
 }
 
 static int

@@ -59,9 +59,43 @@ refuse (const char *name)
   return EX_USAGE;
 }
 
+/* How many words of @argv an option takes that stands before the verb: those that verbs share. 0: it is none.
+ */
+static int
+count_words (int argc, char **argv)
+{
+  static const char *const names[] = { "--config", "-c", "--set" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    if (g_str_equal (argv[0], names[i]))
+      return argc > 1 ? 2 : 1;
+    else if (g_str_has_prefix (argv[0], names[i]) && (argv[0][strlen (names[i])] == '=' || argv[0][1] != '-'))
+      return 1;
+  return 0;
+}
+
+/* `cis490 --config FILE run NAME` means what `cis490 run NAME --config FILE` does: puts the options that
+ * stand before the verb behind all else, but for what "--" ends. */
+static void
+move_options (int argc, char **argv)
+{
+  g_autoptr (GPtrArray) words = g_ptr_array_new ();
+  int first = 1, n, end;
+
+  while (first < argc && (n = count_words (argc - first, argv + first)) > 0)
+    first += n;
+  for (end = first; end < argc && !g_str_equal (argv[end], "--"); end++)
+    g_ptr_array_add (words, argv[end]);
+  for (int i = 1; i < first; i++)
+    g_ptr_array_add (words, argv[i]);
+  if (words->len > 0)
+    memcpy (argv + 1, words->pdata, words->len * sizeof (char *));
+}
+
 static int
 run_verb (int argc, char **argv)
 {
+  move_options (argc, argv);
   if (argc < 2)
     {
       print_help ();

@@ -54,6 +54,40 @@ options_print_finding (CisFinding *finding)
     }
 }
 
+JsonArray *
+options_findings_to_json (GPtrArray *findings)
+{
+  JsonArray *array = json_array_new ();
+
+  for (guint i = 0; i < findings->len; i++)
+    json_array_add_object_element (array, cis_finding_to_json (findings->pdata[i]));
+  return array;
+}
+
+static void
+print_node (JsonNode *node)
+{
+  g_autofree char *text = json_to_string (node, FALSE);
+
+  g_print ("%s\n", text);
+}
+
+void
+options_print_json (JsonObject *object)
+{
+  g_autoptr (JsonNode) node = json_node_alloc ();
+
+  print_node (json_node_init_object (node, object));
+}
+
+void
+options_print_json_array (JsonArray *array)
+{
+  g_autoptr (JsonNode) node = json_node_alloc ();
+
+  print_node (json_node_init_array (node, array));
+}
+
 static char **overrides; /* nullable */
 
 gboolean

@@ -25,6 +25,17 @@ CisPipeline *options_load_pipeline (const char *name, const char *site_file, GPt
 /* "file:line: summary" and the fix. */
 void options_print_finding (CisFinding *finding);
 
+/* Of CisFinding; full. */
+JsonArray *options_findings_to_json (GPtrArray *findings);
+/* On one line of stdout. */
+void options_print_json (JsonObject *object);
+void options_print_json_array (JsonArray *array);
+
+#define OPTIONS_JSON_ENTRY(variable)                                                                         \
+  {                                                                                                          \
+    "json", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, (variable), N_ ("Print JSON"), NULL                    \
+  }
+
 #define OPTIONS_CONFIG_ENTRY(variable)                                                                       \
   {                                                                                                          \
     "config", 'c', G_OPTION_FLAG_NONE, G_OPTION_ARG_FILENAME, (variable),                                    \

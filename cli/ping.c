@@ -7,25 +7,30 @@
 #include <glib/gi18n.h>
 #include <sysexits.h>
 
-/* Prints what the stage found, one line for each; the exit status. */
+/* Prints what the stages found, one line for each; the exit status. */
 static int
-ping (CisPart *part)
+print (GPtrArray *findings, gboolean json)
 {
-  g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
   int status = 0;
 
-  cis_part_check (part, findings, NULL);
+  if (json)
+    {
+      g_autoptr (JsonArray) array = options_findings_to_json (findings);
+
+      options_print_json_array (array);
+    }
   for (guint i = 0; i < findings->len; i++)
     {
       CisFinding *finding = findings->pdata[i];
 
+      if (cis_finding_get_severity (finding) != CIS_SEVERITY_INFO)
+        status = 1;
+      if (json)
+        continue;
       if (cis_finding_get_severity (finding) == CIS_SEVERITY_INFO)
         g_print ("%s\n", cis_finding_get_summary (finding));
       else
-        {
-          options_print_finding (finding);
-          status = 1;
-        }
+        options_print_finding (finding);
     }
   return status;
 }
@@ -34,12 +39,16 @@ int
 cis_verb_ping (int argc, char **argv)
 {
   g_autofree char *site_file = NULL;
-  const GOptionEntry entries[] = { OPTIONS_CONFIG_ENTRY (&site_file), { NULL } };
+  g_auto (GStrv) overrides = NULL;
+  gboolean json = FALSE;
+  const GOptionEntry entries[] = {
+    OPTIONS_CONFIG_ENTRY (&site_file), OPTIONS_SET_ENTRY (&overrides), OPTIONS_JSON_ENTRY (&json), { NULL }
+  };
+  g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
   const char *names[] = { "shipper", NULL };
   g_autoptr (GPtrArray) pipelines = NULL;
   g_autoptr (GArray) steps = NULL;
   gboolean found = FALSE;
-  int status = 0;
 
   if (!options_parse (&argc, &argv, _ ("[NAME]"),
                       _ ("Does what the transport of pipeline NAME (shipper) does before it ships: same "
@@ -51,6 +60,8 @@ cis_verb_ping (int argc, char **argv)
       g_printerr (_ ("cis490 ping: give one pipeline at the most\n"));
       return EX_USAGE;
     }
+  if (!options_set_overrides (overrides))
+    return EX_USAGE;
   if (argc > 1)
     names[0] = argv[1];
   pipelines = options_load_pipelines (names, site_file);
@@ -67,13 +78,12 @@ cis_verb_ping (int argc, char **argv)
           !cis_part_can_check (CIS_PART (stage)))
         continue;
       found = TRUE;
-      if (ping (CIS_PART (stage)) != 0)
-        status = 1;
+      cis_part_check (CIS_PART (stage), findings, NULL);
     }
   if (!found)
     {
       g_printerr (_ ("cis490 ping: no stage of %s has a receiver to ask\n"), names[0]);
       return EX_UNAVAILABLE;
     }
-  return status;
+  return print (findings, json);
 }

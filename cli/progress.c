@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "progress.h"
 
+#include "options.h"
+
 #include "terminal.h"
 
 #include <glib/gi18n.h>
@@ -78,6 +80,33 @@ progress_print_summary (CisPipeline *pipeline)
                cis_part_get_name (CIS_PART (step->stage)), step->n_seen, step->n_passed, step->n_rejected,
                step->n_deferred, step->n_failed, time);
     }
+}
+
+void
+progress_print_json (CisPipeline *pipeline, int status)
+{
+  g_autoptr (GArray) steps = cis_pipeline_list_steps (pipeline);
+  g_autoptr (JsonObject) object = json_object_new ();
+  JsonArray *stages = json_array_new ();
+
+  json_object_set_string_member (object, "pipeline", cis_pipeline_get_name (pipeline));
+  json_object_set_int_member (object, "status", status);
+  for (guint i = 0; i < steps->len; i++)
+    {
+      const CisStep *step = &g_array_index (steps, CisStep, i);
+      JsonObject *stage = json_object_new ();
+
+      json_object_set_string_member (stage, "name", cis_part_get_name (CIS_PART (step->stage)));
+      json_object_set_int_member (stage, "seen", (gint64) step->n_seen);
+      json_object_set_int_member (stage, "passed", (gint64) step->n_passed);
+      json_object_set_int_member (stage, "rejected", (gint64) step->n_rejected);
+      json_object_set_int_member (stage, "deferred", (gint64) step->n_deferred);
+      json_object_set_int_member (stage, "failed", (gint64) step->n_failed);
+      json_object_set_int_member (stage, "time_us", step->time);
+      json_array_add_object_element (stages, stage);
+    }
+  json_object_set_array_member (object, "stages", stages);
+  options_print_json (object);
 }
 
 void

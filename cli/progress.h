@@ -10,6 +10,8 @@ void progress_draw (GPtrArray *pipelines);
 
 /* What each stage did, as a table on stdout. */
 void progress_print_summary (CisPipeline *pipeline);
+/* The same as a JSON object on one line, with the pipeline's exit status. */
+void progress_print_json (CisPipeline *pipeline, int status);
 /* The same, a log line for each stage. */
 void progress_log (CisPipeline *pipeline);
 

@@ -170,18 +170,61 @@ quarantine_verb_list (Quarantine *quarantine, const char *reason, gboolean all, 
 
 /* ---- show ---- */
 
+/* Each line of a value below the first. */
+static void
+print_value (const char *name, const char *text)
+{
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
+  g_print ("%-16s %s\n", name, lines[0] != NULL ? lines[0] : "");
+  for (guint i = 1; lines[0] != NULL && lines[i] != NULL; i++)
+    g_print ("%-16s %s\n", "", lines[i]);
+}
+
+static void print_object (JsonObject *object, const char *prefix);
+
+/* What an answer was is kept as it came, which is JSON in a text. */
+static void
+print_node (const char *name, JsonNode *node)
+{
+  gboolean is_text = JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_STRING;
+  const char *text = is_text ? json_node_get_string (node) : NULL;
+  g_autoptr (JsonObject) held = NULL;
+  g_autofree char *raw = NULL;
+
+  if (JSON_NODE_HOLDS_OBJECT (node))
+    held = json_object_ref (json_node_get_object (node));
+  else if (is_text && text[0] == '{')
+    held = cis_json_parse (text, strlen (text), NULL);
+  if (held != NULL)
+    {
+      print_object (held, name);
+      return;
+    }
+  raw = is_text ? NULL : json_to_string (node, FALSE);
+  print_value (name, is_text ? text : raw);
+}
+
+static void
+print_object (JsonObject *object, const char *prefix)
+{
+  g_autoptr (GList) members = json_object_get_members (object);
+
+  for (GList *member = members; member != NULL; member = member->next)
+    {
+      g_autofree char *name = g_strjoin (".", prefix, (const char *) member->data, NULL);
+
+      print_node (name, json_object_get_member (object, member->data));
+    }
+}
+
 static void
 print_member (JsonObject *object, const char *member, JsonNode *node, gpointer user_data)
 {
   static const char *const apart[] = { "summary", "fix", NULL };
-  g_autofree char *text = NULL;
 
-  if (g_strv_contains (apart, member))
-    return;
-  text = JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_STRING
-             ? json_node_dup_string (node)
-             : json_to_string (node, FALSE);
-  g_print ("%-16s %s\n", member, text);
+  if (!g_strv_contains (apart, member))
+    print_node (member, node);
 }
 
 static void

@@ -35,6 +35,7 @@ struct _Run
   GMainLoop *loop;
   char *site_file; /* nullable */
   gboolean once;
+  gboolean json;
   gboolean ending;
   GPtrArray *runners; /* of Runner */
 };
@@ -375,7 +376,9 @@ end (Run *run)
       int its = cis_pipeline_get_exit_status (runner->pipeline);
 
       cis_pipeline_close (runner->pipeline);
-      if (run->once)
+      if (run->json)
+        progress_print_json (runner->pipeline, its);
+      else if (run->once)
         progress_print_summary (runner->pipeline);
       if (status == 0 || status == 75 || (status == 65 && its != 0 && its != 75))
         status = its != 0 ? its : status;
@@ -419,10 +422,11 @@ cis_verb_run (int argc, char **argv)
 {
   g_autofree char *site_file = NULL;
   g_auto (GStrv) overrides = NULL;
-  gboolean once = FALSE;
+  gboolean once = FALSE, json = FALSE;
   const GOptionEntry entries[] = {
     OPTIONS_CONFIG_ENTRY (&site_file),
     OPTIONS_SET_ENTRY (&overrides),
+    OPTIONS_JSON_ENTRY (&json),
     { "once", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &once,
       N_ ("Stop when the source has nothing more; exits 65 or 75 where items stay"), NULL },
     { NULL },
@@ -446,6 +450,7 @@ cis_verb_run (int argc, char **argv)
     return EX_USAGE;
   run.site_file = site_file;
   run.once = once;
+  run.json = json;
   status = add_runners (&run, argv + 1);
   if (status == 0)
     status = start (&run);

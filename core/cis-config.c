@@ -1,153 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cis-config.h"
 
+#include "cis-ini.h"
 #include "cis-option.h"
 #include "cis-variables.h"
-
-#define INI_MAX (1024 * 1024)
-
-/* One ini file, and the lines that GKeyFile forgets. */
-typedef struct
-{
-  char *path;
-  GKeyFile *keys;
-  GHashTable *lines; /* "group" and "group]key" to the line, from 1; empty: of the command line */
-} Ini;
 
 struct _CisConfig
 {
   char *name;
-  GPtrArray *inis; /* of Ini: the pipeline's, then its drop-ins, a later one wins */
-  Ini *site;       /* nullable */
+  GPtrArray *inis; /* of CisIni: the pipeline's, then its drop-ins, a later one wins */
+  CisIni *site;    /* nullable */
 };
-
-static void
-ini_free (Ini *ini)
-{
-  g_free (ini->path);
-  g_key_file_unref (ini->keys);
-  g_hash_table_unref (ini->lines);
-  g_free (ini);
-}
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Ini, ini_free)
-
-/* GKeyFile says of a line only what it is not: the first that it refuses, from 1. */
-static guint
-find_bad_line (const char *text)
-{
-  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
-  g_autoptr (GKeyFile) keys = g_key_file_new ();
-  gboolean has_group = FALSE;
-
-  for (guint i = 0; lines[i] != NULL; i++)
-    {
-      gboolean is_group = g_strchug (lines[i])[0] == '[';
-      g_autofree char *alone = g_strconcat (has_group && !is_group ? "[group]\n" : "", lines[i], NULL);
-
-      if (alone[0] != '\0' && alone[0] != '#' &&
-          !g_key_file_load_from_data (keys, alone, -1, G_KEY_FILE_NONE, NULL))
-        return i + 1;
-      has_group = has_group || is_group;
-    }
-  return 1;
-}
-
-/* What ini_get_line() finds. Of two that are the same GKeyFile would take the last, and nobody would know. */
-static gboolean
-ini_read_lines (Ini *ini, const char *text, GError **error)
-{
-  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
-  g_autofree char *group = g_strdup ("");
-
-  for (guint i = 0; lines[i] != NULL; i++)
-    {
-      char *line = g_strstrip (lines[i]);
-      gboolean is_group = line[0] == '[';
-      g_autofree char *name = NULL;
-      guint first;
-
-      if (line[0] == '\0' || line[0] == '#')
-        continue;
-      line[strcspn (line, is_group ? "]" : "=")] = '\0';
-      /* GKeyFile takes the name of a group with all that is between the brackets. */
-      if (is_group)
-        {
-          g_free (group);
-          group = g_strdup (line + 1);
-        }
-      else
-        g_strchomp (line);
-      name = is_group ? g_strdup (group) : g_strconcat (group, "]", line, NULL);
-      first = GPOINTER_TO_UINT (g_hash_table_lookup (ini->lines, name));
-      if (first > 0)
-        {
-          g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
-                       is_group
-                           ? "%s:%u: [%s] is there already, in line %u; put all its keys below one of them"
-                           : "%s:%u: “%s” is there already, in line %u; which is meant? Remove the other",
-                       ini->path, i + 1, is_group ? group : line, first);
-          return FALSE;
-        }
-      g_hash_table_insert (ini->lines, g_steal_pointer (&name), GUINT_TO_POINTER (i + 1));
-    }
-  return TRUE;
-}
-
-/* From 1, of "[group]" or of "key=" below it; 0 where there is none. */
-static guint
-ini_get_line (Ini *ini, const char *group, const char *key)
-{
-  g_autofree char *name = g_strjoin ("]", group, key, NULL);
-
-  return GPOINTER_TO_UINT (g_hash_table_lookup (ini->lines, name));
-}
-
-/* "file:line", of the group where it has no such key; full. */
-static char *
-ini_where (Ini *ini, const char *group, const char *key)
-{
-  guint line = ini_get_line (ini, group, key);
-
-  if (line == 0)
-    line = ini_get_line (ini, group, NULL);
-  return line > 0 ? g_strdup_printf ("%s:%u", ini->path, line) : g_strdup (ini->path);
-}
-
-static Ini *
-ini_new (char *path)
-{
-  Ini *ini = g_new (Ini, 1);
-
-  ini->path = path;
-  ini->keys = g_key_file_new ();
-  ini->lines = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
-  return ini;
-}
-
-static Ini *
-ini_load (const char *path, GError **error)
-{
-  g_autoptr (Ini) ini = ini_new (g_strdup (path));
-  g_autoptr (GError) problem = NULL;
-  g_autofree char *all = cis_file_read_text (path, INI_MAX, &problem);
-  const char *text;
-
-  if (all == NULL)
-    {
-      g_set_error_literal (error, CIS_ERROR, CIS_ERROR_CONFIG, problem->message);
-      return NULL;
-    }
-  /* What editors of other systems put before UTF-8. */
-  text = g_str_has_prefix (all, "\357\273\277") ? all + 3 : all;
-  if (text[0] != '\0' && !g_key_file_load_from_data (ini->keys, text, -1, G_KEY_FILE_NONE, &problem))
-    {
-      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s:%u: %s", path, find_bad_line (text),
-                   problem->message);
-      return NULL;
-    }
-  return ini_read_lines (ini, text, error) ? g_steal_pointer (&ini) : NULL;
-}
 
 /* Where pipelines are looked for, the first found wins. */
 static GStrv
@@ -293,16 +156,17 @@ cis_config_list_unused (const char *site_file)
 
 /* A misspelt [site] would take all its keys with it, unseen. */
 static gboolean
-check_site_groups (Ini *site, GError **error)
+check_site_groups (CisIni *site, GError **error)
 {
-  g_auto (GStrv) groups = g_key_file_get_groups (site->keys, NULL);
+  g_auto (GStrv) groups = cis_ini_get_groups (site);
 
   for (char **group = groups; *group != NULL; group++)
     if (!g_str_equal (*group, "site"))
       {
+        g_autofree char *where = cis_ini_where (site, *group, NULL);
+
         g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
-                     "%s:%u: there is no group [%s]; this file has [site] only", site->path,
-                     ini_get_line (site, *group, NULL), *group);
+                     "%s: there is no group [%s]; this file has [site] only", where, *group);
         return FALSE;
       }
   return TRUE;
@@ -316,9 +180,9 @@ cis_config_load (const char *name, const char *site_file, GError **error)
   g_autoptr (GPtrArray) paths = NULL;
   const char *site_path = site_file != NULL ? site_file : CIS_SYSCONF_DIR "/cis490.ini";
 
-  self->inis = g_ptr_array_new_with_free_func ((GDestroyNotify) ini_free);
+  self->inis = g_ptr_array_new_with_free_func ((GDestroyNotify) cis_ini_free);
   if (site_file != NULL || g_file_test (site_path, G_FILE_TEST_EXISTS))
-    if ((self->site = ini_load (site_path, error)) == NULL || !check_site_groups (self->site, error))
+    if ((self->site = cis_ini_load (site_path, error)) == NULL || !check_site_groups (self->site, error))
       return NULL;
 
   path = find_pipeline (name, site_file, error);
@@ -328,7 +192,7 @@ cis_config_load (const char *name, const char *site_file, GError **error)
   g_ptr_array_insert (paths, 0, g_strdup (path));
   for (guint i = 0; i < paths->len; i++)
     {
-      Ini *ini = ini_load (paths->pdata[i], error);
+      CisIni *ini = cis_ini_load (paths->pdata[i], error);
 
       if (ini == NULL)
         return NULL;
@@ -347,7 +211,7 @@ cis_config_check_override (const char *assignment, GError **error)
   const char *equals = strchr (assignment, '=');
   const char *dot = equals != NULL ? g_strrstr_len (assignment, equals - assignment, ".") : NULL;
 
-  if (dot != NULL && dot > assignment && dot + 1 < equals &&
+  if (dot != NULL && dot > assignment && dot + 1 < equals && g_utf8_validate (assignment, -1, NULL) &&
       strspn (assignment, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-_.") == (gsize) (equals - assignment))
     return TRUE;
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
@@ -362,10 +226,9 @@ cis_config_override (CisConfig *self, const char *assignment)
   const char *dot = g_strrstr_len (assignment, equals - assignment, ".");
   g_autofree char *group = g_strndup (assignment, (gsize) (dot - assignment));
   g_autofree char *key = g_strndup (dot + 1, (gsize) (equals - dot - 1));
-  Ini *ini = ini_new (g_strdup_printf ("--set %s", assignment));
+  g_autofree char *what = g_strdup_printf ("--set %s", assignment);
 
-  g_key_file_set_string (ini->keys, group, key, equals + 1);
-  g_ptr_array_add (self->inis, ini);
+  g_ptr_array_add (self->inis, cis_ini_new_single (what, group, key, equals + 1));
 }
 
 void
@@ -373,7 +236,7 @@ cis_config_free (CisConfig *self)
 {
   g_free (self->name);
   g_clear_pointer (&self->inis, g_ptr_array_unref);
-  g_clear_pointer (&self->site, ini_free);
+  g_clear_pointer (&self->site, cis_ini_free);
   g_free (self);
 }
 
@@ -391,9 +254,8 @@ collect (CisConfig *self, const char *group)
 
   for (guint i = 0; i < self->inis->len; i++)
     {
-      Ini *ini = self->inis->pdata[i];
-      g_auto (GStrv) names = group == NULL ? g_key_file_get_groups (ini->keys, NULL)
-                                           : g_key_file_get_keys (ini->keys, group, NULL, NULL);
+      CisIni *ini = self->inis->pdata[i];
+      g_auto (GStrv) names = group == NULL ? cis_ini_get_groups (ini) : cis_ini_get_keys (ini, group);
 
       for (char **name = names; name != NULL && *name != NULL; name++)
         if (g_hash_table_add (seen, g_strdup (*name)))
@@ -415,79 +277,69 @@ cis_config_get_keys (CisConfig *self, const char *group)
 }
 
 /* The file that decides: the last one that has the key (or the group, where @key is NULL). */
-static Ini *
+static CisIni *
 find_ini (CisConfig *self, const char *group, const char *key)
 {
   for (guint i = self->inis->len; i-- > 0;)
-    {
-      Ini *ini = self->inis->pdata[i];
-
-      if (key != NULL ? g_key_file_has_key (ini->keys, group, key, NULL)
-                      : g_key_file_has_group (ini->keys, group))
-        return ini;
-    }
+    if (cis_ini_has (self->inis->pdata[i], group, key))
+      return self->inis->pdata[i];
   return NULL;
 }
 
 char *
 cis_config_get_raw (CisConfig *self, const char *group, const char *key)
 {
-  Ini *ini = find_ini (self, group, key);
+  CisIni *ini = find_ini (self, group, key);
 
-  return ini != NULL ? g_key_file_get_string (ini->keys, group, key, NULL) : NULL;
+  return ini != NULL ? cis_ini_get_raw (ini, group, key) : NULL;
 }
 
 char *
 cis_config_get (CisConfig *self, const char *group, const char *key, GError **error)
 {
-  Ini *ini = find_ini (self, group, key);
-  g_autoptr (GError) problem = NULL;
-  g_autofree char *text = NULL;
+  CisIni *ini = find_ini (self, group, key);
+  g_autofree char *text = ini != NULL ? cis_ini_get (ini, group, key, error) : NULL;
 
-  if (ini == NULL)
-    return NULL;
-  text = g_key_file_get_string (ini->keys, group, key, &problem);
-  if (problem != NULL) /* a bad escape comes with a text all the same */
-    {
-      g_set_error_literal (error, CIS_ERROR, CIS_ERROR_CONFIG, CIS_BAD_ESCAPE);
-      return NULL;
-    }
-  return cis_config_expand (self, g_strchomp (text), error);
+  return text != NULL ? cis_config_expand (self, text, error) : NULL;
 }
 
 char *
 cis_config_where (CisConfig *self, const char *group, const char *key)
 {
-  Ini *ini = find_ini (self, group, key);
+  CisIni *ini = find_ini (self, group, key);
 
   if (ini == NULL)
     ini = find_ini (self, group, NULL);
-  return ini_where (ini != NULL ? ini : self->inis->pdata[0], group, key);
+  return cis_ini_where (ini != NULL ? ini : self->inis->pdata[0], group, key);
 }
 
 GStrv
 cis_config_get_site_keys (CisConfig *self)
 {
-  return self->site != NULL ? g_key_file_get_keys (self->site->keys, "site", NULL, NULL) : NULL;
+  return self->site != NULL ? cis_ini_get_keys (self->site, "site") : NULL;
+}
+
+char *
+cis_config_get_site_raw (CisConfig *self, const char *key)
+{
+  return cis_ini_get_raw (self->site, "site", key);
 }
 
 char *
 cis_config_where_site (CisConfig *self, const char *key)
 {
-  return self->site != NULL ? ini_where (self->site, "site", key) : g_strdup (CIS_SYSCONF_DIR "/cis490.ini");
+  return self->site != NULL ? cis_ini_where (self->site, "site", key)
+                            : g_strdup (CIS_SYSCONF_DIR "/cis490.ini");
 }
 
 char *
 cis_config_find_variable (CisConfig *self, const char *text, gboolean is_set)
 {
-  return cis_variables_find (self->site != NULL ? self->site->keys : NULL, text, is_set);
+  return cis_variables_find (self->site, text, is_set);
 }
 
 char *
 cis_config_expand (CisConfig *self, const char *text, GError **error)
 {
-  const Ini *site = self != NULL ? self->site : NULL;
-
-  return cis_variables_expand (site != NULL ? site->keys : NULL, site != NULL ? site->path : NULL, text,
-                               error);
+  return cis_variables_expand (self != NULL ? self->site : NULL, text, error);
 }

@@ -37,6 +37,8 @@ CIS_API char *cis_config_expand (CisConfig *self, const char *text, GError **err
 /* "file:line" of a key, or of the group where @key is %NULL; full. */
 CIS_API char *cis_config_where (CisConfig *self, const char *group, const char *key);
 CIS_API GStrv cis_config_get_site_keys (CisConfig *self); /* full, nullable */
+/* The value of one of them as it is written; full. */
+CIS_API char *cis_config_get_site_raw (CisConfig *self, const char *key);
 /* "file:line" of a key of [site], or of where it is to go; full. */
 CIS_API char *cis_config_where_site (CisConfig *self, const char *key);
 /* The first ${name} in @text that takes its value from [site], or (not @is_set) that has no value; %NULL:

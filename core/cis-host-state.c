@@ -142,9 +142,12 @@ cis_host_state_lock (CisHostState *self, GError **error)
 
   if (self->lock >= 0)
     return TRUE;
-  fd = TEMP_FAILURE_RETRY (openat (self->root, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640));
+  fd = cis_file_open (self->root, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW, NULL, error);
   if (fd < 0)
-    return cis_error_set_errno (error, errno, "Cannot open %s", file);
+    {
+      g_prefix_error (error, "%s: ", self->path);
+      return FALSE;
+    }
   if (cis_folder_give (self->root, fd, file, error) && cis_file_lock (fd, FALSE, file, NULL, error))
     {
       self->lock = fd;

@@ -261,10 +261,10 @@ make_unix (const char *text, const Address *address, socklen_t length, GError **
   int fd = -1;
 
   if (lock < 0)
-    g_set_error (
-        error, CIS_ERROR, CIS_ERROR_CONFIG,
-        "Cannot listen on %s: the folder %s: %s. systemd makes it by RuntimeDirectory=, else: install -d %s",
-        text, folder, g_strerror (errno), folder);
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                 "Cannot listen on %s: the folder %s: %s. systemd makes it by RuntimeDirectory=, else: "
+                 "install -d -o %s %s",
+                 text, folder, g_strerror (errno), g_get_user_name (), folder);
   else if (TEMP_FAILURE_RETRY (flock (lock, LOCK_EX)) != 0)
     cis_error_set_errno (error, errno, "Cannot lock the folder %s", folder);
   else if (remove_stale (text, address, length, error))

@@ -1,29 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cis-option.h"
 
+#include "cis-quantity.h"
+
 /* A range that ends there or later has no end that anyone meant. */
 #define NO_LIMIT (G_MAXINT64 / 8)
-
-typedef struct
-{
-  const char *name;
-  guint64 factor;
-} Unit;
-
-/* The largest first, so that a value is written with the largest unit that divides it. */
-static const Unit durations[] = { { "d", 86400 * G_GUINT64_CONSTANT (1000000) },
-                                  { "h", 3600 * G_GUINT64_CONSTANT (1000000) },
-                                  { "min", 60 * G_GUINT64_CONSTANT (1000000) },
-                                  { "s", 1000000 },
-                                  { "ms", 1000 },
-                                  { "us", 1 },
-                                  { NULL, 0 } };
-static const Unit sizes[] = { { "TiB", G_GUINT64_CONSTANT (1) << 40 },
-                              { "GiB", 1 << 30 },
-                              { "MiB", 1 << 20 },
-                              { "KiB", 1 << 10 },
-                              { "B", 1 },
-                              { NULL, 0 } };
 
 static G_DEFINE_QUARK (cis_option_offset, cis_option_offset)
 
@@ -144,30 +125,6 @@ cis_option_finalize (GObject *object)
 }
 
 static gboolean
-parse_quantity (const char *text, const Unit *units, guint64 *quantity, GError **error)
-{
-  gsize digits = strspn (text, "0123456789");
-  g_autofree char *number = g_strndup (text, digits);
-  g_autofree char *unit = g_strstrip (g_strdup (text + digits));
-  guint64 factor = g_str_equal (number, "0") && unit[0] == '\0' ? 1 : 0;
-  guint64 n = 0;
-
-  for (const Unit *u = units; u->name != NULL; u++)
-    if (g_str_equal (u->name, unit) || (u->factor == 1 && units == sizes && unit[0] == '\0'))
-      factor = u->factor;
-  if (factor == 0 || !g_ascii_string_to_unsigned (number, 10, 0, G_MAXINT64, &n, NULL) ||
-      !g_uint64_checked_mul (quantity, n, factor) || *quantity > G_MAXINT64)
-    {
-      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
-                   units == sizes
-                       ? "is not a size; write a whole number and B, KiB, MiB, GiB or TiB, such as 64MiB"
-                       : "is not a duration; write a whole number and us, ms, s, min, h or d, such as 30s");
-      return FALSE;
-    }
-  return TRUE;
-}
-
-static gboolean
 parse_number (GParamSpec *pspec, const char *text, GValue *value, GError **error)
 {
   gint64 n = 0;
@@ -252,6 +209,66 @@ parse_boolean (const char *text, GValue *value, GError **error)
   return FALSE;
 }
 
+/* What no terminal shows: another kind of blank, a mark of direction, a newline that an escape made. */
+static gboolean
+is_invisible (gunichar c)
+{
+  switch (g_unichar_type (c))
+    {
+    case G_UNICODE_CONTROL:
+    case G_UNICODE_FORMAT:
+    case G_UNICODE_LINE_SEPARATOR:
+    case G_UNICODE_PARAGRAPH_SEPARATOR:
+    case G_UNICODE_SPACE_SEPARATOR:
+      return c != ' ';
+    default:
+      return FALSE;
+    }
+}
+
+/* Texts are names, paths and addresses: what a shell or another ini would have made of one is meant. */
+static gboolean
+check_text (const char *text, GError **error)
+{
+  gsize length = strlen (text);
+
+  for (const char *at = text; *at != '\0'; at = g_utf8_next_char (at))
+    if (is_invisible (g_utf8_get_char (at)))
+      {
+        g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                     "has a character that cannot be seen (U+%04X) behind “%.*s”; take it out",
+                     g_utf8_get_char (at), (int) (at - text), text);
+        return FALSE;
+      }
+  if (length >= 2 && (text[0] == '"' || text[0] == '\'') && text[length - 1] == text[0])
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "has quotes, which would belong to it; write %.*s",
+                 (int) length - 2, text + 1);
+  else if (g_str_has_prefix (text, "~/"))
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                 "begins with “~”, which only a shell knows; write the whole path");
+  else if (text[0] == '$' && g_ascii_isalpha (text[1]))
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "is no variable; one is written ${NAME}");
+  else
+    return TRUE;
+  return FALSE;
+}
+
+/* The words of a list are names. */
+static gboolean
+check_list (const char *const *words, GError **error)
+{
+  for (; *words != NULL; words++)
+    if (!check_text (*words, error))
+      return FALSE;
+    else if (strpbrk (*words, ", ") != NULL)
+      {
+        g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                     "has “%s” for one of its words; put “;” between them, as in a;b;c", *words);
+        return FALSE;
+      }
+  return TRUE;
+}
+
 static GStrv
 split_list (const char *text)
 {
@@ -273,18 +290,24 @@ cis_option_parse (GParamSpec *pspec, const char *text, GValue *value, GError **e
   g_value_init (value, pspec->value_type);
   if (cis_option_has (pspec, CIS_PARAM_DURATION))
     {
-      ok = parse_quantity (text, durations, &quantity, error);
+      ok = cis_quantity_parse (text, CIS_QUANTITY_DURATION, &quantity, error);
       g_value_set_int64 (value, (gint64) quantity);
     }
   else if (cis_option_has (pspec, CIS_PARAM_SIZE))
     {
-      ok = parse_quantity (text, sizes, &quantity, error);
+      ok = cis_quantity_parse (text, CIS_QUANTITY_SIZE, &quantity, error);
       g_value_set_uint64 (value, quantity);
     }
   else if (G_VALUE_HOLDS_STRING (value))
-    g_value_set_string (value, text);
+    {
+      ok = cis_option_has (pspec, CIS_PARAM_PROSE) || check_text (text, error);
+      g_value_set_string (value, text);
+    }
   else if (G_VALUE_HOLDS (value, G_TYPE_STRV))
-    g_value_take_boxed (value, split_list (text));
+    {
+      g_value_take_boxed (value, split_list (text));
+      ok = check_list (g_value_get_boxed (value), error);
+    }
   else if (G_VALUE_HOLDS_BOOLEAN (value))
     ok = parse_boolean (text, value, error);
   else if (G_VALUE_HOLDS_ENUM (value))
@@ -306,24 +329,14 @@ cis_option_parse (GParamSpec *pspec, const char *text, GValue *value, GError **e
 }
 
 static char *
-format_quantity (guint64 quantity, const Unit *units)
-{
-  if (quantity == 0)
-    return g_strdup ("0");
-  while (quantity % units->factor != 0)
-    units++;
-  return g_strdup_printf ("%" G_GUINT64_FORMAT "%s", quantity / units->factor, units->name);
-}
-
-static char *
 format_number (GParamSpec *pspec, const GValue *value)
 {
   g_auto (GValue) text = G_VALUE_INIT;
 
   if (cis_option_has (pspec, CIS_PARAM_DURATION))
-    return format_quantity ((guint64) g_value_get_int64 (value), durations);
+    return cis_quantity_format ((guint64) g_value_get_int64 (value), CIS_QUANTITY_DURATION);
   if (cis_option_has (pspec, CIS_PARAM_SIZE))
-    return format_quantity (g_value_get_uint64 (value), sizes);
+    return cis_quantity_format (g_value_get_uint64 (value), CIS_QUANTITY_SIZE);
   g_value_init (&text, G_TYPE_STRING);
   g_value_transform (value, &text);
   return g_value_dup_string (&text);

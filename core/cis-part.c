@@ -180,6 +180,15 @@ cis_part_maintain (CisPart *self, GCancellable *cancellable, GError **error)
   return CIS_PART_GET_CLASS (self)->maintain (self, cancellable, error);
 }
 
+void
+cis_part_look (CisPart *self, GPtrArray *findings)
+{
+  CisPartClass *klass = CIS_PART_GET_CLASS (self);
+
+  if (klass->look != NULL)
+    klass->look (self, findings);
+}
+
 gboolean
 cis_part_can_check (CisPart *self)
 {

@@ -16,6 +16,8 @@ gboolean cis_part_validate (CisPart *self, GError **error);
 gboolean cis_part_maintains (CisPart *self);
 gint64 cis_part_maintain (CisPart *self, GCancellable *cancellable, GError **error);
 CIS_API gboolean cis_part_can_check (CisPart *self);
+/* Adds nothing where the class has no such function. */
+CIS_API void cis_part_look (CisPart *self, GPtrArray *findings);
 CIS_API void cis_part_check (CisPart *self, GPtrArray *findings, GCancellable *cancellable);
 
 CIS_API CisWhen cis_stage_get_when (CisStage *self);

@@ -5,11 +5,11 @@
 
 #include "cis-pipeline-build.h"
 
+#include "cis-fix.h"
 #include "cis-plugin.h"
 #include "cis-suggestion.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
+#include <fcntl.h>
 
 /* The values of one object's construct properties. */
 typedef struct
@@ -40,32 +40,35 @@ values_clear (Values *values)
   g_array_unref (values->values);
 }
 
-/* What is named must be readable now, by whoever runs this; a secret by nobody else. */
+/* What is named must be a file that whoever runs this can read now; a secret nobody else. */
 static void
 check_file (CisBuild *build, const char *group, GParamSpec *pspec, const char *path)
 {
-  g_autofree char *quoted = g_shell_quote (path);
+  g_autoptr (GError) error = NULL;
   struct stat info;
-  int errsv = access (path, R_OK) == 0 && stat (path, &info) == 0 ? 0 : errno;
+  int fd = cis_file_open (AT_FDCWD, path, O_RDONLY, &info, &error);
 
-  if (errsv == 0 && S_ISDIR (info.st_mode))
-    errsv = EISDIR;
-  if (errsv != 0)
+  if (fd < 0)
     {
       CisFinding *finding =
           cis_build_complain_of_value (build, "file-unreadable", group, pspec,
                                        "[%s] %s=%s cannot be read by %s: %s", group, pspec->name, path,
-                                       g_get_user_name (), g_strerror (errsv));
+                                       g_get_user_name (), error->message);
 
-      if (errsv != EISDIR)
+      if (!g_error_matches (error, CIS_ERROR, CIS_ERROR_INVALID))
         cis_finding_suggest_access (finding, path);
     }
   else if (cis_option_has (pspec, CIS_PARAM_SECRET) && (info.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)) != 0)
-    cis_finding_set_fix (
-        cis_build_complain_of_value (build, "secret-exposed", group, pspec,
-                                     "[%s] %s=%s is a secret that others on this machine can read or write",
-                                     group, pspec->name, path),
-        "chmod g-w,o-rwx %s", quoted);
+    {
+      g_autofree char *fix = cis_fix_exposed (path);
+
+      cis_finding_set_fix (
+          cis_build_complain_of_value (build, "secret-exposed", group, pspec,
+                                       "[%s] %s=%s is a secret that others on this machine can read or write",
+                                       group, pspec->name, path),
+          "%s", fix);
+    }
+  cis_file_close (&fd, path, NULL); /* which nobody wrote to */
 }
 
 static void
@@ -153,6 +156,18 @@ complain_of_key (CisBuild *build, const char *group, const char *key, GPtrArray 
     }
 }
 
+/* @pspec: nullable, of a key that is no option. */
+static gboolean
+has_comment (CisBuild *build, const char *group, const char *key, GParamSpec *pspec)
+{
+  gboolean list = pspec != NULL ? pspec->value_type == G_TYPE_STRV : g_str_equal (key, "stages");
+  g_autofree char *raw = cis_config_get_raw (build->config, group, key);
+  g_autofree char *where = cis_config_where (build->config, group, key);
+
+  return (pspec == NULL || !cis_option_has (pspec, CIS_PARAM_PROSE)) &&
+         cis_build_find_comment (build, where, group, key, raw, list ? "" : ";");
+}
+
 /* Every option of @klass from the group, or its default. @more: keys that are none of the class's;
  * NULL-terminated. */
 static void
@@ -171,9 +186,12 @@ read_group (CisBuild *build, const char *group, GObjectClass *klass, const char 
         continue;
       if (pspec == NULL)
         {
+          /* Its value is shown to nobody: it may be a token. */
           complain_of_key (build, group, *key, options, more);
           continue;
         }
+      if (has_comment (build, group, *key, pspec))
+        continue;
       text = cis_config_get (build->config, group, *key, &error);
       if (text == NULL)
         {
@@ -209,7 +227,7 @@ read_when (CisBuild *build, const char *group, CisPart *part)
       g_param_spec_enum ("when", NULL, NULL, CIS_TYPE_WHEN, CIS_WHEN_PASSED, CIS_PARAM_OPTION));
   g_auto (GValue) value = G_VALUE_INIT;
 
-  if (text == NULL && error == NULL)
+  if ((text == NULL && error == NULL) || has_comment (build, group, "when", NULL))
     return;
   if (text == NULL)
     cis_build_complain (build, "config-bad-value", group, "when", "[%s] when: %s", group, error->message);
@@ -287,10 +305,9 @@ make_part (CisBuild *build, const char *group)
   CisPart *part = NULL;
 
   if (name == NULL)
-    {
-      complain_of_group (build, group, error);
-      return NULL;
-    }
+    complain_of_group (build, group, error);
+  if (name == NULL || has_comment (build, group, "plugin", NULL))
+    return NULL;
   plugin = cis_plugin_load (name, &error);
   if (plugin == NULL)
     {
@@ -361,6 +378,8 @@ read_stages (CisBuild *build)
   g_auto (GValue) value = G_VALUE_INIT;
   g_auto (GStrv) stages = NULL;
 
+  if (has_comment (build, "pipeline", "stages", NULL))
+    return NULL;
   if (text == NULL || !cis_option_parse (pspec, text, &value, &error) ||
       g_strv_length (g_value_get_boxed (&value)) < 2)
     {

@@ -24,7 +24,11 @@ CisFinding *cis_build_complain_of_value (CisBuild *self, const char *id, const c
 /* A ${name} in @text, which is a value of @key or (NULL) the default of an option, has no value. */
 void cis_build_complain_of_variable (CisBuild *self, const char *group, const char *key, const char *text,
                                      const char *summary);
-/* Keys of [site] that are misspelled. */
+/* An error where a comment stands behind the value @raw of "[group] key=", which begins with "#" or one of
+ * @signs; whether it does. */
+gboolean cis_build_find_comment (CisBuild *self, const char *where, const char *group, const char *key,
+                                 const char *raw, const char *signs);
+/* Keys of [site] that are misspelled, and comments behind their values. */
 void cis_build_check_site (CisBuild *self);
 /* A warning of anything. none */
 CisFinding *cis_build_warn (CisBuild *self, const char *id, const char *where, const char *format, ...)

@@ -4,6 +4,7 @@
 
 #include "cis-pipeline-build.h"
 
+#include "cis-ini.h"
 #include "cis-suggestion.h"
 #include "cis-variables.h"
 
@@ -113,6 +114,24 @@ cis_build_complain_of_variable (CisBuild *self, const char *group, const char *k
     }
 }
 
+gboolean
+cis_build_find_comment (CisBuild *self, const char *where, const char *group, const char *key,
+                        const char *raw, const char *signs)
+{
+  const char *comment = cis_ini_find_comment (raw, signs);
+  g_autofree char *value = comment != NULL ? g_strchomp (g_strndup (raw, (gsize) (comment - raw))) : NULL;
+
+  if (comment == NULL)
+    return FALSE;
+  cis_finding_suggest_uncomment (
+      add (self, cis_finding_new ("config-bad-value", CIS_SEVERITY_ERROR, where,
+                                  "[%s] %s=%s has a comment behind it, and a comment has a line of its own; "
+                                  "is “%s=%s” meant? Where it belongs to the value, write “\\s%c”",
+                                  group, key, raw, key, value, *comment)),
+      signs);
+  return TRUE;
+}
+
 void
 cis_build_check_site (CisBuild *self)
 {
@@ -120,12 +139,15 @@ cis_build_check_site (CisBuild *self)
 
   for (char **key = keys; key != NULL && *key != NULL; key++)
     {
-      const char *nearest =
-          g_strv_contains (cis_site_keys, *key) ? NULL : cis_nearest_name (*key, cis_site_keys);
+      gboolean known = g_strv_contains (cis_site_keys, *key);
+      const char *nearest = known ? NULL : cis_nearest_name (*key, cis_site_keys);
       g_autofree char *where = cis_config_where_site (self->config, *key);
+      g_autofree char *raw = cis_config_get_site_raw (self->config, *key);
       CisFinding *finding;
 
-      /* A key that is like none of ours is the operator's own. */
+      /* A key that is like none of ours is the operator's own, and may stand for a line of a shell. */
+      if (nearest == NULL)
+        cis_build_find_comment (self, where, "site", *key, raw, known ? ";" : "");
       if (nearest == NULL)
         continue;
       finding = add (self, cis_finding_new ("config-unknown-key", CIS_SEVERITY_ERROR, where,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cis-plugin.h"
 
+#include "cis-elf.h"
 #include "cis-option.h"
 
 #include <dlfcn.h>
@@ -78,8 +79,10 @@ find_file (const char *name, GError **error)
   for (char **folder = folders; *folder != NULL && is_plugin_name (name); folder++)
     {
       g_autofree char *path = g_strdup_printf ("%s/%s.so", *folder, name);
+      struct stat info;
 
-      if (g_file_test (path, G_FILE_TEST_EXISTS))
+      /* Whatever it is: open_library() says so. */
+      if (g_lstat (path, &info) == 0)
         return g_steal_pointer (&path);
     }
   known = cis_plugin_list ();
@@ -137,17 +140,19 @@ check_folders (const char *path, GError **error)
 static gpointer
 open_library (const char *path, struct stat *info, GError **error)
 {
-  int fd = g_open (path, O_RDONLY | O_CLOEXEC, 0);
+  g_autoptr (GError) problem = NULL;
+  int fd = cis_file_open (AT_FDCWD, path, O_RDONLY, info, &problem);
   g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", fd);
   gpointer library;
   const char *reason;
 
-  if (fd < 0 || fstat (fd, info) != 0)
+  if (fd < 0)
     {
-      refuse (error, path, "cannot be opened: %s", g_strerror (errno));
+      g_set_error_literal (error, CIS_ERROR, CIS_ERROR_PLUGIN, problem->message);
       return NULL;
     }
-  if (!check_owner (info, path, error) || !check_folders (path, error))
+  if (!check_owner (info, path, error) || !check_folders (path, error) ||
+      (!cis_elf_check (fd, info->st_size, &problem) && !refuse (error, path, "%s", problem->message)))
     {
       close (fd);
       return NULL;

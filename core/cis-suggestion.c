@@ -4,20 +4,22 @@
 
 #include "cis-suggestion.h"
 
-#include <errno.h>
-#include <unistd.h>
-
-/* "/path/shipper.ini:12" to the path, NULL where it is no file's, and the line,
+/* "/path/shipper.ini:12" or "/path/shipper.ini:12:7" to the path, NULL where it is no file's, and the line,
  * 0 where there is none. full */
 static char *
 split_where (const char *where, guint64 *line)
 {
-  const char *colon = strrchr (where, ':');
-  gboolean has_line = colon != NULL && g_ascii_string_to_unsigned (colon + 1, 10, 1, G_MAXUINT, line, NULL);
-  g_autofree char *path = has_line ? g_strndup (where, (gsize) (colon - where)) : g_strdup (where);
+  g_autofree char *path = g_strdup (where);
+  char *colon;
+  guint64 number;
 
-  if (!has_line)
-    *line = 0;
+  *line = 0;
+  while ((colon = strrchr (path, ':')) != NULL && !g_file_test (path, G_FILE_TEST_EXISTS) &&
+         g_ascii_string_to_unsigned (colon + 1, 10, 1, G_MAXUINT, &number, NULL))
+    {
+      *line = number;
+      *colon = '\0';
+    }
   return g_file_test (path, G_FILE_TEST_IS_REGULAR) ? g_shell_quote (path) : NULL;
 }
 
@@ -51,6 +53,19 @@ cis_finding_suggest_site (CisFinding *finding, const char *where, const char *ke
                          key, existing != NULL ? existing : path);
 }
 
+/* Of a line that has a value and a comment behind it. */
+void
+cis_finding_suggest_uncomment (CisFinding *finding, const char *signs)
+{
+  guint64 line;
+  g_autofree char *path = split_where (cis_finding_get_subject (finding), &line);
+
+  if (path != NULL && line > 0)
+    cis_finding_set_fix (finding,
+                         "sed -i -E '%" G_GUINT64_FORMAT "s/(=|[[:space:]])[[:space:]]*[#%s].*/\\1/' %s",
+                         line, signs, path);
+}
+
 /* Only where both are plain words to sed. It has to stand alone: what it is a part of is another word. */
 void
 cis_finding_suggest_word (CisFinding *finding, const char *wrong, const char *right)
@@ -67,20 +82,10 @@ cis_finding_suggest_word (CisFinding *finding, const char *wrong, const char *ri
                          line, pattern->str, right, path);
 }
 
-/* Whoever checks may not be whom the service runs as, so that nothing is given to them unasked. */
 void
 cis_finding_suggest_access (CisFinding *finding, const char *path)
 {
-  g_autofree char *quoted = g_shell_quote (path);
-  const char *user = g_get_user_name ();
+  g_autofree char *fix = cis_fix_access (path);
 
-  if (access (path, F_OK) != 0 && errno == ENOENT)
-    cis_finding_set_fix (finding,
-                         "# put it there, or name another file, as a rule in [site] of cis490.ini:\nls -l %s",
-                         quoted);
-  else
-    cis_finding_set_fix (
-        finding,
-        "# where the service itself runs as %s (else check as its user):\nchown %s %s && chmod u+r %s", user,
-        user, quoted, quoted);
+  cis_finding_set_fix (finding, "%s", fix);
 }

@@ -9,9 +9,8 @@
 
 typedef struct
 {
-  GKeyFile *keys;   /* none, nullable */
-  const char *path; /* none, nullable */
-  gsize left;       /* of EXPANDED_MAX */
+  CisIni *ini; /* none, nullable */
+  gsize left;  /* of EXPANDED_MAX */
 } Site;
 
 const char *const cis_site_keys[] = {
@@ -26,6 +25,7 @@ const char *const cis_site_keys[] = {
   "repository",
   "branch",
   "window",
+  "gate-enabled",
   "forgejo-url",
   "forgejo-repository",
   "forgejo-token-file",
@@ -67,16 +67,16 @@ look_up (const Site *site, const char *name, GError **error)
   g_autofree char *value = get_directory (name);
   g_autoptr (GError) problem = NULL;
 
-  if (value == NULL && site->keys != NULL)
+  if (value == NULL && site->ini != NULL)
     {
-      value = g_key_file_get_string (site->keys, "site", name, &problem);
-      if (g_error_matches (problem, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE))
+      value = cis_ini_get (site->ini, "site", name, &problem);
+      if (problem != NULL)
         {
-          g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s: [site] %s= " CIS_BAD_ESCAPE, site->path,
-                       name);
+          g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "%s: [site] %s= %s", cis_ini_get_path (site->ini),
+                       name, problem->message);
           return NULL;
         }
-      if (value != NULL && *g_strstrip (value) == '\0')
+      if (value != NULL && value[0] == '\0')
         g_clear_pointer (&value, g_free);
     }
   if (value == NULL && g_str_equal (name, "host-id"))
@@ -131,7 +131,7 @@ expand_variable (Site *site, const char *body, guint depth, GError **error)
     g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "${%s} is not set; did you mean ${%s}?", name, nearest);
   else
     g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "${%s} is not set; add “%s=…” to [site] in %s", name,
-                 name, site->path != NULL ? site->path : CIS_SYSCONF_DIR "/cis490.ini");
+                 name, site->ini != NULL ? cis_ini_get_path (site->ini) : CIS_SYSCONF_DIR "/cis490.ini");
   return NULL;
 }
 
@@ -179,17 +179,17 @@ expand (Site *site, const char *text, guint depth, GError **error)
 }
 
 char *
-cis_variables_expand (GKeyFile *keys, const char *path, const char *text, GError **error)
+cis_variables_expand (CisIni *ini, const char *text, GError **error)
 {
-  Site site = { keys, path, EXPANDED_MAX };
+  Site site = { ini, EXPANDED_MAX };
 
   return expand (&site, text, 0, error);
 }
 
 char *
-cis_variables_find (GKeyFile *keys, const char *text, gboolean is_set)
+cis_variables_find (CisIni *ini, const char *text, gboolean is_set)
 {
-  const Site site = { keys, NULL };
+  const Site site = { ini };
 
   for (const char *start = strstr (text, "${"); start != NULL; start = strstr (start + 2, "${"))
     {
@@ -198,8 +198,7 @@ cis_variables_find (GKeyFile *keys, const char *text, gboolean is_set)
       g_autofree char *value = look_up (&site, name, NULL);
       gboolean has_default = start[2 + length] == ':';
 
-      if (is_set ? keys != NULL && g_key_file_has_key (keys, "site", name, NULL)
-                 : value == NULL && !has_default)
+      if (is_set ? ini != NULL && cis_ini_has (ini, "site", name) : value == NULL && !has_default)
         return g_steal_pointer (&name);
     }
   return NULL;

@@ -13,6 +13,7 @@
 
 #include <gio/gio.h>
 #include <json-glib/json-glib.h>
+#include <sys/stat.h>
 
 G_BEGIN_DECLS
 
@@ -65,6 +66,12 @@ CIS_API CisFinding *cis_finding_new (const char *id, CisSeverity severity, const
                                      const char *summary_format, ...) G_GNUC_PRINTF (4, 5);
 /* The lines to paste, or what to do. Only before the finding is handed on, as for details. */
 CIS_API void cis_finding_set_fix (CisFinding *self, const char *format, ...) G_GNUC_PRINTF (2, 3);
+/* The lines for a file that this user cannot read: they add what the service lacks, or say as whom to look,
+ * and take nothing from whom the file belongs to. full. */
+CIS_API char *cis_fix_access (const char *path);
+/* The line that writes a secret that is typed into @path, which stays whose it is; a new one is the
+ * service's. full. */
+CIS_API char *cis_fix_secret (const char *path);
 CIS_API void cis_finding_set_detail (CisFinding *self, const char *key, const char *value);
 CIS_API const char *cis_finding_get_id (CisFinding *self);
 CIS_API CisSeverity cis_finding_get_severity (CisFinding *self);
@@ -268,6 +275,8 @@ G_DECLARE_DERIVABLE_TYPE (CisPart, cis_part, CIS, PART, GObject)
  * @open: gets ready to work; CIS_ERROR_CONFIG refuses the start. On the thread that starts the
  *   pipeline, before any process(). Nothing but @open may touch files or the network before.
  * @close: lets go of what @open took, also after an @open that failed. No process() runs any more.
+ * @look: reads the files that the options name, as @open will, and adds a full #CisFinding for each that it
+ *   could not work with. Called without @open, by `cis490 check`; no network, and nothing is written.
  * @check: looks at what the part depends on and adds a full #CisFinding for each observation, a
  *   %CIS_SEVERITY_INFO one where all is well. Called without @open; may use the network; may block.
  * @maintain: clean-up; called after @open, while process() runs, on the pipeline's housekeeping thread.
@@ -281,7 +290,8 @@ struct _CisPartClass
   void (*close) (CisPart *self);
   void (*check) (CisPart *self, GPtrArray *findings, GCancellable *cancellable);
   gint64 (*maintain) (CisPart *self, GCancellable *cancellable, GError **error);
-  gpointer padding[5];
+  void (*look) (CisPart *self, GPtrArray *findings);
+  gpointer padding[4];
 };
 
 /* Flags of ours on an option's pspec. */
@@ -292,6 +302,7 @@ enum
   CIS_PARAM_SIZE = 1 << (G_PARAM_USER_SHIFT + 2),     /* guint64 bytes, written 64MiB */
   CIS_PARAM_FILE = 1 << (G_PARAM_USER_SHIFT + 3),     /* a file that must be readable */
   CIS_PARAM_SECRET = 1 << (G_PARAM_USER_SHIFT + 4),   /* of a file: must not be readable by others */
+  CIS_PARAM_PROSE = 1 << (G_PARAM_USER_SHIFT + 5),    /* a text for people, in which anything may stand */
 };
 /* What every option is. Not of the enum above, as gcc warns of an enum where GParamFlags are wanted. */
 #define CIS_PARAM_OPTION ((GParamFlags) (G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS))
@@ -446,12 +457,18 @@ CIS_API gboolean cis_file_replace (int dirfd, const char *name, const void *data
 /* So, too, but the new file has owner, group and mode of the one that it replaces, or does not replace it. */
 CIS_API gboolean cis_file_rewrite (int dirfd, const char *name, const void *data, gsize length,
                                    GError **error);
+/* Opens @name below @dirfd (or AT_FDCWD) once it was looked at: only what is a regular file is opened, so
+ * that nothing waits for the other end of a FIFO or wakes a device; of what else lies there CIS_ERROR_INVALID
+ * says what it is. @flags: of open(2), such as O_RDONLY | O_NOFOLLOW; O_NONBLOCK, O_NOCTTY and O_CLOEXEC are
+ * added, and what O_CREAT makes gets mode 0640. @status: as of fstat(2); nullable. -1 on error. */
+CIS_API int cis_file_open (int dirfd, const char *name, int flags, struct stat *status, GError **error);
 /* Reads a whole regular file of at most @max bytes, no symlink followed; full, NUL-terminated behind the
  * bytes. */
 CIS_API GBytes *cis_file_read (int dirfd, const char *name, gsize max, GError **error);
-/* The same for a text that an operator wrote, symlinks followed; what is not UTF-8, or has a NUL, is refused
- * with its line. full. */
-CIS_API char *cis_file_read_text (const char *path, gsize max, GError **error);
+/* The same of what somebody else put there, such as a certificate: symlinks are followed. full. */
+CIS_API GBytes *cis_file_read_given (const char *path, gsize max, GError **error);
+/* The authorities in the PEM file @path, which is opened so, too. full. */
+CIS_API GTlsDatabase *cis_authorities_load (const char *path, GError **error);
 /* renameat2 (RENAME_NOREPLACE) and fsync of both folders. G_IO_ERROR_EXISTS where @new_name is taken. */
 CIS_API gboolean cis_file_publish (int old_dirfd, const char *old_name, int new_dirfd, const char *new_name,
                                    GError **error);
@@ -476,6 +493,28 @@ CIS_API void cis_file_unlock (int fd);
 /* Whether the file system of @dirfd renames without replacing, makes hard links and fsyncs: CIS_ERROR_CONFIG
  * if not. */
 CIS_API gboolean cis_folder_probe (int dirfd, const char *what, GError **error);
+
+/* -------------------------------------------------- what people write */
+/* Files that an operator wrote, as editors save them: a byte order mark, CRLF and a missing last newline are
+ * no part of the text, and symlinks are followed. What can mean two things is CIS_ERROR_INVALID,
+ * "path:line:column: what is wrong". At most @max bytes. */
+CIS_API char *cis_text_read (const char *path, gsize max, GError **error); /* lines end with "\n"; full */
+/* The one word of a file with a secret in it; blanks and empty lines round it are no part of it. The message
+ * never shows what the file holds. full */
+CIS_API char *cis_text_read_secret (const char *path, GError **error);
+
+/** CisTextLine: a line of a list that says something: its words, without blanks and the comment behind "#".
+ */
+typedef struct
+{
+  guint number; /* of the line, from 1 */
+  guint n_words;
+  char **words;   /* NULL-terminated */
+  guint *columns; /* of each word, from 1, in characters */
+} CisTextLine;
+/* of CisTextLine; full, nullable. */
+CIS_API GPtrArray *cis_text_read_list (const char *path, gsize max, GError **error);
+CIS_API GPtrArray *cis_text_split (const char *text); /* the same of a text that was read; full */
 
 /** CisGroupCommit: concurrent callers share one flush: the first that waits flushes for all that came
  * before it began. After a failed flush every later one fails too. */

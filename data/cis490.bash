@@ -14,6 +14,23 @@ _cis490_options() {
   cis490 "$@" --help 2>/dev/null | grep -o -e '--[a-z-]*' | sort -u
 }
 
+# STAGE.KEY= of the pipelines that the line names, else of all.
+_cis490_settings() {
+  local name names=()
+
+  for name in $(_cis490_pipelines); do
+    [[ " ${COMP_WORDS[*]:2} " == *" $name "* ]] && names+=("$name")
+  done
+  ((${#names[@]})) || mapfile -t names < <(_cis490_pipelines)
+  for name in "${names[@]}"; do
+    cis490 graph "$name" --json 2>/dev/null | grep -o '"name":"[^"]*"[^{]*"options":\[[^]]*\]' |
+      sed -n 's/^"name":"\([^"]*\)".*"options":\[\(.*\)\]$/\1 \2/p' |
+      while read -r stage options; do
+        tr -d '"' <<<"$options" | tr ',' '\n' | sed -n "s/..*/$stage.&=/p"
+      done
+  done | sort -u
+}
+
 _cis490_verbs() {
   cis490 --help 2>/dev/null | sed -n 's/^  \([a-z]\+\) \+[A-Z].*/\1/p'
 }
@@ -34,6 +51,11 @@ _cis490() {
     --config | --repository | -r)
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
+      return
+      ;;
+    --set)
+      compopt -o nospace
+      mapfile -t COMPREPLY < <(compgen -W "$(_cis490_settings)" -- "$word")
       return
       ;;
   esac

@@ -11,6 +11,8 @@ import sys
 TREE = pathlib.Path(__file__).resolve().parent.parent
 LONGEST = 500
 LICENCE = "SPDX-License-Identifier: LGPL-2.1-or-later"
+# cis_file_open() itself, and what gets its path.
+OPENERS = {"core/cis-file-read.c", "core/cis-authorities.c"}
 CODE = {".c", ".h", ".py", ".sh", ".bash"}
 # Written so that this file passes its own check.
 MARKERS = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
@@ -77,6 +79,17 @@ def check_calls(path, text):
             yield line, "ends the program; a plugin returns an error"
 
 
+def check_opens(path, text):
+    """Of a file that is there, cis_file_open() opens: it looks first. Others open folders, or make what was not there."""
+    name = str(path.relative_to(TREE))
+    if path.suffix != ".c" or not name.startswith(("core/", "cli/", "plugins/")) or name in OPENERS:
+        return
+    for match in re.finditer(r"(?<![\w>.])(?:open|openat|fopen|g_open|g_fopen|g_file_get_contents|g_mapped_file_new"
+                             r"|g_tls_certificate_new_from_files?|g_tls_file_database_new) \(([^;]*);", text):
+        if not re.search(r"O_DIRECTORY|OPEN_FOLDER|O_EXCL|O_NONBLOCK|flags", match[1]):
+            yield text.count("\n", 0, match.start()) + 1, "opens a file that nobody looked at; use cis_file_open()"
+
+
 def check_header(path, text):
     if path.suffix == ".h" and "#pragma once" not in text:
         yield 1, "needs #pragma once"
@@ -141,7 +154,7 @@ def check_tables(path, text):
         columns = bars and (columns or bars)
 
 
-CHECKS = [check_length, check_licence, check_markers, check_calls, check_header, check_executable, check_whitespace,
+CHECKS = [check_length, check_licence, check_markers, check_calls, check_opens, check_header, check_executable, check_whitespace,
           check_format, check_tables, check_translations]
 
 

@@ -12,16 +12,28 @@ typedef struct
 } Broken;
 
 static const Broken broken[] = {
-  { "no-equals", "[s]\na=1\n\nwhat is this\n", -1, "p.ini:4: " },
-  { "no-group", "# x\n\na=1\n", -1, "p.ini:3: " },
+  { "no-equals", "[s]\na=1\n\nwhat is this\n", -1, "p.ini:4: “what is this” is no [group]" },
+  { "colon", "[s]\na: 1\n", -1, "p.ini:2: “a: 1” has no “=”" },
+  { "no-group", "# x\n\na=1\n", -1, "p.ini:3: “a=” stands before the first [group]" },
   { "bracket", "[s]\na=1\n[[t]\nb=1\n", -1, "p.ini:3: " },
-  { "bracket-open", "[s]\na=1\n[t\nb=1\n", -1, "p.ini:3: " },
-  { "no-key", "[s]\n=1\n", -1, "p.ini:2: " },
+  { "bracket-open", "[s]\na=1\n[t\nb=1\n", -1, "p.ini:3: “[t” has no closing “]”" },
+  { "bracket-blanks", "[s]\n[ t ]\n", -1, "p.ini:2: “[ t ]” has blanks in its name; write [t]" },
+  { "bracket-empty", "[]\na=1\n", -1, "p.ini:1: " },
+  { "behind-a-group", "[s] # mine\na=1\n", -1, "p.ini:1: nothing may stand behind [s]" },
+  { "group-and-key", "[s] a=1\n", -1, "p.ini:1: nothing may stand behind [s]" },
+  { "no-key", "[s]\n=1\n", -1, "p.ini:2: there is nothing before “=”" },
+  { "language", "[s]\na=1\nb[de]=1\n", -1, "p.ini:3: “b[de]”: a key has no languages; write “b=”" },
+  { "language-of-a-group", "[s[de]]\na=1\n", -1, "p.ini:1: " },
+  { "blank-in-a-key", "[s]\nset a=1\n", -1, "p.ini:2: “set a” is no key" },
+  { "continued-key", "[s]\nlev\\\nel=9\n", -1, "p.ini:2: “lev\\” is no [group]" },
+  { "include", "[s]\na=1\n!include other.ini\n", -1, "p.ini:3: " },
   { "key-twice", "[s]\na=1\nb=1\n a = 2\n", -1, "p.ini:4: “a” is there already, in line 2" },
   { "group-twice", "[s]\na=1\n[t]\n[s] \nb=1\n", -1, "p.ini:4: [s] is there already, in line 1" },
-  { "latin-1", "[s]\na=\344\n", -1, "p.ini:2: this is not UTF-8" },
-  { "nul", "[s]\na=1\n\0b=1\n", 13, "p.ini:3: this is not UTF-8" },
-  { "utf-16", "\377\376[\0s\0]\0", 8, "p.ini:1: this is not UTF-8" },
+  { "latin-1", "[s]\na=\344\n", -1, "p.ini:2:3: this is not UTF-8" },
+  { "nul", "[s]\na=1\n\0b=1\n", 13, "p.ini:3:1: this is not UTF-8" },
+  { "utf-16", "\377\376[\0s\0]\0", 8, "p.ini:1:1: this is not UTF-8 text but UTF-16" },
+  { "old-mac", "[s]\ra=1\r", -1, "p.ini:1:4: a carriage return" },
+  { "form-feed", "[s]\n\fa=1\n", -1, "p.ini:2:1: a control character (U+000C)" },
 };
 
 typedef struct

@@ -138,35 +138,89 @@ test_read_whole (void)
   g_assert_no_errno (close (dirfd));
 }
 
+/* What lies there in place of a file is not opened, whatever it is for. */
 static void
-test_read_refuses (void)
+test_open_refuses (void)
 {
-  g_autoptr (TestTree) tree = test_tree_new ();
   static const struct
   {
-    const char *name;
-    const char *message;
+    const char *name, *message;
   } cases[] = {
-    { "file", "*larger than 4 bytes*" },
-    { "link", "*symbolic link*" },
-    { "pipe", "*not a regular file*" },
-    { "folder", "*not a regular file*" },
+    { "pipe", "pipe is a FIFO, not a regular file" },
+    { "folder", "folder is a folder, not a regular file" },
+    { "socket", "socket is a socket, not a regular file" },
+    { "/dev/null", "/dev/null is a device, not a regular file" },
+    { "link", "link is a symbolic link, which is not followed" },
   };
-  g_autoptr (GError) missing = NULL;
+  static const int modes[] = { O_RDONLY, O_WRONLY | O_APPEND, O_RDWR | O_CREAT };
+  g_autoptr (TestTree) tree = test_tree_new ();
   int dirfd = test_tree_open (tree);
 
   test_write (tree, "file", "12345");
   test_write (tree, "folder/file", "");
   g_assert_no_errno (symlinkat ("file", dirfd, "link"));
   g_assert_no_errno (mkfifoat (dirfd, "pipe", 0600));
+  g_assert_no_errno (mknodat (dirfd, "socket", S_IFSOCK | 0600, 0));
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
-    {
-      g_autoptr (GError) error = NULL;
+    for (gsize j = 0; j < G_N_ELEMENTS (modes); j++)
+      {
+        g_autoptr (GError) error = NULL;
 
-      g_assert_null (cis_file_read (dirfd, cases[i].name, 4, &error));
-      g_assert_error (error, CIS_ERROR, CIS_ERROR_INVALID);
-      g_assert_true (g_pattern_match_simple (cases[i].message, error->message));
-    }
+        g_assert_cmpint (cis_file_open (dirfd, cases[i].name, modes[j] | O_NOFOLLOW, NULL, &error), ==, -1);
+        g_assert_error (error, CIS_ERROR, CIS_ERROR_INVALID);
+        g_assert_cmpstr (error->message, ==, cases[i].message);
+      }
+  g_assert_no_errno (close (dirfd));
+}
+
+/* A link that leads nowhere is told from a name that is not there. */
+static void
+test_open_links (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autoptr (GError) missing = NULL, dangling = NULL, loop = NULL;
+  int dirfd = test_tree_open (tree), fd;
+  struct stat st;
+
+  test_write (tree, "file", "12345");
+  g_assert_no_errno (symlinkat ("file", dirfd, "link"));
+  g_assert_no_errno (symlinkat ("nowhere", dirfd, "dangling"));
+  g_assert_no_errno (symlinkat ("loop", dirfd, "loop"));
+  fd = cis_file_open (dirfd, "link", O_RDONLY, &st, NULL);
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_cmpint (st.st_size, ==, 5);
+  g_assert_no_errno (close (fd));
+  g_assert_cmpint (cis_file_open (dirfd, "missing", O_RDONLY, NULL, &missing), ==, -1);
+  g_assert_error (missing, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_assert_cmpint (cis_file_open (dirfd, "dangling", O_RDONLY, NULL, &dangling), ==, -1);
+  g_assert_error (dangling, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+  g_assert_nonnull (strstr (dangling->message, "a symbolic link to nowhere, which is not there"));
+  g_assert_cmpint (cis_file_open (dirfd, "loop", O_RDONLY, NULL, &loop), ==, -1);
+  g_assert_error (loop, G_IO_ERROR, G_IO_ERROR_TOO_MANY_LINKS);
+  fd = cis_file_open (dirfd, "made", O_RDWR | O_CREAT | O_NOFOLLOW, &st, NULL);
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_cmpint (st.st_mode & 0137, ==, 0);
+  g_assert_no_errno (close (fd));
+  g_assert_no_errno (close (dirfd));
+}
+
+static void
+test_read_refuses (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *link = g_build_filename (tree, "link", NULL);
+  g_autoptr (GError) large = NULL, followed = NULL, missing = NULL;
+  g_autoptr (GBytes) given = NULL;
+  int dirfd = test_tree_open (tree);
+
+  test_write (tree, "file", "12345");
+  g_assert_no_errno (symlinkat ("file", dirfd, "link"));
+  g_assert_null (cis_file_read (dirfd, "file", 4, &large));
+  g_assert_error (large, CIS_ERROR, CIS_ERROR_INVALID);
+  g_assert_nonnull (strstr (large->message, "larger than 4 bytes"));
+  g_assert_null (cis_file_read (dirfd, "link", 5, &followed));
+  g_assert_error (followed, CIS_ERROR, CIS_ERROR_INVALID);
+  g_assert_nonnull (given = cis_file_read_given (link, 5, NULL));
   g_assert_null (cis_file_read (dirfd, "missing", 4, &missing));
   g_assert_error (missing, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
   g_assert_no_errno (close (dirfd));
@@ -322,32 +376,6 @@ test_lock_cancelled (void)
   g_assert_no_errno (close (dirfd));
 }
 
-/* What operators write: through a symlink, which is how configurations are often laid out, but never half. */
-static void
-test_read_text (void)
-{
-  g_autoptr (TestTree) tree = test_tree_new ();
-  g_autoptr (GError) invalid = NULL, nul = NULL, large = NULL;
-  g_autofree char *file = g_build_filename (tree, "file", NULL);
-  g_autofree char *link = g_build_filename (tree, "link", NULL);
-  g_autofree char *text = NULL, *empty = NULL;
-
-  test_write (tree, "file", "");
-  g_assert_cmpstr (empty = cis_file_read_text (file, 10, NULL), ==, "");
-  test_write (tree, "file", "Zürich\n");
-  g_assert_no_errno (symlink ("file", link));
-  g_assert_cmpstr (text = cis_file_read_text (link, 8, NULL), ==, "Zürich\n");
-  g_assert_null (cis_file_read_text (file, 7, &large));
-  g_assert_error (large, CIS_ERROR, CIS_ERROR_INVALID);
-  test_write (tree, "file", "a\n\nZ\xfcrich\n");
-  g_assert_null (cis_file_read_text (file, 99, &invalid));
-  g_assert_error (invalid, CIS_ERROR, CIS_ERROR_INVALID);
-  g_assert_nonnull (strstr (invalid->message, "/file:3: "));
-  g_assert_true (g_file_set_contents (file, "a\n\0b\n", 5, NULL));
-  g_assert_null (cis_file_read_text (file, 99, &nul));
-  g_assert_nonnull (strstr (nul->message, "/file:2: "));
-}
-
 int
 main (int argc, char **argv)
 {
@@ -358,8 +386,9 @@ main (int argc, char **argv)
   g_test_add_func ("/file/replace/long-name", test_replace_long_name);
   g_test_add_func ("/file/replace/fails", test_replace_fails);
   g_test_add_func ("/file/read", test_read_whole);
+  g_test_add_func ("/file/open/refuses", test_open_refuses);
+  g_test_add_func ("/file/open/links", test_open_links);
   g_test_add_func ("/file/read/refuses", test_read_refuses);
-  g_test_add_func ("/file/read/text", test_read_text);
   g_test_add_func ("/file/publish", test_publish);
   g_test_add_func ("/file/remove", test_remove);
   g_test_add_func ("/file/errors", test_errors);

@@ -107,7 +107,7 @@ assert_mistake (const char *line, const char *message)
       g_assert_false (cis_grants_refresh (of, &error));
       g_assert_error (error, error->domain, error->code);
       g_test_message ("%s", error->message);
-      g_assert_nonnull (strstr (error->message, "grants:2: "));
+      g_assert_nonnull (strstr (error->message, "grants:2:"));
       g_assert_nonnull (strstr (error->message, message));
       g_assert_false (is_whole (of));
       assert_granted (of, A, "lab-1", "2026-12-31T00:00:00Z", NULL);

@@ -105,6 +105,77 @@ test_words (void)
 }
 
 static void
+assert_says (GParamSpec *pspec, const char *text, const char *says)
+{
+  g_auto (GValue) value = G_VALUE_INIT;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (cis_option_parse (pspec, text, &value, &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+  if (strstr (error->message, says) == NULL)
+    g_error ("“%s” %s", text, error->message);
+}
+
+/* What other programs' configurations say, and what they mean by it here. */
+static void
+test_habits (void)
+{
+  static const struct
+  {
+    const char *text, *says;
+  } durations[] = {
+    { "5m", "did you mean “5min”?" },       { "30sec", "did you mean “30s”?" }, { "2 hours", "did you mean “2h”?" },
+    { "5S", "did you mean “5s”?" },         { "1day", "did you mean “1d”?" },   { "5", "is not a duration" },
+    { "m", "is not a duration" },
+  }, sizes[] = {
+    { "64MB", "did you mean “64MiB”?" },    { "1g", "did you mean “1GiB”?" },   { "1 gib", "did you mean “1GiB”?" },
+    { "5k", "did you mean “5KiB”?" },       { "1e9", "is not a size" },         { "0x10", "is not a size" },
+  }, texts[] = {
+    { "\"main\"", "has quotes, which would belong to it; write main" },
+    { "'main'", "has quotes" },
+    { "~/token", "only a shell knows" },
+    { "$HOME/token", "one is written ${NAME}" },
+    { "lab-1\302\240", "cannot be seen (U+00A0) behind “lab-1”" },
+    { "lab\342\200\213-1", "cannot be seen (U+200B) behind “lab”" },
+    { "a\nb", "cannot be seen (U+000A) behind “a”" },
+    { "\357\273\277a", "cannot be seen (U+FEFF) behind “”" },
+  }, lists[] = {
+    { "a,b", "put “;” between them" },
+    { "a b", "put “;” between them" },
+    { "a;\"b\"", "has quotes" },
+  };
+  static const char *const fine[] = { "a b", "main#1", "$5", "it's", "Z\303\274rich", "a;b", "'", "\"a" };
+  g_autoptr (GParamSpec) duration =
+      sink (g_param_spec_int64 ("d", NULL, NULL, 0, G_MAXINT64, 0, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+  g_autoptr (GParamSpec) size =
+      sink (g_param_spec_uint64 ("s", NULL, NULL, 0, G_MAXUINT64, 0, CIS_PARAM_OPTION | CIS_PARAM_SIZE));
+  g_autoptr (GParamSpec) name = sink (g_param_spec_string ("n", NULL, NULL, NULL, CIS_PARAM_OPTION));
+  g_autoptr (GParamSpec) prose =
+      sink (g_param_spec_string ("p", NULL, NULL, NULL, CIS_PARAM_OPTION | CIS_PARAM_PROSE));
+  g_autoptr (GParamSpec) list = sink (g_param_spec_boxed ("l", NULL, NULL, G_TYPE_STRV, CIS_PARAM_OPTION));
+
+  for (guint i = 0; i < G_N_ELEMENTS (durations); i++)
+    assert_says (duration, durations[i].text, durations[i].says);
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    assert_says (size, sizes[i].text, sizes[i].says);
+  for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
+    {
+      g_auto (GValue) value = G_VALUE_INIT;
+
+      assert_says (name, texts[i].text, texts[i].says);
+      g_assert_true (cis_option_parse (prose, texts[i].text, &value, NULL));
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (lists); i++)
+    assert_says (list, lists[i].text, lists[i].says);
+  for (guint i = 0; i < G_N_ELEMENTS (fine); i++)
+    {
+      g_auto (GValue) value = G_VALUE_INIT;
+
+      g_assert_true (cis_option_parse (name, fine[i], &value, NULL));
+    }
+}
+
+static void
 test_nearest (void)
 {
   static const char *const names[] = { "quiet", "poll", "state", "backoff-max", NULL };
@@ -123,6 +194,7 @@ main (int argc, char **argv)
   g_test_add_func ("/option/sizes", test_sizes);
   g_test_add_func ("/option/numbers", test_numbers);
   g_test_add_func ("/option/words", test_words);
+  g_test_add_func ("/option/habits", test_habits);
   g_test_add_func ("/option/nearest", test_nearest);
   return g_test_run ();
 }

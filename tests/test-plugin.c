@@ -67,7 +67,7 @@ assert_refused (Fixture *fixture, const char *flaw, const char *reason)
   g_assert_null (plugin);
   g_assert_error (error, CIS_ERROR, CIS_ERROR_PLUGIN);
   g_test_message ("%s", error->message);
-  g_assert_true (g_str_has_prefix (error->message, path));
+  g_assert_nonnull (strstr (error->message, path));
   g_assert_nonnull (strstr (error->message, reason));
   g_assert_cmpint (cis_error_exit_status (error), ==, 78);
 }
@@ -171,17 +171,57 @@ test_other_owner (Fixture *fixture, gconstpointer flaw)
   assert_refused_anyhow ("broken/wrong-abi", "broken: is owned by user 65534");
 }
 
+/* What lies in such folders: it is looked at, and neither waited for nor mapped. */
 static void
 test_not_a_library (Fixture *fixture, gconstpointer flaw)
 {
-  g_autofree char *folder = g_build_filename (fixture->tree, "broken", "folder.so", NULL);
+  static const struct
+  {
+    const char *name, *reason;
+  } cases[] = {
+    { "text", "is no shared library: it has 16 bytes" },
+    { "long", "is no shared library: its first bytes are not those of an ELF file" },
+    { "empty", "is empty; install it again" },
+    { "folder", "is a folder, not a regular file" },
+    { "pipe", "is a FIFO, not a regular file" },
+    { "socket", "is a socket, not a regular file" },
+    { "device", "is a device, not a regular file" },
+    { "dangling", "is a symbolic link to nowhere.so, which is not there" },
+    { "loop", "Too many levels of symbolic links" },
+  };
+  g_autofree char *family = g_build_filename (fixture->tree, "broken", NULL);
+  g_autofree char *text = g_strnfill (5000, 'x');
+  int dirfd = test_tree_open (family);
 
-  test_write (fixture->tree, "broken/text.so", "This is a text.\n");
-  assert_refused (fixture, "text", "does not load:");
-  test_write (fixture->tree, "broken/empty.so", "");
-  assert_refused (fixture, "empty", "does not load:");
-  g_assert_no_errno (g_mkdir (folder, 0755));
-  assert_refused (fixture, "folder", "");
+  test_write (family, "text.so", "This is a text.\n");
+  test_write (family, "long.so", text);
+  test_write (family, "empty.so", "");
+  g_assert_no_errno (mkdirat (dirfd, "folder.so", 0755));
+  g_assert_no_errno (mkfifoat (dirfd, "pipe.so", 0600));
+  g_assert_no_errno (mknodat (dirfd, "socket.so", S_IFSOCK | 0600, 0));
+  g_assert_no_errno (symlinkat ("/dev/null", dirfd, "device.so"));
+  g_assert_no_errno (symlinkat ("nowhere.so", dirfd, "dangling.so"));
+  g_assert_no_errno (symlinkat ("loop.so", dirfd, "loop.so"));
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    assert_refused (fixture, cases[i].name, cases[i].reason);
+  g_assert_no_errno (close (dirfd));
+}
+
+/* The linker maps what is not there any more, and the first look at it is a SIGBUS. */
+static void
+test_cut (Fixture *fixture, gconstpointer flaw)
+{
+  g_autofree char *path = get_path (fixture, flaw);
+  struct stat info;
+
+  g_assert_no_errno (g_stat (path, &info));
+  for (goffset length = info.st_size - 1; length > 64; length -= 997)
+    {
+      g_assert_no_errno (truncate (path, length));
+      assert_refused (fixture, flaw, "is not whole: it was cut after");
+    }
+  g_assert_no_errno (truncate (path, 40));
+  assert_refused (fixture, flaw, "is no shared library: it has 40 bytes");
 }
 
 static void
@@ -237,6 +277,7 @@ main (int argc, char **argv)
 
       g_test_add (path, Fixture, flaws[i].flaw, set_up, test_flaw, tear_down);
     }
+  g_test_add ("/plugin/cut", Fixture, "wrong-abi", set_up, test_cut, tear_down);
   g_test_add ("/plugin/corrected", Fixture, "sound", set_up, test_corrected, tear_down);
   g_test_add ("/plugin/writable", Fixture, "wrong-abi", set_up, test_writable, tear_down);
   g_test_add ("/plugin/writable-folder", Fixture, "wrong-abi", set_up, test_writable_folder, tear_down);

@@ -9,7 +9,10 @@
 #include "cis-part.h"
 #include "cis-plugin.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Options that have no default. */
 static const struct
@@ -93,8 +96,9 @@ choose_value (Fixture *fixture, GParamSpec *pspec)
   return value;
 }
 
+/* @option: gets @text in place of what it normally gets; nullable. */
 static CisPart *
-make (Fixture *fixture)
+make_with (Fixture *fixture, const char *option, const char *given)
 {
   g_autoptr (GPtrArray) options = cis_option_list (G_OBJECT_CLASS (fixture->klass));
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
@@ -109,7 +113,7 @@ make (Fixture *fixture)
   for (guint i = 0; i < options->len; i++)
     {
       GParamSpec *pspec = options->pdata[i];
-      char *text = choose_value (fixture, pspec);
+      char *text = g_strcmp0 (option, pspec->name) == 0 ? g_strdup (given) : choose_value (fixture, pspec);
       GValue value = G_VALUE_INIT;
 
       if (text == NULL)
@@ -125,6 +129,12 @@ make (Fixture *fixture)
       CIS_PART (g_object_new_with_properties (fixture->plugin->type, names->len, (const char **) names->pdata,
                                               (const GValue *) values->data));
   return part;
+}
+
+static CisPart *
+make (Fixture *fixture)
+{
+  return make_with (fixture, NULL, NULL);
 }
 
 static void
@@ -274,6 +284,158 @@ test_check (Fixture *fixture, gconstpointer data)
   g_assert_finalize_object (part);
 }
 
+/* ---- files that are none ---- */
+
+#define HALF_PEM "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU"
+
+/* What lies at a path; what @says is told by `cis490 check` of an option that is a file. */
+static const struct
+{
+  const char *what, *says;
+} oddities[] = {
+  { "fifo", "is a FIFO, not a regular file" },
+  { "socket", "is a socket, not a regular file" },
+  { "device", "is a device, not a regular file" },
+  { "folder", "is a folder, not a regular file" },
+  { "dangling", "is a symbolic link to nowhere, which is not there" },
+  { "loop", "Too many levels of symbolic links" },
+  { "unreadable", "Permission denied" },
+  { "missing", "No such file" },
+  { "huge", NULL },
+  { "truncated", NULL },
+  { "empty", NULL },
+};
+
+static void
+make_oddity (const char *tree, const char *what)
+{
+  static const struct
+  {
+    const char *what, *text;
+    mode_t mode;
+    goffset size;
+  } files[] = {
+    { "unreadable", "secret\n", 0, 7 },
+    { "huge", "lab-1 ", 0600, G_GINT64_CONSTANT (1) << 40 },
+    { "truncated", HALF_PEM, 0600, strlen (HALF_PEM) },
+    { "empty", "", 0600, 0 },
+  };
+  int dirfd = test_tree_open (tree);
+
+  for (guint i = 0; i < G_N_ELEMENTS (files); i++)
+    if (g_str_equal (files[i].what, what))
+      {
+        int fd = openat (dirfd, what, O_WRONLY | O_CREAT | O_CLOEXEC, files[i].mode);
+
+        g_assert_cmpint (write (fd, files[i].text, strlen (files[i].text)), ==, strlen (files[i].text));
+        g_assert_no_errno (ftruncate (fd, files[i].size));
+        g_assert_no_errno (close (fd));
+      }
+  if (g_str_equal (what, "fifo"))
+    g_assert_no_errno (mkfifoat (dirfd, what, 0600));
+  else if (g_str_equal (what, "socket"))
+    g_assert_no_errno (mknodat (dirfd, what, S_IFSOCK | 0600, 0));
+  else if (g_str_equal (what, "device"))
+    g_assert_no_errno (symlinkat ("/dev/zero", dirfd, what));
+  else if (g_str_equal (what, "folder"))
+    g_assert_no_errno (mkdirat (dirfd, what, 0700));
+  else if (g_str_equal (what, "dangling"))
+    g_assert_no_errno (symlinkat ("nowhere", dirfd, what));
+  else if (g_str_equal (what, "loop"))
+    g_assert_no_errno (symlinkat ("loop", dirfd, what));
+  g_assert_no_errno (close (dirfd));
+}
+
+/* What the part does with it, which was put there since it was looked at: it may fail, but neither waits nor
+ * crashes. */
+static void
+try_oddity (Fixture *fixture, const char *option, const char *path)
+{
+  CisPart *part = make_with (fixture, option, path);
+  g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (GError) error = NULL;
+  gboolean opened;
+
+  cis_part_look (part, findings);
+  opened = cis_part_open (part, NULL, &error);
+  g_assert_true (opened == (error == NULL));
+  if (opened && CIS_IS_STAGE (part))
+    cancel_stage (fixture, part);
+  cis_part_close (part);
+  if (cis_part_can_check (part))
+    cis_part_check (part, findings, NULL);
+  g_assert_finalize_object (part);
+}
+
+/* What is said of it before that. */
+static void
+check_oddity (Fixture *fixture, const char *option, const char *path, const char *says)
+{
+  g_autofree char *ini = g_strdup_printf ("[pipeline]\nstages=a;b\n[a]\nplugin=%s\n%s=%s\n",
+                                          fixture->plugin->descriptor->name, option, path);
+  g_autofree char *file = g_build_filename (fixture->tree, "pipelines", "odd.ini", NULL);
+  g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (CisConfig) config = NULL;
+  uid_t user = geteuid ();
+  guint n = 0;
+
+  test_write (fixture->tree, "pipelines/odd.ini", ini);
+  config = cis_config_load (file, NULL, NULL);
+  /* To root nothing is unreadable. */
+  if (user == 0 && g_str_has_suffix (path, "unreadable"))
+    g_assert_no_errno (seteuid (65534));
+  g_assert_null (cis_pipeline_new (config, findings));
+  g_assert_no_errno (seteuid (user));
+  for (guint i = 0; i < findings->len; i++)
+    if (g_str_equal (cis_finding_get_id (findings->pdata[i]), "file-unreadable") &&
+        strstr (cis_finding_get_summary (findings->pdata[i]), path) != NULL)
+      {
+        g_assert_nonnull (says);
+        g_test_message ("%s", cis_finding_get_summary (findings->pdata[i]));
+        g_assert_nonnull (strstr (cis_finding_get_summary (findings->pdata[i]), says));
+        n++;
+      }
+  g_assert_cmpuint (n, ==, says != NULL);
+}
+
+static gboolean
+is_path (GParamSpec *pspec)
+{
+  static const char *const endings[] = { "file", "directory", "state", "record", "repository" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (endings); i++)
+    if (pspec->value_type == G_TYPE_STRING && g_str_has_suffix (pspec->name, endings[i]))
+      return TRUE;
+  return FALSE;
+}
+
+static void
+test_files (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GPtrArray) options = cis_option_list (G_OBJECT_CLASS (fixture->klass));
+  g_autofree char *odd = g_build_filename (fixture->tree, "odd", NULL);
+
+  alarm (120); /* ends what waits */
+  g_assert_no_errno (g_chmod (fixture->tree, 0755));
+  for (guint i = 0; i < options->len * G_N_ELEMENTS (oddities); i++)
+    {
+      GParamSpec *pspec = options->pdata[i / G_N_ELEMENTS (oddities)];
+      const char *what = oddities[i % G_N_ELEMENTS (oddities)].what;
+      g_autofree char *path = g_build_filename (odd, what, NULL);
+
+      g_assert_true (is_path (pspec) || !cis_option_has (pspec, CIS_PARAM_FILE));
+      if (!is_path (pspec))
+        continue;
+      g_assert_no_errno (g_mkdir (odd, 0755));
+      make_oddity (odd, what);
+      if (cis_option_has (pspec, CIS_PARAM_FILE))
+        check_oddity (fixture, pspec->name, path, oddities[i % G_N_ELEMENTS (oddities)].says);
+      try_oddity (fixture, pspec->name, path);
+      g_assert_true (cis_folder_remove (AT_FDCWD, odd, NULL, NULL));
+    }
+  alarm (0);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -296,6 +458,7 @@ main (int argc, char **argv)
       ADD ("open", test_open);
       ADD ("cancel", test_cancel);
       ADD ("check", test_check);
+      ADD ("files", test_files);
     }
   return g_test_run ();
 }

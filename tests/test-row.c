@@ -138,6 +138,25 @@ test_foreach (void)
   g_close (fd, NULL);
 }
 
+/* As an editor leaves it, who took a row out by hand. */
+static void
+test_edited (void)
+{
+  guint counts[2] = { 0 };
+  gint64 offset = 0, size;
+  int fd = memfd_create ("rows", MFD_CLOEXEC);
+
+  append (fd, "\xef\xbb\xbf{\"host\":\"lab-1\",\"episode\":\"a\"}\n\n  \t\n");
+  append (fd, "{\"host\":\"lab-1\",\"episode\":\"b\"}\r\n\r\n");
+  append (fd, "  {\"host\":\"lab-1\",\"episode\":\"c\"}   \n\n");
+  size = lseek (fd, 0, SEEK_CUR);
+  g_assert_true (cis_row_foreach (fd, &offset, size, count, counts, NULL, NULL));
+  g_assert_cmpuint (counts[TRUE], ==, 3);
+  g_assert_cmpuint (counts[FALSE], ==, 0);
+  g_assert_cmpint (offset, ==, size);
+  g_close (fd, NULL);
+}
+
 /* Who stops the program does not wait for a large index. */
 static void
 test_cancelled (void)
@@ -183,6 +202,7 @@ main (int argc, char **argv)
   g_test_add_func ("/row/good", test_good);
   g_test_add_func ("/row/bad", test_bad);
   g_test_add_func ("/row/foreach", test_foreach);
+  g_test_add_func ("/row/edited", test_edited);
   g_test_add_func ("/row/cancelled", test_cancelled);
   g_test_add_func ("/row/set", test_set);
   return g_test_run ();

@@ -61,6 +61,18 @@ test_cut (void)
   assert_cut ("{\"host\":", "", TRUE);
 }
 
+/* An editor's blank lines, byte order mark and CRLF are no damage, however many; what a crash tore behind
+ * them is. */
+static void
+test_edited (void)
+{
+  assert_cut (ROW ("a") ROW ("b") "\n", ROW ("a") ROW ("b") "\n", FALSE);
+  assert_cut (ROW ("a") "\n\n" ROW ("b") "\r\n \n\n", ROW ("a") "\n\n" ROW ("b") "\r\n \n\n", FALSE);
+  assert_cut ("\xef\xbb\xbf" ROW ("a") ROW ("b"), "\xef\xbb\xbf" ROW ("a") ROW ("b"), FALSE);
+  assert_cut (ROW ("a") UNENDED ("b") "  \r\n", ROW ("a") UNENDED ("b") "  \r\n", FALSE);
+  assert_cut (ROW ("a") ROW ("b") "\n{\"host\":", ROW ("a") ROW ("b") "\n", FALSE);
+}
+
 /* What comes in the place of what is gone is not on disk for that. */
 static void
 test_mark (void)
@@ -85,6 +97,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/rows/cut", test_cut);
+  g_test_add_func ("/rows/edited", test_edited);
   g_test_add_func ("/rows/mark", test_mark);
   return g_test_run ();
 }

@@ -38,23 +38,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (File, close_file)
 static int
 open_file (CisAlertJsonl *self, GError **error)
 {
-  int fd = open (self->file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-  struct stat status;
-
-  if (fd < 0 || fstat (fd, &status) < 0)
-    {
-      cis_error_set_errno (error, errno, "Cannot append to %s", self->file);
-      close_file (&fd);
-      return -1;
-    }
-  if (!S_ISREG (status.st_mode))
-    {
-      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "Cannot append to %s: it is not a regular file",
-                   self->file);
-      close_file (&fd);
-      return -1;
-    }
-  return fd;
+  return cis_file_open (AT_FDCWD, self->file, O_RDWR | O_APPEND | O_CREAT, NULL, error);
 }
 
 /* The file, locked; after the wait for the lock it may be another one that bears the name. */

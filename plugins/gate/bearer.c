@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define LOOK_INTERVAL (1 * G_USEC_PER_SEC)
 #define SHARED        "*"
@@ -60,33 +61,39 @@ token_free (gpointer data)
   g_free (token);
 }
 
-static gboolean
-parse_line (GPtrArray *tokens, const char *line, GError **error)
+/* The word that is wrong; %NULL: none. */
+static const guint *
+find_mistake (const CisTextLine *line)
 {
-  g_auto (GStrv) words = NULL;
-  g_autofree char *plain = g_strdelimit (g_strdup (line), "\t\r", ' ');
-  g_autoptr (GPtrArray) found = g_ptr_array_new ();
+  gboolean named =
+      g_str_equal (line->words[0], SHARED) || cis_name_is_valid (line->words[0], CIS_HOST_NAME_MAX);
+
+  if (!named || line->n_words == 1)
+    return &line->columns[0];
+  if (!cis_hex_is_valid (line->words[1], 64))
+    return &line->columns[1];
+  return line->n_words > 2 ? &line->columns[2] : NULL;
+}
+
+static gboolean
+add_token (GPtrArray *tokens, const CisTextLine *line, const char *path, GError **error)
+{
+  const guint *column = find_mistake (line);
   Token *token;
 
-  g_strstrip (plain);
-  if (plain[0] == '\0' || plain[0] == '#')
-    return TRUE;
-  words = g_strsplit (plain, " ", -1);
-  for (guint i = 0; words[i] != NULL; i++)
-    if (words[i][0] != '\0')
-      g_ptr_array_add (found, words[i]);
-  if (found->len != 2 || !cis_hex_is_valid (found->pdata[1], 64) ||
-      (!g_str_equal (found->pdata[0], SHARED) && !cis_name_is_valid (found->pdata[0], CIS_HOST_NAME_MAX)))
+  /* The line itself is not shown: it may be a token that somebody pasted as it is. */
+  if (column != NULL)
     {
-      /* The line itself is not shown: it may be a token that somebody pasted as it is. */
-      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
-                   "expected a host (or *), a space and the 64 hex digits of its token's SHA-256, as "
-                   "\"cis490 token new HOST\" prints them");
+      g_set_error (
+          error, CIS_ERROR, CIS_ERROR_CONFIG,
+          "%s:%u:%u: expected a host (or *), a space and the 64 hex digits of its token's SHA-256, as "
+          "\"cis490 token new HOST\" prints them",
+          path, line->number, *column);
       return FALSE;
     }
   token = g_new0 (Token, 1);
-  token->host = g_strdup (found->pdata[0]);
-  token->sha256 = g_strdup (found->pdata[1]);
+  token->host = g_strdup (line->words[0]);
+  token->sha256 = g_strdup (line->words[1]);
   g_ptr_array_add (tokens, token);
   return TRUE;
 }
@@ -98,23 +105,19 @@ read_tokens (const char *path, GError **error)
 {
   g_autoptr (GPtrArray) tokens = g_ptr_array_new_with_free_func (token_free);
   g_autoptr (GError) reason = NULL;
-  g_autofree char *text = NULL;
-  g_auto (GStrv) lines = NULL;
+  g_autofree char *text = cis_text_read (path, TOKENS_MAX, &reason);
+  g_autoptr (GPtrArray) lines = NULL;
 
-  text = cis_file_read_text (path, TOKENS_MAX, &reason);
   if (text == NULL)
     {
       g_set_error_literal (error, CIS_ERROR, CIS_ERROR_CONFIG, reason->message);
       return NULL;
     }
-  lines = g_strsplit (text, "\n", -1);
-  for (guint i = 0; lines[i] != NULL; i++)
-    if (!parse_line (tokens, lines[i], error))
-      {
-        g_prefix_error (error, "%s:%u: ", path, i + 1);
-        return NULL;
-      }
-  if (*g_strstrip (text) != '\0')
+  lines = cis_text_split (text);
+  for (guint i = 0; i < lines->len; i++)
+    if (!add_token (tokens, lines->pdata[i], path, error))
+      return NULL;
+  if (strchr (text, '#') != NULL || lines->len > 0)
     return g_steal_pointer (&tokens);
   g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
                "%s:1: the file is blank; to let nobody in, leave a line of comment in it: # ...", path);
@@ -148,11 +151,13 @@ static char *
 make_tokens_fix (CisBearer *self)
 {
   g_autofree char *path = g_shell_quote (self->tokens_file);
+  g_autofree char *access_fix = NULL;
 
-  return g_strdup_printf ("chown %s %s && chmod 600 %s\n"
-                          "# each line is HOST SHA256, as \"cis490 token new HOST\" prints it:\n"
+  if (access (self->tokens_file, R_OK) != 0)
+    access_fix = cis_fix_access (self->tokens_file);
+  return g_strdup_printf ("%s%s# each line is HOST SHA256, as \"cis490 token new HOST\" prints it:\n"
                           "${EDITOR:-vi} %s",
-                          g_get_user_name (), path, path, path);
+                          access_fix != NULL ? access_fix : "", access_fix != NULL ? "\n" : "", path);
 }
 
 static void
@@ -391,24 +396,38 @@ cis_bearer_maintain (CisPart *part, GCancellable *cancellable, GError **error)
   return LOOK_INTERVAL;
 }
 
+/* The tokens as open() would read them, else the finding; full. */
+static GPtrArray *
+try_tokens (CisBearer *self, GPtrArray *findings)
+{
+  g_autoptr (GError) error = NULL;
+  GPtrArray *tokens = read_tokens (self->tokens_file, &error);
+  CisFinding *finding;
+
+  if (tokens != NULL)
+    return tokens;
+  finding =
+      cis_finding_new ("tokens-unreadable", CIS_SEVERITY_ERROR, self->tokens_file, "%s", error->message);
+  set_tokens_fix (self, finding);
+  g_ptr_array_add (findings, finding);
+  return NULL;
+}
+
+static void
+cis_bearer_look (CisPart *part, GPtrArray *findings)
+{
+  g_autoptr (GPtrArray) tokens = try_tokens ((CisBearer *) part, findings);
+}
+
 static void
 cis_bearer_check (CisPart *part, GPtrArray *findings, GCancellable *cancellable)
 {
   CisBearer *self = (CisBearer *) part;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) tokens = read_tokens (self->tokens_file, &error);
-  CisFinding *finding;
+  g_autoptr (GPtrArray) tokens = try_tokens (self, findings);
 
-  if (tokens == NULL)
-    {
-      finding =
-          cis_finding_new ("tokens-unreadable", CIS_SEVERITY_ERROR, self->tokens_file, "%s", error->message);
-      set_tokens_fix (self, finding);
-    }
-  else
-    finding = cis_finding_new ("tokens-known", CIS_SEVERITY_INFO, self->tokens_file, "%u tokens are known.",
-                               tokens->len);
-  g_ptr_array_add (findings, finding);
+  if (tokens != NULL)
+    g_ptr_array_add (findings, cis_finding_new ("tokens-known", CIS_SEVERITY_INFO, self->tokens_file,
+                                                "%u tokens are known.", tokens->len));
 }
 
 static void
@@ -430,6 +449,7 @@ cis_bearer_class_init (CisBearerClass *klass)
 
   G_OBJECT_CLASS (klass)->finalize = cis_bearer_finalize;
   part_class->open = cis_bearer_open;
+  part_class->look = cis_bearer_look;
   part_class->check = cis_bearer_check;
   part_class->maintain = cis_bearer_maintain;
   stage_class->item_type = CIS_TYPE_ITEM;

@@ -175,14 +175,11 @@ cis_meta_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
   if (path == NULL)
     return cis_outcome_failed (
         g_error_new (CIS_ERROR, CIS_ERROR_INVALID, "%s has no archive to read", cis_item_get_id (item)));
-  fd = TEMP_FAILURE_RETRY (open (path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (fd < 0 && errno == ENOENT)
+  fd = cis_file_open (AT_FDCWD, path, O_RDONLY | O_NOFOLLOW, NULL, &error);
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
     return cis_outcome_none ();
   if (fd < 0)
-    {
-      cis_error_set_errno (&error, errno, "Opening %s", path);
-      return cis_outcome_failed (g_steal_pointer (&error));
-    }
+    return cis_outcome_failed (g_steal_pointer (&error));
   outcome = learn (self, episode, fd, cancellable);
   g_close (fd, NULL);
   return outcome;

@@ -64,9 +64,13 @@ cis_scan_store_close (CisPart *part)
 static gboolean
 open_index (CisScanStore *self, GError **error)
 {
-  self->index = openat (self->folder, INDEX_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  return self->index >= 0 || errno == ENOENT ||
-         cis_error_set_errno (error, errno, "Opening %s/" INDEX_NAME, self->directory);
+  g_autoptr (GError) problem = NULL;
+
+  self->index = cis_file_open (self->folder, INDEX_NAME, O_RDONLY | O_NOFOLLOW, NULL, &problem);
+  if (problem == NULL || g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+    return TRUE;
+  g_propagate_prefixed_error (error, g_steal_pointer (&problem), "%s: ", self->directory);
+  return FALSE;
 }
 
 static gboolean

@@ -46,9 +46,12 @@ open_file (CisRejections *self, GError **error)
 
   if (self->fd >= 0)
     return TRUE;
-  self->fd = openat (self->dirfd, FILE_NAME, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
-  if (self->fd < 0 || fstat (self->fd, &st) < 0)
-    return cis_error_set_errno (error, errno, "Opening %s/%s", self->directory, FILE_NAME);
+  self->fd = cis_file_open (self->dirfd, FILE_NAME, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, &st, error);
+  if (self->fd < 0)
+    {
+      g_prefix_error (error, "%s: ", self->directory);
+      return FALSE;
+    }
   self->end = st.st_size;
   return TRUE;
 }

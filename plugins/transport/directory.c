@@ -146,13 +146,15 @@ digest_on_disk (Copy *copy, int fd, GError **error)
 static char *
 digest_existing (Copy *copy, GError **error)
 {
-  int fd = openat (copy->folder, copy->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  g_autoptr (GError) problem = NULL;
+  int fd = cis_file_open (copy->folder, copy->name, O_RDONLY | O_NOFOLLOW, NULL, &problem);
   g_autofree char *digest = NULL;
 
   if (fd < 0)
     {
-      if (errno != ENOENT)
-        cis_error_set_errno (error, errno, "Cannot read %s", copy->name);
+      /* Whatever it is, it says nothing against our archive. */
+      if (!g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+        g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, problem->message);
       return NULL;
     }
   if (cis_file_sync (fd, copy->name, error))
@@ -411,13 +413,12 @@ cis_directory_process (CisStage *stage, CisItem *item, GCancellable *cancellable
     return cis_outcome_passed ();
   if (cis_episode_get_archive (episode) == NULL)
     return cis_outcome_failed (g_error_new (CIS_ERROR, CIS_ERROR_INVALID, "%s has no archive", name));
-  copy.from = open (cis_episode_get_archive (episode), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  if (copy.from < 0)
-    {
-      cis_error_set_errno (&error, errno, "Cannot read %s", cis_episode_get_archive (episode));
-      return cis_outcome_failed (error);
-    }
   name_files (&copy);
+  copy.from =
+      cis_file_open (AT_FDCWD, cis_episode_get_archive (episode), O_RDONLY | O_NOFOLLOW, NULL, &error);
+  if (copy.from < 0)
+    return g_error_matches (error, CIS_ERROR, CIS_ERROR_INVALID) ? outcome_of_error (&copy, error)
+                                                                 : cis_outcome_failed (error);
   return ship (&copy);
 }
 

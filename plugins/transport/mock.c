@@ -153,9 +153,10 @@ cis_mock_open (CisPart *part, GCancellable *cancellable, GError **error)
     return FALSE;
   if (self->record == NULL)
     return TRUE;
-  self->record_fd = open (self->record, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-  return self->record_fd >= 0 ? TRUE
-                              : cis_error_set_errno (error, errno, "Cannot write record=%s", self->record);
+  self->record_fd = cis_file_open (AT_FDCWD, self->record, O_WRONLY | O_CREAT | O_APPEND, NULL, error);
+  if (self->record_fd < 0)
+    g_prefix_error (error, "record=%s: ", self->record);
+  return self->record_fd >= 0;
 }
 
 static void

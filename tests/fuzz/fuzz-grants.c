@@ -12,22 +12,14 @@ static gboolean
 says (const char *text, gsize size, const char *name)
 {
   g_autofree char *copy = g_strndup (text, size);
+  g_autofree char *quoted = g_regex_escape_string (name, -1);
+  g_autofree char *pattern =
+      g_strdup_printf ("(*UCP)^(?:\\x{feff})?\\s*%s\\s+" COMMIT "\\s+(?:" HOST "|\\*)\\s", quoted);
   g_auto (GStrv) lines = g_strsplit (copy, "\n", -1);
 
   for (char **line = lines; *line != NULL; line++)
-    {
-      g_autofree char *own = NULL, *shared = NULL, *plain = NULL;
-      g_auto (GStrv) words = g_strsplit_set (*line, " \t\r", -1);
-      g_autoptr (GString) joined = g_string_new (" ");
-
-      for (char **word = words; *word != NULL; word++)
-        if (**word != '\0')
-          g_string_append_printf (joined, "%s ", *word);
-      own = g_strdup_printf (" %s " COMMIT " " HOST " ", name);
-      shared = g_strdup_printf (" %s " COMMIT " * ", name);
-      if (g_str_has_prefix (joined->str, own) || g_str_has_prefix (joined->str, shared))
-        return TRUE;
-    }
+    if (g_regex_match_simple (pattern, *line, 0, 0))
+      return TRUE;
   return FALSE;
 }
 

@@ -29,13 +29,16 @@ look (const char *data, gsize size)
   for (at = 0; (newline = size > at ? memchr (data + at, '\n', size - at) : NULL) != NULL;)
     {
       gsize length = newline - data - at;
-      g_autoptr (JsonObject) object = cis_json_parse (data + at, length, NULL);
+      const char *line = data + at;
+      gsize row_length = cis_row_trim (&line, length);
+      g_autoptr (JsonObject) object = row_length > 0 ? cis_json_parse (line, row_length, NULL) : NULL;
+      gboolean kept = object != NULL || (row_length == 0 && found.n_broken == 0);
 
       found.has |= cis_row_parse (data + at, length, &row) && strcmp (row.host, HOST) == 0 &&
                    strcmp (row.episode, EPISODE) == 0;
       at += length + 1;
-      found.n_broken = object != NULL ? 0 : found.n_broken + 1;
-      found.end = object != NULL ? at : found.end;
+      found.n_broken = object != NULL ? 0 : found.n_broken + (row_length > 0);
+      found.end = kept ? at : found.end;
     }
   if (at < size && size - at <= CIS_ROW_MAX && cis_row_parse (data + at, size - at, &row))
     {

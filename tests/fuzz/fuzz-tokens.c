@@ -15,19 +15,13 @@ static gboolean
 says (const FuzzPart *text, const char *host)
 {
   g_autofree char *copy = g_strndup (text->data, text->size);
+  g_autofree char *pattern = g_strdup_printf ("(*UCP)^(?:\\x{feff})?\\s*%s\\s+" SHA256 "(?:\\s*|\\s+#.*)$",
+                                              host[0] == '*' ? "\\*" : host);
   g_auto (GStrv) lines = g_strsplit (copy, "\n", -1);
 
   for (char **line = lines; *line != NULL; line++)
-    {
-      const char *at = *line + strspn (*line, " \t\r\f\v");
-      gsize length = strlen (host);
-
-      if (strncmp (at, host, length) != 0 || strspn (at + length, " \t\r") == 0)
-        continue;
-      at += length + strspn (at + length, " \t\r");
-      if (g_str_has_prefix (at, SHA256) && at[64 + strspn (at + 64, " \t\r\f\v")] == '\0')
-        return TRUE;
-    }
+    if (g_regex_match_simple (pattern, *line, G_REGEX_DOTALL | G_REGEX_DOLLAR_ENDONLY, 0))
+      return TRUE;
   return FALSE;
 }
 

@@ -95,6 +95,9 @@ fuzz_assert_position (const char *message, const char *path, const char *text, g
 
   g_assert_true (g_str_has_prefix (message, prefix));
   line = g_ascii_strtoull (message + strlen (prefix), &end, 10);
+  /* ":column" may follow. */
+  if (*end == ':' && g_ascii_isdigit (end[1]))
+    g_ascii_strtoull (end + 1, &end, 10);
   g_assert_true (g_str_has_prefix (end, ": "));
   for (gsize i = 0; i < size; i++)
     n_lines += text[i] == '\n';

@@ -8,6 +8,8 @@
  */
 #include "forgejo-client.h"
 
+#include "cis490.h"
+
 #include <libsoup/soup.h>
 
 /* Fifty commits with all that Forgejo says of them are 150 KiB. */
@@ -39,8 +41,7 @@ cis_forgejo_client_new (gint64 timeout, const char *ca_file)
   CisForgejoClient *self = g_new0 (CisForgejoClient, 1);
 
   self->timeout = timeout;
-  /* GnuTLS wants it absolute. */
-  self->ca_file = ca_file != NULL ? g_canonicalize_filename (ca_file, NULL) : NULL;
+  self->ca_file = g_strdup (ca_file);
   self->context = g_main_context_new ();
   return self;
 }
@@ -80,7 +81,7 @@ prepare (CisForgejoClient *self, GError **error)
     return TRUE;
   if (self->ca_file != NULL)
     {
-      authorities = g_tls_file_database_new (self->ca_file, error);
+      authorities = cis_authorities_load (self->ca_file, error);
       if (authorities == NULL)
         {
           g_prefix_error (error, "%s: ", self->ca_file);

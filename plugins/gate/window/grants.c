@@ -152,36 +152,40 @@ has_name (GPtrArray *grants, const char *name)
   return FALSE;
 }
 
+/* @column: of the word that is wrong. */
 static const char *
-find_mistake (Table *table, char **words)
+find_mistake (Table *table, const CisTextLine *line, gint64 *end, guint *column)
 {
-  if (g_strv_length (words) != 4)
-    return "a grant is NAME COMMIT|COMMIT..COMMIT HOST|* UNTIL";
-  if (!cis_name_is_valid (words[0], NAME_MAX_LENGTH))
+  *column = line->columns[0];
+  if (!cis_name_is_valid (line->words[0], NAME_MAX_LENGTH))
     return "the name has other characters than letters, digits, “.”, “_” and “-”, or over 63";
-  if (has_name (table->grants, words[0]))
+  if (line->n_words != 4)
+    return "a grant is NAME COMMIT|COMMIT..COMMIT HOST|* UNTIL";
+  if (has_name (table->grants, line->words[0]))
     return "the name was given to another grant";
-  if (!g_str_equal (words[2], "*") && !cis_name_is_valid (words[2], CIS_HOST_NAME_MAX))
+  *column = line->columns[2];
+  if (!g_str_equal (line->words[2], "*") && !cis_name_is_valid (line->words[2], CIS_HOST_NAME_MAX))
     return "the host is neither “*” nor a host's name";
-  return NULL;
+  *column = line->columns[3];
+  return parse_until (line->words[3], end) ? NULL : "the end is no date such as 2026-12-31";
 }
 
 static gboolean
-parse_line (CisGrants *self, Table *table, char **words, GError **error)
+parse_line (CisGrants *self, Table *table, const CisTextLine *line, guint *column, GError **error)
 {
-  const char *mistake = find_mistake (table, words);
+  char **words = line->words;
+  gint64 end = 0;
+  const char *mistake = find_mistake (table, line, &end, column);
   g_autoptr (GPtrArray) commits = NULL;
   g_autoptr (GError) problem = NULL;
   Grant *grant;
-  gint64 end;
 
-  if (mistake == NULL && !parse_until (words[3], &end))
-    mistake = "the end is no date such as 2026-12-31";
   if (mistake != NULL)
     {
       g_set_error_literal (error, CIS_ERROR, CIS_ERROR_INVALID, mistake);
       return FALSE;
     }
+  *column = line->columns[1];
   if (!parse_commits (self, words[1], &commits, &problem))
     {
       /* A range that is over and has left the repository is no mistake: nobody misses it. */
@@ -207,36 +211,23 @@ parse_line (CisGrants *self, Table *table, char **words, GError **error)
   return TRUE;
 }
 
-static char **
-split_words (char *line)
-{
-  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
-  g_auto (GStrv) pieces = NULL;
-
-  line[strcspn (line, "#")] = '\0';
-  pieces = g_strsplit_set (line, " \t\r", -1);
-  for (char **piece = pieces; *piece != NULL; piece++)
-    if (**piece != '\0')
-      g_strv_builder_add (builder, *piece);
-  return g_strv_builder_end (builder);
-}
-
 /* Each line for itself: a mistake in one takes nothing from the others. */
 static gboolean
 parse (CisGrants *self, const char *text, Table *table, GError **error)
 {
-  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  g_autoptr (GPtrArray) lines = cis_text_split (text);
   g_autoptr (GError) first = NULL;
   guint n_more = 0;
 
-  for (guint i = 0; lines[i] != NULL; i++)
+  for (guint i = 0; i < lines->len; i++)
     {
-      g_auto (GStrv) words = split_words (lines[i]);
+      const CisTextLine *line = lines->pdata[i];
       g_autoptr (GError) problem = NULL;
+      guint column;
 
-      if (words[0] == NULL || parse_line (self, table, words, &problem))
+      if (parse_line (self, table, line, &column, &problem))
         continue;
-      g_prefix_error (&problem, "%s:%u: ", self->path, i + 1);
+      g_prefix_error (&problem, "%s:%u:%u: ", self->path, line->number, column);
       if (first == NULL)
         first = g_steal_pointer (&problem);
       else
@@ -280,7 +271,7 @@ has_settled (CisGrants *self)
 static gboolean
 read_table (CisGrants *self, Table *table, GError **error)
 {
-  g_autofree char *text = cis_file_read_text (self->path, FILE_MAX, error);
+  g_autofree char *text = cis_text_read (self->path, FILE_MAX, error);
 
   return text != NULL && parse (self, text, table, error);
 }

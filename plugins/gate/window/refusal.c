@@ -4,7 +4,6 @@
 #include "history.h"
 #include "remedy.h"
 
-#define REMEDY_MAX (16 * 1024)
 /* A host of stale code asks the same for each of its episodes, and counting walks the history. */
 #define COUNTED_MAX 256
 
@@ -78,28 +77,31 @@ count_behind (CisRefusal *self, const char *commit, const char *head)
   return behind;
 }
 
-/* @error: nullable; why the file cannot be read. */
-static void
-tell_unreadable (CisRefusal *self, const GError *error)
+CisFinding *
+cis_refusal_describe_unreadable (const char *path, const GError *error)
 {
-  g_autofree char *quoted = NULL;
-  CisFinding *finding;
+  CisFinding *finding =
+      cis_finding_new ("remedy-unreadable", CIS_SEVERITY_WARNING, path,
+                       "The remedy's file cannot be read, and refused hosts get the usual one: %s.",
+                       error->message);
+  g_autofree char *quoted = g_shell_quote (path);
 
-  if (error == NULL)
-    {
-      cis_part_clear_unless (self->part, "remedy-unreadable", NULL, NULL);
-      return;
-    }
-  finding = cis_finding_new ("remedy-unreadable", CIS_SEVERITY_WARNING, self->remedy_file,
-                             "The remedy's file cannot be read, and refused hosts get the usual one: %s.",
-                             error->message);
-  quoted = g_shell_quote (self->remedy_file);
   cis_finding_set_fix (finding,
                        "chmod a+r %s\n"
                        "ls -l %s\n"
                        "# and its folders have to be open to %s",
                        quoted, quoted, g_get_user_name ());
-  cis_part_raise (self->part, finding);
+  return finding;
+}
+
+/* @error: nullable; why the file cannot be read. */
+static void
+tell_unreadable (CisRefusal *self, const GError *error)
+{
+  if (error == NULL)
+    cis_part_clear_unless (self->part, "remedy-unreadable", NULL, NULL);
+  else
+    cis_part_raise (self->part, cis_refusal_describe_unreadable (self->remedy_file, error));
 }
 
 static char *
@@ -110,7 +112,7 @@ read_template (CisRefusal *self)
 
   if (self->remedy_file == NULL)
     return g_strdup (self->remedy);
-  text = cis_file_read_text (self->remedy_file, REMEDY_MAX, &error);
+  text = cis_text_read (self->remedy_file, CIS_REMEDY_MAX, &error);
   tell_unreadable (self, error);
   return text != NULL ? text : g_strdup (self->remedy);
 }

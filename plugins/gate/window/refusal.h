@@ -21,4 +21,9 @@ CisFinding *cis_refusal_describe (CisRefusal *self, CisItem *item, const char *c
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisRefusal, cis_refusal_free)
 
+/* How long the file with the remedy may be, in bytes. */
+#define CIS_REMEDY_MAX (16 * 1024)
+/* The finding that it cannot be used; full. */
+CisFinding *cis_refusal_describe_unreadable (const char *path, const GError *error);
+
 G_END_DECLS

@@ -17,7 +17,6 @@
 
 /* What is asked for at once; the server has a cap of its own, usually 50. */
 #define PAGE_SIZE 1000
-#define TOKEN_MAX 4096
 
 typedef struct
 {
@@ -47,18 +46,12 @@ static char *
 read_token (const char *path, GError **error)
 {
   g_autoptr (GError) problem = NULL;
-  g_autofree char *text = cis_file_read_text (path, TOKEN_MAX, &problem);
-  g_autofree char *token = text != NULL ? g_strdup (g_strstrip (text)) : NULL;
+  g_autofree char *token = cis_text_read_secret (path, &problem);
 
   if (token == NULL)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "cannot read its token: %s",
                  problem->message);
-  else if (token[0] != '\0' &&
-           strspn (token, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-._~+/=") == strlen (token))
-    return g_steal_pointer (&token);
-  else
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "there is no token in %s", path);
-  return NULL;
+  return g_steal_pointer (&token);
 }
 
 static gboolean
@@ -227,11 +220,13 @@ cis_window_source_forgejo_suggest (CisWindowSource *source, const char *branch, 
   g_autofree char *ca_file = self->ca_file != NULL ? g_shell_quote (self->ca_file) : NULL;
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
-    return g_strdup_printf (
-        "install -m 600 -o %s /dev/stdin %s\n"
-        "# with a token that may read the repository (in Forgejo: settings, applications)",
-        g_get_user_name (),
-        token_file != NULL ? token_file : "FILE # and [site] forgejo-token-file=FILE in cis490.ini");
+    {
+      g_autofree char *write = cis_fix_secret (self->token_file != NULL ? self->token_file : "FILE");
+
+      return g_strdup_printf (
+          "%s%s\n# with a token that may read the repository (in Forgejo: settings, applications)", write,
+          self->token_file != NULL ? "" : " # and [site] forgejo-token-file=FILE in cis490.ini");
+    }
   return g_strdup_printf (
       "curl -sS %s%s%s%s\n"
       "# and compare forgejo-url, forgejo-repository, forgejo-ca-file and branch in cis490.ini",

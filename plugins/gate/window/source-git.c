@@ -68,7 +68,7 @@ read_shallow (git_repository *repository, GError **error)
   g_autoptr (GError) problem = NULL;
   g_auto (GStrv) lines = NULL;
 
-  text = cis_file_read_text (path, SHALLOW_MAX, &problem);
+  text = cis_text_read (path, SHALLOW_MAX, &problem);
   if (text == NULL)
     {
       if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))

@@ -8,6 +8,7 @@
  */
 #include "amnesty.h"
 #include "forecast.h"
+#include "look.h"
 #include "refresher.h"
 #include "refusal.h"
 
@@ -208,6 +209,19 @@ check_grants (CisGateWindow *self, GPtrArray *findings)
   grants = cis_grants_new (self->grants_file, self->repository, 0);
   if (!cis_grants_refresh (grants, &error))
     g_ptr_array_add (findings, cis_amnesty_describe_error (self->grants_file, error));
+}
+
+static void
+cis_gate_window_look (CisPart *part, GPtrArray *findings)
+{
+  CisGateWindow *self = (CisGateWindow *) part;
+  CisWindowSetup setup = get_setup (self);
+
+  setup.forgejo_token_file = or_null (self->forgejo_token_file);
+  setup.forgejo_ca_file = or_null (self->forgejo_ca_file);
+  if (self->enabled)
+    cis_window_look (&setup, self->branch, self->window, cis_part_get_name (part),
+                     or_null (self->grants_file), or_null (self->remedy_file), findings);
 }
 
 static void
@@ -419,6 +433,7 @@ cis_gate_window_class_init (CisGateWindowClass *klass)
   part_class->validate = cis_gate_window_validate;
   part_class->open = cis_gate_window_open;
   part_class->close = cis_gate_window_close;
+  part_class->look = cis_gate_window_look;
   part_class->check = cis_gate_window_check;
   part_class->maintain = cis_gate_window_maintain;
   klass->needs = needs;
@@ -447,7 +462,7 @@ cis_gate_window_class_init (CisGateWindowClass *klass)
           "and {episode} are filled in.",
           "git -C /opt/cis490 pull --ff-only && sudo ninja -C /opt/cis490/build install && "
           "sudo systemctl restart cis490-shipper",
-          CIS_PARAM_OPTION));
+          CIS_PARAM_OPTION | CIS_PARAM_PROSE));
   OPTION (remedy_file,
           g_param_spec_string ("remedy-file", NULL, "A file with the remedy instead, of several lines.", NULL,
                                CIS_PARAM_OPTION | CIS_PARAM_FILE));

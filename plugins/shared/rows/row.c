@@ -171,10 +171,26 @@ parse (const char *line, gsize length, CisRow *row)
   return TRUE;
 }
 
+gsize
+cis_row_trim (const char **line, gsize length)
+{
+  if (length >= 3 && memcmp (*line, "\357\273\277", 3) == 0)
+    {
+      *line += 3;
+      length -= 3;
+    }
+  for (; length > 0 && g_ascii_isspace (**line); length--)
+    ++*line;
+  while (length > 0 && g_ascii_isspace ((*line)[length - 1]))
+    length--;
+  return length;
+}
+
 gboolean
 cis_row_parse (const char *line, gsize length, CisRow *row)
 {
   clear (row);
+  length = cis_row_trim (&line, length);
   if (!scan (line, length, row) && !parse (line, length, row))
     return FALSE;
   if (row->sha256[0] != '\0' && !cis_hex_is_valid (row->sha256, 64))
@@ -199,7 +215,8 @@ tell_row (Rows *self, const char *line, gsize length, gint64 offset)
   CisRow row;
   gboolean known = !self->too_long && cis_row_parse (line, length, &row);
 
-  self->func (known ? &row : NULL, offset, self->user_data);
+  if (known || self->too_long || cis_row_trim (&line, length) > 0)
+    self->func (known ? &row : NULL, offset, self->user_data);
   self->too_long = FALSE;
 }
 

@@ -16,6 +16,9 @@ typedef struct
   gint64 size;     /* -1 where it has none */
 } CisRow;
 
+/* The length of a line without what an editor puts round a row: a byte order mark, blanks, a carriage return;
+ * 0: it is blank, and no row. @line: moved to where that begins. */
+gsize cis_row_trim (const char **line, gsize length);
 /* %FALSE where it is no JSON object that names a host and an episode. */
 gboolean cis_row_parse (const char *line, gsize length, CisRow *row);
 

@@ -54,9 +54,12 @@ lock_folders (CisArchive *self, GError **error)
 {
   g_autofree char *what = g_build_filename (self->directory, "incoming", ".lock", NULL);
 
-  self->lock = openat (self->layout.incoming, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+  self->lock = cis_file_open (self->layout.incoming, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW, NULL, error);
   if (self->lock < 0)
-    return cis_error_set_errno (error, errno, "Opening %s", what);
+    {
+      g_prefix_error (error, "%s: ", what);
+      return FALSE;
+    }
   return cis_file_lock (self->lock, FALSE, what, NULL, error);
 }
 

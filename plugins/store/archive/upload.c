@@ -417,11 +417,9 @@ cis_upload_finish (CisUpload *self, char *intent)
     return cis_stored_conflict (self->episode, part->sha256);
   self->hold->part = g_steal_pointer (&owned);
   self->hold->linked = TRUE;
-  fd = openat (self->shelf->store, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  fd = cis_file_open (self->shelf->store, name, O_RDONLY | O_NOFOLLOW, &st, &error);
   if (fd < 0)
-    cis_error_set_errno (&error, errno, "Opening store/%s/%s", self->shelf->host, name);
-  else if (fstat (fd, &st) < 0)
-    cis_error_set_errno (&error, errno, "Looking at store/%s/%s", self->shelf->host, name);
+    g_prefix_error (&error, "store/%s: ", self->shelf->host);
   else
     cis_upload_adopt (self->episode, fd, &st, part);
   cis_file_close (&fd, name, NULL);

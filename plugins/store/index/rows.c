@@ -73,9 +73,12 @@ repair_locked (CisRows *self, CisRowsCut *cut, GCancellable *cancellable, GError
   int fd;
 
   /* pwrite() on a descriptor that appends appends, so the repair has one of its own. */
-  fd = openat (self->dirfd, self->name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  fd = cis_file_open (self->dirfd, self->name, O_RDWR | O_NOFOLLOW, NULL, error);
   if (fd < 0)
-    return cis_error_set_errno (error, errno, "Opening %s", self->path);
+    {
+      g_prefix_error (error, "%s: ", self->path);
+      return FALSE;
+    }
   if (!cis_file_lock (self->fd, TRUE, self->path, cancellable, error))
     {
       g_close (fd, NULL);
@@ -113,10 +116,10 @@ cis_rows_open (const char *directory, const char *name, CisRowsCut *cut, GCancel
   self->dirfd = cis_folder_open (AT_FDCWD, directory, TRUE, error);
   if (self->dirfd < 0)
     return NULL;
-  self->fd = openat (self->dirfd, name, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+  self->fd = cis_file_open (self->dirfd, name, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, NULL, error);
   if (self->fd < 0)
     {
-      cis_error_set_errno (error, errno, "Opening %s", self->path);
+      g_prefix_error (error, "%s: ", self->path);
       return NULL;
     }
   if (!give_to_owner (self, error))

@@ -120,25 +120,34 @@ cis_tail_mend_torn (int fd, gint64 *size, GError **error)
   return TRUE;
 }
 
-/* 1: the last row is JSON, or there is none; -1 with @error. */
+/* 1: the last row is JSON, or there is none; -1 with @error. Blank lines, as an editor leaves them, are no
+ * rows.
+ */
 static int
 last_row_is_whole (int fd, gint64 size, gint64 *start, GError **error)
 {
-  g_autoptr (JsonObject) row = NULL;
-  g_autofree char *line = NULL;
+  for (*start = 0; size > 0; size = *start)
+    {
+      g_autoptr (JsonObject) row = NULL;
+      g_autofree char *line = NULL;
+      const char *text;
+      gsize length;
 
-  *start = size > 0 ? find_row_start (fd, size, error) : 0;
-  if (*start < 0)
-    return -1;
-  if (size == 0)
-    return 1;
-  if (size - *start > CIS_ROW_MAX)
-    return 0;
-  line = g_malloc (size - *start);
-  if (!read_at (fd, line, size - *start, *start, error))
-    return -1;
-  row = cis_json_parse (line, size - *start - 1, NULL);
-  return row != NULL;
+      *start = find_row_start (fd, size, error);
+      if (*start < 0)
+        return -1;
+      if (size - *start > CIS_ROW_MAX)
+        return 0;
+      text = line = g_malloc (size - *start);
+      if (!read_at (fd, line, size - *start, *start, error))
+        return -1;
+      length = cis_row_trim (&text, size - *start);
+      if (length == 0)
+        continue;
+      row = cis_json_parse (text, length, NULL);
+      return row != NULL;
+    }
+  return 1;
 }
 
 gboolean

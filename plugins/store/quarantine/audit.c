@@ -100,17 +100,16 @@ add_line (Audit *self, const char *line, gsize length)
 static void
 read_on (Audit *self)
 {
-  int fd =
-      TEMP_FAILURE_RETRY (openat (self->dirfd, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat st;
+  int fd = cis_file_open (self->dirfd, FILE_NAME, O_RDONLY | O_NOFOLLOW, &st, NULL);
   FILE *file = NULL;
   char *line = NULL;
   gsize size = 0;
   gssize length;
-  struct stat st;
 
   if (fd < 0)
     return;
-  if (fstat (fd, &st) != 0 || !S_ISREG (st.st_mode) || (file = fdopen (fd, "r")) == NULL)
+  if ((file = fdopen (fd, "r")) == NULL)
     {
       g_close (fd, NULL);
       return;
@@ -175,17 +174,19 @@ make_line (const char *verb, const char *id, const char *episode, JsonObject *re
 
 /* @made: there was none. */
 static void
-set_open_error (Audit *self, int errsv, gboolean made, GError **error)
+set_open_error (Audit *self, const GError *problem, gboolean made, GError **error)
 {
+  gboolean denied = g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED) && !made;
   g_autofree char *file = g_build_filename (self->path, FILE_NAME, NULL);
   g_autofree char *quoted = g_shell_quote (file);
   g_autofree char *folder = g_shell_quote (self->path);
 
-  if (errsv == EACCES && !made)
-    cis_error_set_errno (error, errsv, "Cannot open %s, which is another user's (chown --reference=%s %s)",
-                         file, folder, quoted);
+  if (denied)
+    g_set_error (error, problem->domain, problem->code,
+                 "Cannot open %s, which is another user's (chown --reference=%s %s): %s", file, folder,
+                 quoted, problem->message);
   else
-    cis_error_set_errno (error, errsv, "Cannot open %s", file);
+    g_set_error (error, problem->domain, problem->code, "%s: %s", file, problem->message);
 }
 
 /* The file belongs to whom the state belongs, and who may change that may append: what root, or one of the
@@ -203,14 +204,18 @@ give_to_folder (Audit *self, int fd, GError **error)
 static int
 open_to_append (Audit *self, GError **error)
 {
-  int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
-  int fd = TEMP_FAILURE_RETRY (openat (self->dirfd, FILE_NAME, flags));
-  gboolean made = fd < 0 && errno == ENOENT;
+  int flags = O_RDWR | O_APPEND | O_NOFOLLOW;
+  g_autoptr (GError) problem = NULL;
+  int fd = cis_file_open (self->dirfd, FILE_NAME, flags, NULL, &problem);
+  gboolean made = g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
 
   if (made)
-    fd = TEMP_FAILURE_RETRY (openat (self->dirfd, FILE_NAME, flags | O_CREAT, 0640));
+    {
+      g_clear_error (&problem);
+      fd = cis_file_open (self->dirfd, FILE_NAME, flags | O_CREAT, NULL, &problem);
+    }
   if (fd < 0)
-    set_open_error (self, errno, made, error);
+    set_open_error (self, problem, made, error);
   else if (made && !give_to_folder (self, fd, error))
     {
       g_close (fd, NULL);

@@ -173,14 +173,14 @@ refused_token (const CisPeer *peer, const char *said)
 {
   CisFinding *finding = cis_finding_new ("receiver-refused-token", CIS_SEVERITY_ERROR, peer->url,
                                          "%s does not take our token: %s", peer->url, said);
-  g_autofree char *file = quote_file (peer->token_file, "TOKEN-FILE");
+  g_autofree char *write = cis_fix_secret (is_set (peer->token_file) ? peer->token_file : "TOKEN-FILE");
 
   cis_finding_set_fix (finding,
                        "# on the receiver; add the line that it prints to tokens-file:\n"
                        "cis490 token new %s\n"
                        "# and here the token that it prints, then Ctrl-D:\n"
-                       "install -o %s -m 600 /dev/stdin %s",
-                       peer->host, g_get_user_name (), file);
+                       "%s",
+                       peer->host, write);
   return finding;
 }
 
@@ -190,7 +190,7 @@ refused_host (const CisPeer *peer, const char *said)
   CisFinding *finding =
       cis_finding_new ("receiver-refused-host", CIS_SEVERITY_ERROR, peer->url,
                        "%s does not let our credentials write as host %s: %s", peer->url, peer->host, said);
-  g_autofree char *file = quote_file (peer->token_file, "TOKEN-FILE");
+  g_autofree char *write = cis_fix_secret (is_set (peer->token_file) ? peer->token_file : "TOKEN-FILE");
 
   cis_finding_set_fix (
       finding,
@@ -198,9 +198,8 @@ refused_host (const CisPeer *peer, const char *said)
       "# have to be of one host; for a token, on the receiver, add the line that it prints to tokens-file:\n"
       "cis490 token new %s\n"
       "# and here the token that it prints, then Ctrl-D:\n"
-      "install -o %s -m 600 /dev/stdin %s",
-      peer->host, is_set (peer->certificate_file) ? peer->certificate_file : "none", peer->host,
-      g_get_user_name (), file);
+      "%s",
+      peer->host, is_set (peer->certificate_file) ? peer->certificate_file : "none", peer->host, write);
   return finding;
 }
 

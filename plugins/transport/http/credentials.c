@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "credentials.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <gnutls/gnutls.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TOKEN_MAX 4096
+/* Of each file; a bundle of authorities is a quarter of that. */
+#define PEM_MAX (1024 * 1024)
 
 G_DEFINE_QUARK (cis_credentials_error_quark, cis_credentials_error)
 
@@ -53,17 +52,27 @@ set_certificate_error (GError **error, const char *file, GError *reason)
   return FALSE;
 }
 
+/* @bytes must outlive it. */
+static gnutls_datum_t
+as_datum (GBytes *bytes)
+{
+  gsize size;
+  gconstpointer data = g_bytes_get_data (bytes, &size);
+
+  return (gnutls_datum_t){ (void *) data, (guint) size };
+}
+
 /* GLib pairs whatever it is given, and the receiver would only hang up. */
 static gboolean
-check_pair (const CisPeer *peer, GError **error)
+check_pair (const CisPeer *peer, GBytes *certificate, GBytes *key, GError **error)
 {
+  const gnutls_datum_t certificate_data = as_datum (certificate), key_data = as_datum (key);
   gnutls_certificate_credentials_t pair;
   int result = gnutls_certificate_allocate_credentials (&pair);
 
   if (result < 0)
     return TRUE;
-  result = gnutls_certificate_set_x509_key_file (pair, peer->certificate_file, peer->key_file,
-                                                 GNUTLS_X509_FMT_PEM);
+  result = gnutls_certificate_set_x509_key_mem (pair, &certificate_data, &key_data, GNUTLS_X509_FMT_PEM);
   gnutls_certificate_free_credentials (pair);
   if (result != GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
     return TRUE;
@@ -100,16 +109,52 @@ cis_credentials_fault (GTlsCertificate *certificate, const CisPeer *peer)
 gboolean
 cis_credentials_check (const CisPeer *peer, GError **error)
 {
-  g_autofree char *pem = NULL;
+  g_autoptr (GBytes) pem = NULL;
 
   /* What is not there, or not readable, is told when it is used. */
   if (!is_set (peer->certificate_file) || is_set (peer->key_file) ||
-      !g_file_get_contents (peer->certificate_file, &pem, NULL, NULL) ||
-      strstr (pem, "BEGIN CERTIFICATE") == NULL || strstr (pem, "PRIVATE KEY-----") != NULL)
+      (pem = cis_file_read_given (peer->certificate_file, PEM_MAX, NULL)) == NULL ||
+      strstr (g_bytes_get_data (pem, NULL), "BEGIN CERTIFICATE") == NULL ||
+      strstr (g_bytes_get_data (pem, NULL), "PRIVATE KEY-----") != NULL)
     return TRUE;
   g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
                "key-file= is not set, and %s holds a certificate without its key", peer->certificate_file);
   return FALSE;
+}
+
+/* @file: of PEM; full. */
+static GBytes *
+read_pem (const char *file, GError **error)
+{
+  GError *reason = NULL;
+  GBytes *pem = cis_file_read_given (file, PEM_MAX, &reason);
+
+  if (pem == NULL)
+    set_certificate_error (error, file, reason);
+  return pem;
+}
+
+/* Opened here and not by GLib, as read_pem() does, since a FIFO of that name would hold the worker. full */
+static GTlsCertificate *
+load_certificate (const CisPeer *peer, GError **error)
+{
+  g_autoptr (GBytes) pem = read_pem (peer->certificate_file, error);
+  g_autoptr (GBytes) key = NULL;
+  g_autoptr (GTlsCertificate) certificate = NULL;
+  g_autofree char *both = NULL;
+  GError *reason = NULL;
+
+  if (pem == NULL || (is_set (peer->key_file) && (key = read_pem (peer->key_file, error)) == NULL))
+    return NULL;
+  /* The first key counts. */
+  both =
+      g_strconcat (key != NULL ? g_bytes_get_data (key, NULL) : "", "\n", g_bytes_get_data (pem, NULL), NULL);
+  certificate = g_tls_certificate_new_from_pem (both, -1, &reason);
+  if (certificate == NULL)
+    set_certificate_error (error, peer->certificate_file, reason);
+  else if (key == NULL || check_pair (peer, pem, key, error))
+    return g_steal_pointer (&certificate);
+  return NULL;
 }
 
 gboolean
@@ -118,101 +163,40 @@ cis_credentials_load (const CisPeer *peer, GTlsCertificate **certificate, GTlsDa
 {
   GError *reason = NULL;
 
-  if (is_set (peer->certificate_file))
-    {
-      *certificate = is_set (peer->key_file)
-                         ? g_tls_certificate_new_from_files (peer->certificate_file, peer->key_file, &reason)
-                         : g_tls_certificate_new_from_file (peer->certificate_file, &reason);
-      if (*certificate == NULL)
-        return set_certificate_error (error, peer->certificate_file, reason);
-      if (is_set (peer->key_file) && !check_pair (peer, error))
-        {
-          g_clear_object (certificate);
-          return FALSE;
-        }
-    }
-  if (is_set (peer->ca_file))
-    {
-      /* GnuTLS wants it absolute. */
-      g_autofree char *path = g_canonicalize_filename (peer->ca_file, NULL);
-
-      *authorities = g_tls_file_database_new (path, &reason);
-      if (*authorities == NULL)
-        return set_certificate_error (error, path, reason);
-    }
-  return TRUE;
-}
-
-/* What one read() gives may be less than what is there, and half a token is another one. */
-static gssize
-read_to_end (int fd, char *buffer)
-{
-  gssize length = 0, n = 1;
-
-  while (n > 0 && length < TOKEN_MAX)
-    {
-      n = TEMP_FAILURE_RETRY (read (fd, buffer + length, (gsize) (TOKEN_MAX - length)));
-      length = n < 0 ? -1 : length + n;
-    }
-  return length;
-}
-
-/* At most TOKEN_MAX bytes of a regular file; a symlink is followed, as secrets are often mounted as one. */
-static gssize
-read_secret (const char *file, char *buffer, GError **error)
-{
-  int fd = open (file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  gssize length = -1;
-  struct stat info;
-
-  if (fd >= 0 && fstat (fd, &info) == 0 && !S_ISREG (info.st_mode))
-    errno = EINVAL;
-  else if (fd >= 0)
-    length = read_to_end (fd, buffer);
-  if (length < 0)
-    g_set_error (error, CIS_CREDENTIALS_ERROR, CIS_CREDENTIALS_ERROR_TOKEN, "the token in %s: %s", file,
-                 g_strerror (errno));
-  if (fd >= 0)
-    close (fd);
-  return length;
+  if (is_set (peer->certificate_file) && (*certificate = load_certificate (peer, error)) == NULL)
+    return FALSE;
+  if (!is_set (peer->ca_file) || (*authorities = cis_authorities_load (peer->ca_file, &reason)) != NULL)
+    return TRUE;
+  g_clear_object (certificate);
+  return set_certificate_error (error, peer->ca_file, reason);
 }
 
 char *
 cis_credentials_read_token (const char *file, GError **error)
 {
-  char buffer[TOKEN_MAX];
-  gssize length = read_secret (file, buffer, error);
-  g_autofree char *token = NULL;
-  gboolean valid;
+  g_autoptr (GError) reason = NULL;
+  char *token = cis_text_read_secret (file, &reason);
 
-  if (length < 0)
-    return NULL;
-  token = g_strchomp (g_strndup (buffer, (gsize) length));
-  valid = length < TOKEN_MAX && *token != '\0';
-  for (const char *c = token; *c != '\0'; c++)
-    valid = valid && g_ascii_isgraph (*c);
-  if (valid)
-    return g_steal_pointer (&token);
-  g_set_error (error, CIS_CREDENTIALS_ERROR, CIS_CREDENTIALS_ERROR_TOKEN,
-               "the token in %s: the file does not hold just one token on one line", file);
-  return NULL;
+  if (token == NULL)
+    g_set_error (error, CIS_CREDENTIALS_ERROR, CIS_CREDENTIALS_ERROR_TOKEN, "the token: %s", reason->message);
+  return token;
 }
 
 static void
 set_token_fix (CisFinding *finding, const CisPeer *peer)
 {
-  const char *user = g_get_user_name ();
-  g_autofree char *file = g_shell_quote (peer->token_file);
+  gboolean unreadable = access (peer->token_file, F_OK) == 0 && access (peer->token_file, R_OK) != 0;
+  g_autofree char *fix = unreadable ? cis_fix_access (peer->token_file) : cis_fix_secret (peer->token_file);
 
-  if (access (peer->token_file, F_OK) == 0 && access (peer->token_file, R_OK) != 0)
-    cis_finding_set_fix (finding, "chown %s %s && chmod 600 %s", user, file, file);
+  if (unreadable)
+    cis_finding_set_fix (finding, "%s", fix);
   else
     cis_finding_set_fix (finding,
                          "# on the receiver, for a token:\n"
                          "cis490 token new %s\n"
                          "# and here the token that it prints, then Ctrl-D:\n"
-                         "install -o %s -m 600 /dev/stdin %s",
-                         peer->host, user, file);
+                         "%s",
+                         peer->host, fix);
 }
 
 static void
@@ -250,4 +234,26 @@ cis_credentials_finding (const CisPeer *peer, const GError *error)
   else
     set_certificates_fix (finding, peer);
   return finding;
+}
+
+void
+cis_credentials_look (const CisPeer *peer, GPtrArray *findings)
+{
+  g_autoptr (GTlsCertificate) certificate = NULL;
+  g_autoptr (GTlsDatabase) authorities = NULL;
+  g_autoptr (GError) no_token = NULL, no_pair = NULL;
+  g_autofree char *token =
+      is_set (peer->token_file) ? cis_credentials_read_token (peer->token_file, &no_token) : NULL;
+  g_autofree char *fault = NULL;
+
+  if (no_token != NULL)
+    g_ptr_array_add (findings, cis_credentials_finding (peer, no_token));
+  if (!cis_credentials_load (peer, &certificate, &authorities, &no_pair))
+    g_ptr_array_add (findings, cis_credentials_finding (peer, no_pair));
+  else if (certificate != NULL && (fault = cis_credentials_fault (certificate, peer)) != NULL)
+    {
+      g_set_error (&no_pair, CIS_CREDENTIALS_ERROR, CIS_CREDENTIALS_ERROR_CERTIFICATE, "the certificate: %s",
+                   fault);
+      g_ptr_array_add (findings, cis_credentials_finding (peer, no_pair));
+    }
 }

@@ -22,6 +22,8 @@ gboolean cis_credentials_check (const CisPeer *peer, GError **error);
 /* Both full, and NULL where the peer names no such file. */
 gboolean cis_credentials_load (const CisPeer *peer, GTlsCertificate **certificate, GTlsDatabase **authorities,
                                GError **error);
+/* Adds the finding of each that could not be used now: unreadable, expired, or of another key. */
+void cis_credentials_look (const CisPeer *peer, GPtrArray *findings);
 /* The token in @file, one line; full. */
 char *cis_credentials_read_token (const char *file, GError **error);
 /* What our own clock finds wrong with @certificate (nullable), as half a sentence; NULL: nothing. full. */

@@ -208,13 +208,8 @@ open_archive (CisHttp *self, CisEpisode *episode, GError **error)
       g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "%s has no archive", cis_episode_get_name (episode));
       return -1;
     }
-  fd = open (path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0)
-    {
-      cis_error_set_errno (error, errno, "Cannot read %s", path);
-      return -1;
-    }
-  if (fstat (fd, &info) == 0 && (guint64) info.st_size == cis_episode_get_size (episode))
+  fd = cis_file_open (AT_FDCWD, path, O_RDONLY | O_NOFOLLOW, &info, error);
+  if (fd < 0 || (guint64) info.st_size == cis_episode_get_size (episode))
     return fd;
   g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "%s is not as long as when it was packed", path);
   close (fd);
@@ -328,6 +323,12 @@ find_commit (CisHttp *self, const char *folder, guint *n, GError **error)
       close (fd);
     }
   return commit;
+}
+
+static void
+cis_http_look (CisPart *part, GPtrArray *findings)
+{
+  cis_credentials_look (&((CisHttp *) part)->peer, findings);
 }
 
 static void
@@ -462,6 +463,7 @@ cis_http_class_init (CisHttpClass *klass)
   part_class->validate = cis_http_validate;
   part_class->open = cis_http_open;
   part_class->close = cis_http_close;
+  part_class->look = cis_http_look;
   part_class->check = cis_http_check;
   part_class->maintain = cis_http_maintain;
   stage_class->item_type = CIS_TYPE_EPISODE;
