@@ -69,7 +69,7 @@ print (Check *self, const char *name, GPtrArray *findings, const char *more)
         options_print_finding (finding);
     }
   if (ok && more[0] != '\0')
-    g_print (_ ("%s: %s; not asked over the network (--deep does): %s\n"), name, verdict, more);
+    g_print (_ ("%s: %s; --deep asks further: %s\n"), name, verdict, more);
   else
     g_print ("%s: %s\n", name, verdict);
 }

@@ -94,6 +94,30 @@ set_option (CisBuild *build, const char *group, GParamSpec *pspec, const char *t
     check_file (build, group, pspec, text);
 }
 
+/* @value: what is in force, of @text, a default or what the ini says. It may not be what somebody meant who
+ * left nothing behind "key=". */
+static void
+warn_of_empty (CisBuild *build, const char *group, GParamSpec *pspec, const char *text, const char *value)
+{
+  g_autofree char *own = cis_config_get_raw (build->config, group, pspec->name);
+  g_autofree char *variable = cis_config_find_variable (build->config, text, TRUE);
+  g_autofree char *site = variable != NULL ? cis_config_get_site_raw (build->config, variable) : NULL;
+  g_autofree char *where = NULL;
+
+  if (value[0] == '\0')
+    return;
+  if (own != NULL && own[0] == '\0')
+    {
+      where = cis_config_where (build->config, group, pspec->name);
+      cis_build_warn_of_empty (build, where, group, pspec->name, value);
+    }
+  else if (site != NULL && site[0] == '\0')
+    {
+      where = cis_config_where_site (build->config, variable);
+      cis_build_warn_of_empty (build, where, "site", variable, value);
+    }
+}
+
 static void
 set_default (CisBuild *build, const char *group, GParamSpec *pspec, Values *values)
 {
@@ -111,7 +135,10 @@ set_default (CisBuild *build, const char *group, GParamSpec *pspec, Values *valu
     return;
   expanded = cis_config_expand (build->config, text, &error);
   if (expanded != NULL)
-    set_option (build, group, pspec, expanded, values);
+    {
+      warn_of_empty (build, group, pspec, text, expanded);
+      set_option (build, group, pspec, expanded, values);
+    }
   else
     {
       g_autofree char *summary = g_strdup_printf ("[%s] needs “%s”: %s", group, pspec->name, error->message);
@@ -200,11 +227,17 @@ read_group (CisBuild *build, const char *group, GObjectClass *klass, const char 
 
           cis_build_complain_of_variable (build, group, *key, raw != NULL ? raw : "", summary);
         }
-      /* Nothing between "=" and the line's end is the same as no such line. */
+      /* Nothing between "=" and the line's end is the same as no such line; where there is a default, that is
+       * told. */
       else if (text[0] == '\0' && pspec->value_type == G_TYPE_STRING)
         set_default (build, group, pspec, values);
       else
-        set_option (build, group, pspec, text, values);
+        {
+          g_autofree char *raw = cis_config_get_raw (build->config, group, *key);
+
+          warn_of_empty (build, group, pspec, raw, text);
+          set_option (build, group, pspec, text, values);
+        }
     }
   for (guint i = 0; i < options->len; i++)
     if (!g_strv_contains ((const char *const *) keys, ((GParamSpec *) options->pdata[i])->name))

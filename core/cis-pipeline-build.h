@@ -34,6 +34,10 @@ void cis_build_check_site (CisBuild *self);
 CisFinding *cis_build_warn (CisBuild *self, const char *id, const char *where, const char *format, ...)
     G_GNUC_PRINTF (4, 5);
 
+/* The warning that "[group] key=" has no value, so that the default @value is in force. */
+void cis_build_warn_of_empty (CisBuild *self, const char *where, const char *group, const char *key,
+                              const char *value);
+
 /* What only the whole shows: whether the stages can work with one another. */
 void cis_build_check_whole (CisBuild *self, CisPipeline *pipeline);
 /* Groups that @stages does not name. */

@@ -133,6 +133,17 @@ cis_build_find_comment (CisBuild *self, const char *where, const char *group, co
 }
 
 void
+cis_build_warn_of_empty (CisBuild *self, const char *where, const char *group, const char *key,
+                         const char *value)
+{
+  CisFinding *finding =
+      cis_build_warn (self, "config-empty-value", where,
+                      "[%s] %s= has no value, so the default is in force: %s", group, key, value);
+
+  cis_finding_suggest_comment_out (finding);
+}
+
+void
 cis_build_check_site (CisBuild *self)
 {
   g_auto (GStrv) keys = cis_config_get_site_keys (self->config);

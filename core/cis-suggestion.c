@@ -66,6 +66,19 @@ cis_finding_suggest_uncomment (CisFinding *finding, const char *signs)
                          line, signs, path);
 }
 
+void
+cis_finding_suggest_comment_out (CisFinding *finding)
+{
+  guint64 line;
+  g_autofree char *path = split_where (cis_finding_get_subject (finding), &line);
+
+  if (path != NULL && line > 0)
+    cis_finding_set_fix (finding,
+                         "# where that is meant; else give it a value:\nsed -i '%" G_GUINT64_FORMAT
+                         "s/^/#/' %s",
+                         line, path);
+}
+
 /* Only where both are plain words to sed. It has to stand alone: what it is a part of is another word. */
 void
 cis_finding_suggest_word (CisFinding *finding, const char *wrong, const char *right)

@@ -12,6 +12,8 @@ CIS_API void cis_finding_suggest_edit (CisFinding *finding, const char *where);
 void cis_finding_suggest_site (CisFinding *finding, const char *where, const char *key);
 /* The subject's line without the comment in it, which begins with "#" or one of @signs. */
 void cis_finding_suggest_uncomment (CisFinding *finding, const char *signs);
+/* The subject's line as a comment. */
+void cis_finding_suggest_comment_out (CisFinding *finding);
 /* The subject's line with another word. */
 void cis_finding_suggest_word (CisFinding *finding, const char *wrong, const char *right);
 /* Of @path, that the line names and that cannot be read. */

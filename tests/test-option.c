@@ -140,9 +140,8 @@ test_habits (void)
     { "a\nb", "cannot be seen (U+000A) behind “a”" },
     { "\357\273\277a", "cannot be seen (U+FEFF) behind “”" },
   }, lists[] = {
-    { "a,b", "put “;” between them" },
-    { "a b", "put “;” between them" },
-    { "a;\"b\"", "has quotes" },
+    { "a,b", "put “;” between several" },
+    { "a b", "put “;” between several" },
   };
   static const char *const fine[] = { "a b", "main#1", "$5", "it's", "Z\303\274rich", "a;b", "'", "\"a" };
   g_autoptr (GParamSpec) duration =
@@ -152,6 +151,7 @@ test_habits (void)
   g_autoptr (GParamSpec) name = sink (g_param_spec_string ("n", NULL, NULL, NULL, CIS_PARAM_OPTION));
   g_autoptr (GParamSpec) prose =
       sink (g_param_spec_string ("p", NULL, NULL, NULL, CIS_PARAM_OPTION | CIS_PARAM_PROSE));
+  g_auto (GValue) command = G_VALUE_INIT;
   g_autoptr (GParamSpec) list = sink (g_param_spec_boxed ("l", NULL, NULL, G_TYPE_STRV, CIS_PARAM_OPTION));
 
   for (guint i = 0; i < G_N_ELEMENTS (durations); i++)
@@ -167,6 +167,8 @@ test_habits (void)
     }
   for (guint i = 0; i < G_N_ELEMENTS (lists); i++)
     assert_says (list, lists[i].text, lists[i].says);
+  /* A command, say. */
+  g_assert_true (cis_option_parse (list, "sh;-c;echo \"$0\", a b", &command, NULL));
   for (guint i = 0; i < G_N_ELEMENTS (fine); i++)
     {
       g_auto (GValue) value = G_VALUE_INIT;

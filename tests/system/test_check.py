@@ -139,6 +139,12 @@ class Check(scratch.TestCase):
         for word in (f"{folder}: warning", "“shiper”", "“shipper”", "mv -n ", "drop-ins-unused"):
             self.assertIn(word, run.stderr)
 
+    def test_a_key_without_a_value(self):
+        self.site.write_site(branch="")
+        run = self.site.check("receiver")
+        self.assertEqual(run.returncode, 0)
+        self.assertIn("[site] branch= has no value", run.stderr)
+
     def test_a_host_without_a_quarantine(self):
         self.site.tune("shipper", "[pipeline]\nstages=scan;stamp-check;pack;ship;retire\n")
         run = self.site.check()

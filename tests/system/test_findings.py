@@ -151,6 +151,7 @@ MISTAKES = {
     "config-unknown-group": ("[pak]\nlevel=3\n", None),
     "config-bad-value": ("[pack]\nlevel=50\n", "[pack]\nlevel=5\n"),
     "config-unreadable": ("this is no ini\n", ""),
+    "config-empty-value": ("[ship]\nhost=\n", None),
     "plugin-not-loaded": ("[pack]\nplugin=pack/tar-zst\n", ""),
     "stage-order": ("[pipeline]\nstages=scan;ship;pack;retire;quarantine;log\n", ""),
     "quarantine-missing": ("[pipeline]\nstages=scan;stamp-check;pack;ship;retire;log\n", ""),

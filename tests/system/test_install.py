@@ -7,6 +7,7 @@ The prefix gets it in the mount namespace of the test only: there, what was inst
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -68,6 +69,14 @@ class Install(unittest.TestCase):
 
     def test_manual(self):
         self.assertTrue((self.prefix / "share" / "man" / "man1" / "cis490.1").exists())
+
+    def test_a_reload_looks_first(self):
+        """systemctl ends with what the first command of ExecReload= that fails ends with."""
+        for name in ("shipper", "receiver"):
+            unit, = self.prefix.glob(f"lib*/systemd/system/cis490-{name}.service")
+            look, hang_up = re.findall(r"^ExecReload=(.*)$", unit.read_text(), re.MULTILINE)
+            self.assertEqual(look, f"{self.program} check {name}")
+            self.assertTrue(hang_up.endswith("kill -HUP $MAINPID"))
 
     def test_completion(self):
         completion = self.prefix / "share" / "bash-completion" / "completions" / "cis490"

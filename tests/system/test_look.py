@@ -79,7 +79,7 @@ class Look(scratch.TestCase):
 
     def test_deep_asks(self):
         run = self.check("shipper")
-        self.assertEqual((run.returncode, run.stdout), (0, "shipper: ok; not asked over the network (--deep does): ship\n"))
+        self.assertEqual((run.returncode, run.stdout), (0, "shipper: ok; --deep asks further: ship\n"))
         self.assertEqual(self.check("shipper", "--deep").returncode, 78)
         receiver = self.site.receiver()
         run = self.check("shipper", "--deep")

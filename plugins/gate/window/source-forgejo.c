@@ -256,13 +256,31 @@ static const CisWindowSourceClass forgejo_class = {
   .free = cis_window_source_forgejo_free,
 };
 
-/* "owner/name" */
+/* "owner/name"; Forgejo has no repository whose name ends so, which is how a clone's address does. */
 static gboolean
 is_repository (const char *name)
 {
   g_auto (GStrv) parts = g_strsplit (name, "/", -1);
 
-  return g_strv_length (parts) == 2 && cis_name_is_valid (parts[0], 255) && cis_name_is_valid (parts[1], 255);
+  return g_strv_length (parts) == 2 && cis_name_is_valid (parts[0], 255) &&
+         cis_name_is_valid (parts[1], 255) && !g_str_has_suffix (name, ".git");
+}
+
+/* What was meant by a repository's address, or by a name with too much round it; full, nullable. */
+static char *
+find_meant (const char *name)
+{
+  g_autoptr (GUri) uri = g_uri_parse (name, G_URI_FLAGS_NONE, NULL);
+  g_autofree char *meant = g_strdup (uri != NULL ? g_uri_get_path (uri) : name);
+  char *start = meant;
+
+  while (*start == '/')
+    start++;
+  while (g_str_has_suffix (start, "/"))
+    start[strlen (start) - 1] = '\0';
+  if (g_str_has_suffix (start, ".git"))
+    start[strlen (start) - strlen (".git")] = '\0';
+  return is_repository (start) ? g_strdup (start) : NULL;
 }
 
 static gboolean
@@ -286,8 +304,13 @@ cis_window_source_forgejo_check (const char *url, const char *repository, GError
     g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
                  "forgejo-url=%s is no address; it looks like https://forge.example", address);
   else if (!is_repository (name))
-    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
-                 "forgejo-repository=%s is no repository; it looks like OWNER/NAME", name);
+    {
+      g_autofree char *meant = find_meant (name);
+
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "forgejo-repository=%s is no repository; %s%s%s", name,
+                   meant != NULL ? "did you mean “" : "it looks like OWNER/NAME", meant != NULL ? meant : "",
+                   meant != NULL ? "”?" : "");
+    }
   else
     return TRUE;
   return FALSE;
