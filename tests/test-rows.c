@@ -88,8 +88,27 @@ test_mark (void)
   g_assert_no_errno (truncate (path, strlen (ROW ("a"))));
   rows = cis_rows_open (tree, "index.jsonl", &cut, NULL, NULL);
   g_assert_cmpuint (cut.n_bytes, ==, 0);
+  g_assert_true (cut.was_clean);
   g_assert_cmpint (getxattr (path, "user.cis490.clean", mark, 31), >, 0);
   g_assert_cmpuint (g_ascii_strtoull (mark, NULL, 10), ==, strlen (ROW ("a")));
+}
+
+/* Whoever shortens it while it is in use takes rows that were acknowledged: that is told at the next one. */
+static void
+test_shortened (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *path = g_build_filename (tree, "index.jsonl", NULL);
+  g_autoptr (GError) error = NULL;
+  CisRowsCut cut;
+  g_autoptr (CisRows) rows = cis_rows_open (tree, "index.jsonl", &cut, NULL, &error);
+
+  g_assert_no_error (error);
+  g_assert_true (cis_rows_append (rows, UNENDED ("a"), NULL, &error));
+  g_assert_no_errno (truncate (path, 0));
+  g_assert_false (cis_rows_append (rows, UNENDED ("b"), NULL, &error));
+  g_assert_error (error, CIS_ERROR, CIS_ERROR_FATAL);
+  g_assert_nonnull (strstr (error->message, "became shorter"));
 }
 
 int
@@ -99,5 +118,6 @@ main (int argc, char **argv)
   g_test_add_func ("/rows/cut", test_cut);
   g_test_add_func ("/rows/edited", test_edited);
   g_test_add_func ("/rows/mark", test_mark);
+  g_test_add_func ("/rows/shortened", test_shortened);
   return g_test_run ();
 }

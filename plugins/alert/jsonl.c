@@ -5,13 +5,10 @@
  * The file is opened for each line, so that it can be moved away or removed at any time, and locked, so that
  * several pipelines can share it. It is for reading, not a store: nothing is flushed to the disk.
  */
-#include "cis490.h"
+#include "../shared/lines/lines.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glib/gstdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* The state is immutable after construction. */
 typedef struct
@@ -25,89 +22,13 @@ typedef CisAlertClass CisAlertJsonlClass;
 GType cis_alert_jsonl_get_type (void);
 G_DEFINE_TYPE (CisAlertJsonl, cis_alert_jsonl, CIS_TYPE_ALERT)
 
-static void
-close_file (int *fd)
-{
-  if (*fd >= 0)
-    g_close (*fd, NULL);
-}
-
-typedef int File;
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (File, close_file)
-
-static int
-open_file (CisAlertJsonl *self, GError **error)
-{
-  return cis_file_open (AT_FDCWD, self->file, O_RDWR | O_APPEND | O_CREAT, NULL, error);
-}
-
-/* The file, locked; after the wait for the lock it may be another one that bears the name. */
-static int
-open_locked (CisAlertJsonl *self, struct stat *status, GCancellable *cancellable, GError **error)
-{
-  while (TRUE)
-    {
-      g_auto (File) fd = open_file (self, error);
-      struct stat named;
-
-      if (fd < 0 || !cis_file_lock (fd, TRUE, self->file, cancellable, error))
-        return -1;
-      if (fstat (fd, status) < 0)
-        {
-          cis_error_set_errno (error, errno, "Cannot look at %s", self->file);
-          return -1;
-        }
-      if (stat (self->file, &named) == 0 && named.st_ino == status->st_ino && named.st_dev == status->st_dev)
-        {
-          int locked = fd;
-
-          fd = -1;
-          return locked;
-        }
-    }
-}
-
-/* Moves a full file to FILE.1, over the one before. */
-static gboolean
-rotate (CisAlertJsonl *self, GError **error)
-{
-  g_autofree char *old = g_strconcat (self->file, ".1", NULL);
-
-  if (rename (self->file, old) < 0)
-    return cis_error_set_errno (error, errno, "Cannot rename %s to %s", self->file, old);
-  return TRUE;
-}
-
-/* Whether a writer that was killed, or a full disk, left half a line at the end: ours must not be glued to
- * it. */
-static gboolean
-ends_in_midline (int fd, goffset size)
-{
-  char last = '\n';
-
-  return size > 0 && pread (fd, &last, 1, size - 1) == 1 && last != '\n';
-}
-
+/* @line: NULL to try only. */
 static gboolean
 append (CisAlertJsonl *self, const char *line, GCancellable *cancellable, GError **error)
 {
-  g_auto (File) fd = -1;
-  g_autofree char *text = NULL;
-  struct stat status;
+  const Lines how = { .follow = TRUE, .max_size = self->max_size, .keep = 1 };
 
-  while (TRUE)
-    {
-      fd = open_locked (self, &status, cancellable, error);
-      if (fd < 0)
-        return FALSE;
-      if (self->max_size == 0 || status.st_size == 0 || status.st_size + strlen (line) + 1 <= self->max_size)
-        break;
-      if (!rotate (self, error) || !cis_file_close (&fd, self->file, error))
-        return FALSE;
-    }
-  text = g_strconcat (ends_in_midline (fd, status.st_size) ? "\n" : "", line, "\n", NULL);
-  return cis_file_write_all (fd, text, strlen (text), self->file, error) &&
-         cis_file_close (&fd, self->file, error);
+  return lines_append_to (self->file, &how, line, cancellable, error);
 }
 
 static char *
@@ -139,7 +60,6 @@ cis_alert_jsonl_open (CisPart *part, GCancellable *cancellable, GError **error)
   CisAlertJsonl *self = (CisAlertJsonl *) part;
   g_autofree char *folder = g_path_get_dirname (self->file);
   g_autoptr (GError) problem = NULL;
-  g_auto (File) fd = -1;
 
   if (g_mkdir_with_parents (folder, 0750) < 0)
     {
@@ -147,8 +67,7 @@ cis_alert_jsonl_open (CisPart *part, GCancellable *cancellable, GError **error)
                    g_strerror (errno));
       return FALSE;
     }
-  fd = open_file (self, &problem);
-  if (fd < 0)
+  if (!append (self, NULL, cancellable, &problem))
     {
       g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "file: %s", problem->message);
       return FALSE;

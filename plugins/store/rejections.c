@@ -4,14 +4,10 @@
  * name the hosts whose episodes do not get in. It is a log and no promise: not synced, bounded by rotation,
  * and a row that can't be written changes no answer. */
 
-#include "cis490.h"
+#include "../shared/lines/lines.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define FILE_NAME "rejected.jsonl"
 
@@ -21,88 +17,12 @@ typedef struct
   char *directory;
   guint64 max_size; /* bytes */
   guint keep;
-  GMutex lock;
-  int dirfd;  /* immutable after open() */
-  int fd;     /* locked; -1: opened with the next row */
-  gint64 end; /* locked */
+  GMutex lock; /* one row at a time: the file's own lock is asked for again and again */
 } CisRejections;
 typedef CisStageClass CisRejectionsClass;
 
 GType cis_rejections_get_type (void);
 G_DEFINE_TYPE (CisRejections, cis_rejections, CIS_TYPE_STAGE)
-
-static void
-let_go (CisRejections *self)
-{
-  if (self->fd >= 0)
-    g_close (self->fd, NULL);
-  self->fd = -1;
-}
-
-static gboolean
-open_file (CisRejections *self, GError **error)
-{
-  struct stat st;
-
-  if (self->fd >= 0)
-    return TRUE;
-  self->fd = cis_file_open (self->dirfd, FILE_NAME, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, &st, error);
-  if (self->fd < 0)
-    {
-      g_prefix_error (error, "%s: ", self->directory);
-      return FALSE;
-    }
-  self->end = st.st_size;
-  return TRUE;
-}
-
-/* rejected.jsonl.1 is the newest of the full ones. */
-static char *
-get_rotated (guint number)
-{
-  return number == 0 ? g_strdup (FILE_NAME) : g_strdup_printf (FILE_NAME ".%u", number);
-}
-
-static gboolean
-rotate (CisRejections *self, GError **error)
-{
-  let_go (self);
-  if (self->keep == 0)
-    return cis_file_remove (self->dirfd, FILE_NAME, error) && open_file (self, error);
-  for (guint number = self->keep; number > 0; number--)
-    {
-      g_autofree char *to = get_rotated (number);
-      g_autofree char *from = get_rotated (number - 1);
-
-      if (renameat (self->dirfd, from, self->dirfd, to) < 0 && errno != ENOENT)
-        return cis_error_set_errno (error, errno, "Renaming %s/%s to %s", self->directory, from, to);
-    }
-  return open_file (self, error);
-}
-
-static gboolean
-append (CisRejections *self, const char *row, GError **error)
-{
-  gsize length = strlen (row);
-  ssize_t written;
-  int errsv;
-
-  if (!open_file (self, error))
-    return FALSE;
-  if (self->end > 0 && self->end + length > self->max_size && !rotate (self, error))
-    return FALSE;
-  written = TEMP_FAILURE_RETRY (write (self->fd, row, length));
-  errsv = written < 0 ? errno : ENOSPC;
-  if (written == (ssize_t) length)
-    {
-      self->end += length;
-      return TRUE;
-    }
-  /* Half a row would swallow the next one. Where it stays all the same, a reader skips what is no JSON. */
-  if (written > 0 && ftruncate (self->fd, self->end) < 0)
-    let_go (self);
-  return cis_error_set_errno (error, errsv, "Appending to %s/%s", self->directory, FILE_NAME);
-}
 
 static void
 set_string (JsonObject *row, const char *key, const char *value)
@@ -117,7 +37,6 @@ make_row (CisEpisode *episode, CisFinding *finding)
   g_autoptr (JsonObject) row = json_object_new ();
   CisRequest *request = cis_item_get_request (CIS_ITEM (episode));
   g_autofree char *now = cis_time_to_string (g_get_real_time ());
-  g_autofree char *line = NULL;
 
   set_string (row, "ts", now);
   set_string (row, "host", cis_episode_get_host (episode));
@@ -128,8 +47,17 @@ make_row (CisEpisode *episode, CisFinding *finding)
   set_string (row, "summary", cis_finding_get_summary (finding));
   set_string (row, "commit", cis_episode_get_commit (episode));
   set_string (row, "sha256", cis_episode_get_sha256 (episode));
-  line = cis_json_to_line (row);
-  return g_strconcat (line, "\n", NULL);
+  return cis_json_to_line (row);
+}
+
+/* @row: NULL to try only. */
+static gboolean
+append (CisRejections *self, const char *row, GCancellable *cancellable, GError **error)
+{
+  const Lines how = { .max_size = self->max_size, .keep = self->keep };
+  g_autofree char *file = g_build_filename (self->directory, FILE_NAME, NULL);
+
+  return lines_append_to (file, &how, row, cancellable, error);
 }
 
 static CisOutcome *
@@ -146,7 +74,7 @@ cis_rejections_process (CisStage *stage, CisItem *item, GCancellable *cancellabl
     return cis_outcome_passed ();
   row = make_row (CIS_EPISODE (item), finding);
   g_mutex_lock (&self->lock);
-  appended = append (self, row, &error);
+  appended = append (self, row, cancellable, &error);
   g_mutex_unlock (&self->lock);
   if (!appended)
     cis_part_log (CIS_PART (stage), item, G_LOG_LEVEL_WARNING, NULL, "The refusal of %s is not in %s: %s",
@@ -158,20 +86,12 @@ static gboolean
 cis_rejections_open (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisRejections *self = (CisRejections *) part;
+  int folder = cis_folder_open (AT_FDCWD, self->directory, TRUE, error);
 
-  self->dirfd = cis_folder_open (AT_FDCWD, self->directory, TRUE, error);
-  return self->dirfd >= 0 && open_file (self, error);
-}
-
-static void
-cis_rejections_close (CisPart *part)
-{
-  CisRejections *self = (CisRejections *) part;
-
-  let_go (self);
-  if (self->dirfd >= 0)
-    g_close (self->dirfd, NULL);
-  self->dirfd = -1;
+  if (folder < 0)
+    return FALSE;
+  g_close (folder, NULL);
+  return append (self, NULL, cancellable, error);
 }
 
 static void
@@ -189,7 +109,6 @@ cis_rejections_class_init (CisRejectionsClass *klass)
 
   G_OBJECT_CLASS (klass)->finalize = cis_rejections_finalize;
   part_class->open = cis_rejections_open;
-  part_class->close = cis_rejections_close;
   stage_class->item_type = CIS_TYPE_EPISODE;
   stage_class->when = CIS_WHEN_REJECTED;
   stage_class->process = cis_rejections_process;
@@ -212,8 +131,6 @@ static void
 cis_rejections_init (CisRejections *self)
 {
   g_mutex_init (&self->lock);
-  self->dirfd = -1;
-  self->fd = -1;
 }
 
 CIS_PLUGIN ("store/rejections", "Keeps a row in rejected.jsonl for each refused episode.", CisRejections,

@@ -5,11 +5,8 @@
  * The answers look as a real receiver's (or a proxy's) do, and the table of transport/http decides what they
  * mean, so that a pipeline under development meets what it will meet in the field. */
 
+#include "../shared/lines/lines.h"
 #include "http/answer.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #define SLICE (50 * 1000) /* µs between two looks at the progress bar */
 
@@ -64,7 +61,6 @@ typedef struct
   CisHostState *state;
   GPtrArray *script;       /* of known_answers */
   GPtrArray *asked_script; /* the same */
-  int record_fd;
   /* Atomic: which answer is next, and which to a question. */
   int next, next_asked;
 } CisMock;
@@ -151,12 +147,8 @@ cis_mock_open (CisPart *part, GCancellable *cancellable, GError **error)
   self->state = cis_host_state_open (self->state_path, error);
   if (self->state == NULL)
     return FALSE;
-  if (self->record == NULL)
-    return TRUE;
-  self->record_fd = cis_file_open (AT_FDCWD, self->record, O_WRONLY | O_CREAT | O_APPEND, NULL, error);
-  if (self->record_fd < 0)
-    g_prefix_error (error, "record=%s: ", self->record);
-  return self->record_fd >= 0;
+  return self->record == NULL ||
+         lines_append_to (self->record, &(Lines){ .follow = TRUE }, NULL, cancellable, error);
 }
 
 static void
@@ -164,9 +156,6 @@ cis_mock_close (CisPart *part)
 {
   CisMock *self = (CisMock *) part;
 
-  if (self->record_fd >= 0)
-    close (self->record_fd); /* each line was checked as it was written */
-  self->record_fd = -1;
   g_clear_pointer (&self->script, g_ptr_array_unref);
   g_clear_pointer (&self->asked_script, g_ptr_array_unref);
   g_clear_object (&self->state);
@@ -193,14 +182,15 @@ wait_delay (CisMock *self, CisEpisode *episode, GCancellable *cancellable, GErro
   return !g_cancellable_set_error_if_cancelled (cancellable, error);
 }
 
-/* One write() of the whole line: others may append to the same file. */
 static gboolean
-append_record (CisMock *self, CisEpisode *episode, const MockAnswer *answer, GError **error)
+append_record (CisMock *self, CisEpisode *episode, const MockAnswer *answer, GCancellable *cancellable,
+               GError **error)
 {
+  const Lines how = { .follow = TRUE };
   g_autoptr (JsonObject) json = json_object_new ();
-  g_autofree char *now = cis_time_to_string (g_get_real_time ()), *line = NULL, *text = NULL;
+  g_autofree char *now = cis_time_to_string (g_get_real_time ()), *line = NULL;
 
-  if (self->record_fd < 0)
+  if (self->record == NULL)
     return TRUE;
   json_object_set_string_member (json, "ts", now);
   json_object_set_string_member (json, "host", self->host);
@@ -210,8 +200,7 @@ append_record (CisMock *self, CisEpisode *episode, const MockAnswer *answer, GEr
   json_object_set_string_member (json, "commit", cis_episode_get_commit (episode));
   json_object_set_string_member (json, "answer", answer->word);
   line = cis_json_to_line (json);
-  text = g_strconcat (line, "\n", NULL);
-  return cis_file_write_all (self->record_fd, text, strlen (text), self->record, error);
+  return lines_append_to (self->record, &how, line, cancellable, error);
 }
 
 /* As it would have come over the network. */
@@ -301,7 +290,8 @@ cis_mock_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
   if (cis_episode_get_receipt (episode) != NULL)
     return cis_outcome_passed ();
   next = take_next (self->script, &self->next);
-  if (!wait_delay (self, episode, cancellable, &error) || !append_record (self, episode, next, &error))
+  if (!wait_delay (self, episode, cancellable, &error) ||
+      !append_record (self, episode, next, cancellable, &error))
     return cis_outcome_failed (error);
   answer = make_answer (self, episode, next);
   cis_answer_judge (&answer, CIS_ASKED_UPLOAD, episode, &peer, &judgement);
@@ -366,7 +356,6 @@ cis_mock_class_init (CisMockClass *klass)
 static void
 cis_mock_init (CisMock *self)
 {
-  self->record_fd = -1;
 }
 
 CIS_PLUGIN ("transport/mock", "Stands in for a receiver: answers by a script.", CisMock, cis_mock, CisStage)

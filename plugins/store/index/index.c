@@ -23,15 +23,27 @@ typedef CisStageClass CisIndexClass;
 GType cis_index_get_type (void);
 G_DEFINE_TYPE (CisIndex, cis_index, CIS_TYPE_STAGE)
 
+/* full */
+static char *
+describe_cut (const CisRowsCut *cut)
+{
+  if (cut->n_bytes == 0)
+    return g_strdup (
+        "Rows are gone from its end that were on disk at the last clean stop. They may be of episodes that "
+        "were acknowledged.");
+  return g_strdup_printf ("The last row was not %s, and %" G_GUINT64_FORMAT " bytes were cut off. %s",
+                          cut->was_clean ? "whole any more" : "written to its end", cut->n_bytes,
+                          cut->was_clean
+                              ? "It was on disk once, and may be of an episode that was acknowledged."
+                              : "Nothing that was acknowledged is lost.");
+}
+
 static CisFinding *
 new_torn (CisIndex *self, const CisRowsCut *cut)
 {
+  g_autofree char *what = describe_cut (cut);
   CisFinding *finding =
-      cis_finding_new ("index-row-torn", CIS_SEVERITY_WARNING, cis_rows_get_path (self->rows),
-                       "The last row was not %s, and %" G_GUINT64_FORMAT " bytes were cut off. %s",
-                       cut->was_clean ? "whole any more" : "written to its end", cut->n_bytes,
-                       cut->was_clean ? "It was on disk once, and may be of an episode that was acknowledged."
-                                      : "Nothing that was acknowledged is lost.");
+      cis_finding_new ("index-row-torn", CIS_SEVERITY_WARNING, cis_rows_get_path (self->rows), "%s", what);
 
   cis_finding_set_fix (
       finding,
@@ -54,7 +66,7 @@ cis_index_open (CisPart *part, GCancellable *cancellable, GError **error)
   self->rows = cis_rows_open (self->directory, INDEX_NAME, &cut, cancellable, error);
   if (self->rows == NULL)
     return FALSE;
-  if (cut.n_bytes == 0)
+  if (cut.n_bytes == 0 && !cut.was_clean)
     cis_part_clear_unless (part, "index-row-torn", NULL, NULL);
   else
     cis_part_raise (part, new_torn (self, &cut));

@@ -2,6 +2,7 @@
 #include "rows.h"
 
 #include "../../shared/rows/row.h"
+#include "../../shared/lines/lines.h"
 #include "row-set.h"
 #include "tail.h"
 
@@ -169,43 +170,40 @@ set_bad (CisRows *self, GError **error, const char *reason)
 static gboolean
 find_end (CisRows *self, gint64 *end, GError **error)
 {
-  struct stat st, opened;
+  int named = lines_are_named (self->fd, self->dirfd, self->name, FALSE, error);
+  struct stat st;
 
-  if (fstat (self->fd, &opened) < 0)
-    return cis_error_set_errno (error, errno, "Looking at %s", self->path);
-  if (fstatat (self->dirfd, self->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-    {
-      if (errno != ENOENT)
-        return cis_error_set_errno (error, errno, "Looking at %s", self->path);
-      st.st_ino = 0;
-    }
-  if (st.st_ino != opened.st_ino)
+  if (named < 0)
+    return FALSE;
+  if (named == 0)
     return set_bad (self, error, "was moved away or replaced while it is in use; the receiver starts anew");
-  *end = opened.st_size;
-  if (*end == self->end)
-    return TRUE;
-  return cis_tail_mend_torn (self->fd, end, error);
+  if (fstat (self->fd, &st) < 0)
+    return cis_error_set_errno (error, errno, "Looking at %s", self->path);
+  if (st.st_size < self->end)
+    return set_bad (self, error,
+                    "became shorter while it is in use, so that rows are gone; the receiver starts anew, and "
+                    "\"cis490 index backfill\" makes them again");
+  *end = st.st_size;
+  return *end == self->end || cis_tail_mend_torn (self->fd, end, error);
 }
 
 static gboolean
-append_locked (CisRows *self, const char *row, gsize length, GError **error)
+append_locked (CisRows *self, const char *row, GError **error)
 {
+  gboolean torn;
   gint64 end;
-  ssize_t written;
-  int errsv;
 
   if (!find_end (self, &end, error))
     return FALSE;
-  written = TEMP_FAILURE_RETRY (write (self->fd, row, length));
-  errsv = written < 0 ? errno : ENOSPC;
-  if (written == (ssize_t) length)
+  if (lines_write (self->fd, end, row, self->path, &torn, error))
     {
-      self->end = end + length;
+      self->end = end + (gint64) strlen (row);
       return TRUE;
     }
-  if (TEMP_FAILURE_RETRY (ftruncate (self->fd, end)) < 0)
-    return set_bad (self, error, "has half a row at its end that can't be cut off");
-  return cis_error_set_errno (error, errsv, "Appending to %s", self->path);
+  if (!torn)
+    return FALSE;
+  g_clear_error (error);
+  return set_bad (self, error, "has half a row at its end that can't be cut off");
 }
 
 gboolean
@@ -219,7 +217,7 @@ cis_rows_append (CisRows *self, const char *line, GCancellable *cancellable, GEr
     return set_bad (self, error, "can't be written to any more; see the error before this one");
   if (!cis_file_lock (self->fd, TRUE, self->path, cancellable, error))
     return FALSE;
-  appended = append_locked (self, row, strlen (row), error);
+  appended = append_locked (self, row, error);
   cis_file_unlock (self->fd);
   return appended;
 }
@@ -235,7 +233,7 @@ append_missing_locked (CisRows *self, const char *host, const char *episode, con
     return -1;
   if (cis_row_set_has (self->known, host, episode))
     return 0;
-  return append_locked (self, row, strlen (row), error) ? 1 : -1;
+  return append_locked (self, row, error) ? 1 : -1;
 }
 
 int

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "audit.h"
 
+#include "../../shared/lines/lines.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define FILE_NAME "audit.jsonl"
 /* How many bytes it has ahead of its end: dozens of lines. */
@@ -156,7 +157,6 @@ make_line (const char *verb, const char *id, const char *episode, JsonObject *re
 {
   g_autoptr (JsonObject) line = json_object_new ();
   g_autofree char *now = cis_time_to_string (g_get_real_time ());
-  g_autofree char *text = NULL;
   const char *finding = reason != NULL ? cis_json_get_string (reason, "finding") : NULL;
 
   json_object_set_string_member (line, "ts", now);
@@ -168,95 +168,25 @@ make_line (const char *verb, const char *id, const char *episode, JsonObject *re
   json_object_set_string_member (line, "id", id);
   if (reason != NULL)
     json_object_set_object_member (line, "reason", json_object_ref (reason));
-  text = cis_json_to_line (line);
-  return g_strconcat (text, "\n", NULL);
+  return cis_json_to_line (line);
 }
 
-/* @made: there was none. */
-static void
-set_open_error (Audit *self, const GError *problem, gboolean made, GError **error)
+static Lines
+get_lines (Audit *self)
 {
-  gboolean denied = g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED) && !made;
-  g_autofree char *file = g_build_filename (self->path, FILE_NAME, NULL);
-  g_autofree char *quoted = g_shell_quote (file);
-  g_autofree char *folder = g_shell_quote (self->path);
-
-  if (denied)
-    g_set_error (error, problem->domain, problem->code,
-                 "Cannot open %s, which is another user's (chown --reference=%s %s): %s", file, folder,
-                 quoted, problem->message);
-  else
-    g_set_error (error, problem->domain, problem->code, "%s: %s", file, problem->message);
+  return (
+      Lines){ .folder = self->dirfd, .path = self->path, .name = FILE_NAME, .durable = TRUE, .ahead = AHEAD };
 }
 
-/* The file belongs to whom the state belongs, and who may change that may append: what root, or one of the
- * folder's group, began, the shipper goes on with. */
-static gboolean
-give_to_folder (Audit *self, int fd, GError **error)
-{
-  struct stat st;
-
-  if (fstat (self->dirfd, &st) != 0 || ((st.st_mode & S_IWGRP) != 0 && fchmod (fd, 0660) != 0))
-    return cis_error_set_errno (error, errno, "Cannot let the group of its folder write to " FILE_NAME);
-  return cis_folder_give (self->dirfd, fd, FILE_NAME, error);
-}
-
-static int
-open_to_append (Audit *self, GError **error)
-{
-  int flags = O_RDWR | O_APPEND | O_NOFOLLOW;
-  g_autoptr (GError) problem = NULL;
-  int fd = cis_file_open (self->dirfd, FILE_NAME, flags, NULL, &problem);
-  gboolean made = g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
-
-  if (made)
-    {
-      g_clear_error (&problem);
-      fd = cis_file_open (self->dirfd, FILE_NAME, flags | O_CREAT, NULL, &problem);
-    }
-  if (fd < 0)
-    set_open_error (self, problem, made, error);
-  else if (made && !give_to_folder (self, fd, error))
-    {
-      g_close (fd, NULL);
-      return -1;
-    }
-  return fd;
-}
-
-/* What is to free space on a full disk needs a line first. Where the file system cannot do that, it is as it
- * was. */
-static void
-get_ahead (int fd)
-{
-  goffset size = lseek (fd, 0, SEEK_END);
-
-  if (size >= 0)
-    (void) fallocate (fd, FALLOC_FL_KEEP_SIZE, size, AHEAD);
-}
-
+/* What is to free space on a full disk needs a line first. */
 void
 audit_reserve (Audit *self)
 {
-  int fd = self->reserved ? -1 : open_to_append (self, NULL);
+  Lines lines = get_lines (self);
 
-  if (fd < 0)
-    return;
-  get_ahead (fd);
-  g_close (fd, NULL);
+  if (!self->reserved)
+    lines_reserve (&lines);
   self->reserved = TRUE;
-}
-
-/* A line that a power cut tore gets its end, so that it spoils no other. @size: of the file before. */
-static gboolean
-end_torn_line (int fd, goffset *size, GError **error)
-{
-  char last = '\n';
-
-  *size = lseek (fd, 0, SEEK_END);
-  if (*size < 0 || (*size > 0 && TEMP_FAILURE_RETRY (pread (fd, &last, 1, *size - 1)) != 1))
-    return cis_error_set_errno (error, errno, "Cannot read " FILE_NAME);
-  return last == '\n' || cis_file_write_all (fd, "\n", 1, FILE_NAME, error);
 }
 
 gboolean
@@ -264,17 +194,7 @@ audit_append (Audit *self, const char *verb, const char *id, const char *episode
               GError **error)
 {
   g_autofree char *line = make_line (verb, id, episode, reason);
-  gboolean written;
-  goffset size;
-  int fd = open_to_append (self, error);
+  Lines lines = get_lines (self);
 
-  if (fd < 0)
-    return FALSE;
-  /* The name of a file that has no line yet may not be on the disk either. */
-  written = end_torn_line (fd, &size, error) &&
-            cis_file_write_all (fd, line, strlen (line), FILE_NAME, error) &&
-            cis_file_sync (fd, FILE_NAME, error) &&
-            (size > 0 || cis_file_sync (self->dirfd, "the state folder", error));
-  get_ahead (fd);
-  return cis_file_close (&fd, FILE_NAME, written ? error : NULL) && written;
+  return lines_append (&lines, line, NULL, error);
 }
