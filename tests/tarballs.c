@@ -75,6 +75,21 @@ tarball_add_attribute (Tarball *self, const char *path, gsize size)
 }
 
 void
+tarball_add_program (Tarball *self, const char *path, guint mode, const char *attribute)
+{
+  struct archive_entry *entry = archive_entry_new ();
+
+  archive_entry_copy_pathname (entry, path);
+  archive_entry_set_filetype (entry, S_IFREG);
+  archive_entry_set_perm (entry, mode);
+  archive_entry_set_size (entry, 0);
+  if (attribute != NULL)
+    archive_entry_xattr_add_entry (entry, attribute, "x", 1);
+  g_assert_cmpint (archive_write_header (self->tar, entry), ==, ARCHIVE_OK);
+  archive_entry_free (entry);
+}
+
+void
 tarball_add_holes (Tarball *self, const char *path, guint n)
 {
   struct archive_entry *entry = archive_entry_new ();

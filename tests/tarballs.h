@@ -21,6 +21,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Tarball, tarball_free)
 /* A file of @size bytes; @data: zeros where it is NULL. */
 void tarball_add (Tarball *self, const char *path, const char *data, gsize size);
 void tarball_add_text (Tarball *self, const char *path, const char *text);
+/* A program of these permissions, with that extended attribute (nullable). */
+void tarball_add_program (Tarball *self, const char *path, guint mode, const char *attribute);
 /* An empty file with an extended attribute of @size bytes, and a file of @n bytes with a hole behind each. */
 void tarball_add_attribute (Tarball *self, const char *path, gsize size);
 void tarball_add_holes (Tarball *self, const char *path, guint n);

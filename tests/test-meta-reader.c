@@ -19,7 +19,7 @@
 #define META TARBALL_META (COMMIT)
 #define MIB  (1024 * 1024)
 
-static const CisMetaLimits limits = { (guint64) 1 << 40, 1000, 1000, G_TIME_SPAN_HOUR, 64 * 1024 };
+static const CisMetaLimits limits = { (guint64) 1 << 40, 1000, 1000, G_TIME_SPAN_HOUR, 64 * 1024, FALSE };
 
 static JsonObject *
 read_bytes (const GByteArray *bytes, const CisMetaLimits *within, CisMetaExtent extent, GError **error)
@@ -139,6 +139,82 @@ test_paths (void)
   assert_refused (make_with_file ("run/.."), "leads elsewhere");
 }
 
+/* Some file systems take two for one, which loses one of them. */
+static void
+test_portable_names (void)
+{
+  CisMetaLimits portable = limits;
+  const char *const similar[][2] = {
+    { "run/a", "run/A" },
+    { "run/sub/x", "run/SUB/y" },
+    { "run/\xc3\xa9", "run/e\xcc\x81" },
+    { "run/stra\xc3\x9f"
+      "e",
+      "run/STRASSE" },
+  };
+
+  portable.portable_names = TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS (similar); i++)
+    {
+      g_autoptr (Tarball) tarball = tarball_new ();
+      GByteArray *bytes;
+
+      tarball_add_text (tarball, similar[i][0], "x");
+      tarball_add_text (tarball, similar[i][1], "y");
+      tarball_add_text (tarball, "run/meta.json", META);
+      bytes = tarball_end (tarball);
+      assert_refused_within (g_byte_array_ref (bytes), &portable, CIS_META_ERROR_FOREIGN,
+                             "case or normal form");
+      assert_good (bytes);
+    }
+}
+
+/* One path cannot be both, in whatever order. */
+static void
+test_two_for_one_path (void)
+{
+  static const char *const both[][2] = { { "run/a", "run/a/b" },
+                                         { "run/a/b", "run/a" },
+                                         { "run/a", "run/a" } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (both); i++)
+    {
+      g_autoptr (Tarball) tarball = tarball_new ();
+
+      tarball_add_text (tarball, "run/meta.json", META);
+      tarball_add_text (tarball, both[i][0], "x");
+      tarball_add_text (tarball, both[i][1], "y");
+      assert_refused (tarball_end (tarball), i < 2 ? "is a file and a folder" : "is there twice");
+    }
+}
+
+/* What whoever unpacks it as root would have. */
+static void
+test_rights (void)
+{
+  static const guint modes[] = { 04755, 02755, 01644, 07777 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (modes); i++)
+    {
+      g_autoptr (Tarball) tarball = tarball_new ();
+
+      tarball_add_program (tarball, "run/sh", modes[i], NULL);
+      tarball_add_text (tarball, "run/meta.json", META);
+      assert_refused (tarball_end (tarball), "setuid, setgid or sticky");
+    }
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (Tarball) tarball = tarball_new ();
+
+      tarball_add_program (tarball, "run/sh", 0755, i == 0 ? "security.capability" : "user.note");
+      tarball_add_text (tarball, "run/meta.json", META);
+      if (i == 0)
+        assert_refused (tarball_end (tarball), "an attribute that grants rights");
+      else
+        assert_good (tarball_end (tarball));
+    }
+}
+
 static void
 assert_special_refused (guint type, const char *symlink, const char *hardlink, const char *why)
 {
@@ -244,9 +320,9 @@ test_cut_tar (void)
 static void
 test_bombs (void)
 {
-  const CisMetaLimits tight = { 100 * MIB, 1000, 1000, G_TIME_SPAN_HOUR, 64 * 1024 };
-  const CisMetaLimits generous = { (guint64) 1 << 40, 0, 1000, G_TIME_SPAN_HOUR, 64 * 1024 };
-  const CisMetaLimits hasty = { (guint64) 1 << 40, 0, 1000, G_TIME_SPAN_MILLISECOND, 64 * 1024 };
+  const CisMetaLimits tight = { 100 * MIB, 1000, 1000, G_TIME_SPAN_HOUR, 64 * 1024, FALSE };
+  const CisMetaLimits generous = { (guint64) 1 << 40, 0, 1000, G_TIME_SPAN_HOUR, 64 * 1024, FALSE };
+  const CisMetaLimits hasty = { (guint64) 1 << 40, 0, 1000, G_TIME_SPAN_MILLISECOND, 64 * 1024, FALSE };
   GByteArray *bomb = tarball_make_bomb (33);
 
   g_assert_cmpuint (bomb->len, <, 256 * 1024);
@@ -281,9 +357,13 @@ test_headers (void)
 
   for (guint i = 0; i < 8; i++)
     {
-      tarball_add (fine, "run/data", NULL, MIB + 1);
-      tarball_add_attribute (fine, "run/attribute", 16 * 1024);
-      tarball_add_holes (fine, "run/holes", 1000);
+      g_autofree char *data = g_strdup_printf ("run/data-%u", i);
+      g_autofree char *attributes = g_strdup_printf ("run/attribute-%u", i);
+      g_autofree char *sparse = g_strdup_printf ("run/holes-%u", i);
+
+      tarball_add (fine, data, NULL, MIB + 1);
+      tarball_add_attribute (fine, attributes, 16 * 1024);
+      tarball_add_holes (fine, sparse, 1000);
     }
   tarball_add_text (fine, "run/meta.json", META);
   assert_good (tarball_end (fine));
@@ -389,6 +469,9 @@ main (int argc, char **argv)
   g_test_add_func ("/meta-reader/good", test_good);
   g_test_add_func ("/meta-reader/odd-names", test_odd_names);
   g_test_add_func ("/meta-reader/paths", test_paths);
+  g_test_add_func ("/meta-reader/portable-names", test_portable_names);
+  g_test_add_func ("/meta-reader/two-for-one-path", test_two_for_one_path);
+  g_test_add_func ("/meta-reader/rights", test_rights);
   g_test_add_func ("/meta-reader/links", test_links);
   g_test_add_func ("/meta-reader/meta", test_meta);
   g_test_add_func ("/meta-reader/many-members", test_many_members);

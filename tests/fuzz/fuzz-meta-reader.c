@@ -9,7 +9,7 @@
 static JsonObject *
 read_file (int fd, CisMetaExtent extent)
 {
-  const CisMetaLimits limits = { 1024 * 1024, 1000, 100, G_TIME_SPAN_HOUR, 64 * 1024 };
+  const CisMetaLimits limits = { 1024 * 1024, 1000, 100, G_TIME_SPAN_HOUR, 64 * 1024, TRUE };
   g_autoptr (GError) error = NULL;
   JsonObject *meta = cis_meta_read (fd, "run", &limits, extent, NULL, NULL, NULL, &error);
 

@@ -9,8 +9,8 @@
  * CisTarball: tar → zstd → file, with SHA-256 in the same pass. Used by one thread; memory does not grow with
  * what is written.
  *
- * The same entries give the same bytes: owner 0, no names of users, no times but the recorded mtime, no
- * device or inode numbers, no sparse maps.
+ * The same entries give the same bytes: owner 0, no names of users, nine permission bits, no times but the
+ * recorded mtime, no device or inode numbers, no sparse maps.
  */
 typedef struct _CisTarball CisTarball;
 

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <glib/gstdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Each level keeps a descriptor open. */
@@ -96,6 +98,9 @@ walk_entry (const Walk *walk, int parent, const char *name, const char *path, gu
 
   if (g_cancellable_set_error_if_cancelled (walk->cancellable, error))
     return FALSE;
+  /* tar opens the whole path at once. */
+  if (strlen (path) >= PATH_MAX)
+    return set_unsupported (error, path, "too long a path for whoever unpacks it");
   if (fstatat (parent, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
     return set_entry_error (error, errno, path);
   if (S_ISREG (info.st_mode))

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "meta-reader.h"
 
+#include "blocks.h"
 #include "entry.h"
 #include "inflater.h"
+#include "names.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -23,6 +25,8 @@ typedef struct
 {
   CisInflater *inflater; /* owned */
   struct archive *tar;   /* owned */
+  CisTarBlocks *blocks;  /* owned */
+  CisEntryNames *names;  /* owned */
   const CisMetaLimits *limits;
   guint64 size; /* compressed bytes */
   CisMetaProgress progress;
@@ -41,6 +45,8 @@ reader_clear (Reader *self)
   if (self->tar != NULL)
     archive_read_free (self->tar);
   g_clear_pointer (&self->inflater, cis_inflater_free);
+  g_clear_pointer (&self->blocks, cis_tar_blocks_free);
+  g_clear_pointer (&self->names, cis_entry_names_free);
   g_clear_error (&self->error);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reader, reader_clear)
@@ -101,6 +107,8 @@ read_block (struct archive *tar, void *user_data, const void **block)
                    self->limits->max_header);
       return ARCHIVE_FATAL;
     }
+  if (length > 0 && !cis_tar_blocks_feed (self->blocks, *block, (gsize) length, &self->error))
+    return ARCHIVE_FATAL;
   return length < 0 ? ARCHIVE_FATAL : length;
 }
 
@@ -152,6 +160,8 @@ reader_open (Reader *self, int fd, GError **error)
   self->inflater = cis_inflater_new (fd, get_max_inflated (self->limits, self->size), error);
   if (self->inflater == NULL)
     return FALSE;
+  self->blocks = cis_tar_blocks_new (self->limits->max_header);
+  self->names = cis_entry_names_new (self->limits->max_entries, self->limits->portable_names);
   self->tar = archive_read_new ();
   if (self->tar == NULL || archive_read_support_format_tar (self->tar) != ARCHIVE_OK)
     return set_no_memory (error);
@@ -235,7 +245,8 @@ read_entries (Reader *self, const char *episode, CisMetaExtent extent, GError **
     {
       g_autofree char *path = cis_entry_get_path (entry, episode, error);
 
-      if (path == NULL || !cis_entry_check (entry, path, error))
+      if (path == NULL || !cis_entry_check (entry, path, error) ||
+          !cis_entry_names_add (self->names, path, archive_entry_filetype (entry) == AE_IFDIR, error))
         return NULL;
       if (++n_entries > self->limits->max_entries)
         {
@@ -246,11 +257,6 @@ read_entries (Reader *self, const char *episode, CisMetaExtent extent, GError **
         }
       if (archive_entry_filetype (entry) != AE_IFREG || strcmp (path + strlen (episode), "/meta.json") != 0)
         continue;
-      if (meta != NULL)
-        {
-          cis_entry_refuse (error, path, "is there twice");
-          return NULL;
-        }
       meta = read_meta (self, entry, error);
       if (meta == NULL || extent == CIS_META_FIRST)
         return g_steal_pointer (&meta);
@@ -328,5 +334,11 @@ cis_meta_limits_add_options (CisPartClass *klass, gsize offset)
           g_param_spec_int64 ("max-time", NULL, "How much time of a processor reading an archive may take.",
                               G_TIME_SPAN_MILLISECOND, G_TIME_SPAN_DAY, defaults.max_time,
                               CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+  OPTION (portable_names,
+          g_param_spec_boolean (
+              "portable-names", NULL,
+              "Whether names that differ by case or Unicode's normal form only are refused: some "
+              "file systems take them for one.",
+              defaults.portable_names, CIS_PARAM_OPTION));
 #undef OPTION
 }

@@ -14,12 +14,13 @@ typedef struct
   guint max_entries;
   gint64 max_time;    /* of a processor, µs */
   guint64 max_header; /* bytes of what describes one entry */
+  gboolean portable_names;
 } CisMetaLimits;
 
 /* The defaults of the options. */
 #define CIS_META_LIMITS                                                                                      \
   {                                                                                                          \
-    (guint64) 1 << 40, 0, 1000000, G_TIME_SPAN_HOUR, 64 * 1024                                               \
+    (guint64) 1 << 40, 0, 1000000, G_TIME_SPAN_HOUR, 64 * 1024, FALSE                                        \
   }
 
 /* Adds max-inflated, max-ratio and so on; the struct lives at @offset of the instance. */
