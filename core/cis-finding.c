@@ -117,6 +117,12 @@ cis_finding_get_id (CisFinding *self)
   return self->id;
 }
 
+void
+cis_finding_set_severity (CisFinding *self, CisSeverity severity)
+{
+  self->severity = severity;
+}
+
 CisSeverity
 cis_finding_get_severity (CisFinding *self)
 {

@@ -121,15 +121,30 @@ set_config_error (GError **error, const char *text, const char *problem)
   return FALSE;
 }
 
+gboolean
+cis_socket_path_check (const char *path, GError **error)
+{
+  const gsize most = sizeof ((struct sockaddr_un *) NULL)->sun_path - 1;
+
+  if (*path == '\0' || *path == '@')
+    g_set_error_literal (error, CIS_ERROR, CIS_ERROR_CONFIG, "a path is missing behind \"unix:\"");
+  else if (strlen (path) > most)
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                 "the path is longer than the %zu bytes that unix(7) allows", most);
+  else
+    return TRUE;
+  return FALSE;
+}
+
 static gboolean
 parse_unix (const char *text, Address *address, socklen_t *length, GError **error)
 {
   const char *path = text + strlen ("unix:");
 
-  if (*path == '\0' || *path == '@')
-    return set_config_error (error, text, "a path is missing behind \"unix:\"");
-  if (strlen (path) >= sizeof address->un.sun_path)
-    return set_config_error (error, text, "the path is longer than the 107 bytes that unix(7) allows");
+  g_autoptr (GError) reason = NULL;
+
+  if (!cis_socket_path_check (path, &reason))
+    return set_config_error (error, text, reason->message);
   address->un.sun_family = AF_UNIX;
   memcpy (address->un.sun_path, path, strlen (path) + 1);
   *length = sizeof address->un;

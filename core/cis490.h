@@ -74,6 +74,8 @@ CIS_API char *cis_fix_access (const char *path);
 CIS_API char *cis_fix_secret (const char *path);
 CIS_API void cis_finding_set_detail (CisFinding *self, const char *key, const char *value);
 CIS_API const char *cis_finding_get_id (CisFinding *self);
+/* Only before the finding is handed on: where who tells it knows better how much it matters. */
+CIS_API void cis_finding_set_severity (CisFinding *self, CisSeverity severity);
 CIS_API CisSeverity cis_finding_get_severity (CisFinding *self);
 CIS_API const char *cis_finding_get_subject (CisFinding *self);
 CIS_API const char *cis_finding_get_summary (CisFinding *self);
@@ -637,6 +639,9 @@ CIS_API int cis_listen (const char *address, GError **error);
 CIS_API void cis_unlisten (const char *address, int fd);
 /* Whether it is an address to listen at: CIS_ERROR_CONFIG. */
 CIS_API gboolean cis_listen_check (const char *address, GError **error);
+/* Whether a Unix socket can be at @path: GLib cuts off what an address has no room for, and would talk to
+ * whoever has the shorter name. CIS_ERROR_CONFIG, half a sentence. */
+CIS_API gboolean cis_socket_path_check (const char *path, GError **error);
 
 /* --------------------------------------------------------------- logging */
 /* A structured line: journal fields CIS490_STAGE, CIS490_EPISODE, CIS490_HOST and, where not %NULL,

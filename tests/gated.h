@@ -115,13 +115,14 @@ assert_rejected (gpointer gate, const char *header, const char *id)
   g_assert_nonnull (cis_finding_get_fix (cis_outcome_get_finding (outcome)));
 }
 
+/* @scope: of the stage where nothing is known of any commit. */
 G_GNUC_UNUSED static void
-assert_deferred (gpointer gate, const char *header, gint64 ttl)
+assert_deferred (gpointer gate, const char *header, gint64 ttl, CisScope scope)
 {
   g_autoptr (CisOutcome) outcome = NULL;
 
   g_assert_cmpint (judge (gate, header, &outcome), ==, CIS_VERDICT_DEFERRED);
-  g_assert_cmpint (cis_outcome_get_scope (outcome), ==, CIS_SCOPE_ITEM);
+  g_assert_cmpint (cis_outcome_get_scope (outcome), ==, scope);
   g_assert_cmpint (cis_outcome_get_retry_after (outcome), ==, ttl);
   g_assert_cmpstr (cis_finding_get_id (cis_outcome_get_finding (outcome)), ==, "window-unavailable");
 }

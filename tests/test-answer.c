@@ -76,6 +76,55 @@ test_table (void)
     }
 }
 
+/* Only our receiver's word makes it a matter of the episode alone, and only where it says "later". */
+static void
+test_scope (void)
+{
+  static const struct
+  {
+    guint status;
+    const char *type, *scope;
+    CisAsked asked;
+    CisScope expected;
+  } rows[] = {
+    { 503, "urn:cis490:finding:window-unavailable", "item", CIS_ASKED_UPLOAD, CIS_SCOPE_ITEM },
+    { 507, "urn:cis490:finding:storage-full", "item", CIS_ASKED_QUESTION, CIS_SCOPE_ITEM },
+    { 429, "urn:cis490:finding:host-busy", "item", CIS_ASKED_REST, CIS_SCOPE_ITEM },
+    { 503, "urn:cis490:finding:window-unavailable", "stage", CIS_ASKED_UPLOAD, CIS_SCOPE_STAGE },
+    { 503, "urn:cis490:finding:window-unavailable", "Item", CIS_ASKED_UPLOAD, CIS_SCOPE_STAGE },
+    { 503, "about:blank", "item", CIS_ASKED_UPLOAD, CIS_SCOPE_STAGE },
+    { 401, "urn:cis490:finding:token-unknown", "item", CIS_ASKED_UPLOAD, CIS_SCOPE_STAGE },
+    { 503, "urn:cis490:finding:window-unavailable", "item", CIS_ASKED_PING, CIS_SCOPE_STAGE },
+  };
+  CisPeer peer = { .url = "https://receiver.example", .host = "lab-7" };
+  g_autoptr (CisEpisode) episode = cis_episode_new (NULL, "e1", NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      g_autofree char *body = g_strdup_printf ("{\"type\": \"%s\", \"detail\": \"why\", \"scope\": \"%s\"}",
+                                               rows[i].type, rows[i].scope);
+      g_auto (CisAnswer) answer = {
+        .status = rows[i].status,
+        .content_type = g_strdup ("application/problem+json"),
+        .body = g_bytes_new (body, strlen (body)),
+      };
+      g_auto (CisJudgement) judgement = { NULL };
+      CisFinding *finding;
+
+      cis_answer_judge (&answer, rows[i].asked, rows[i].asked == CIS_ASKED_PING ? NULL : episode, &peer,
+                        &judgement);
+      g_test_message ("%u %s", rows[i].status, body);
+      g_assert_cmpint (cis_outcome_get_verdict (judgement.outcome), ==, CIS_VERDICT_DEFERRED);
+      g_assert_cmpint (cis_outcome_get_scope (judgement.outcome), ==, rows[i].expected);
+      finding = cis_outcome_get_finding (judgement.outcome);
+      if (rows[i].expected == CIS_SCOPE_ITEM)
+        {
+          g_assert_cmpstr (cis_finding_get_subject (finding), ==, "e1");
+          g_assert_cmpint (cis_finding_get_severity (finding), ==, CIS_SEVERITY_INFO);
+        }
+    }
+}
+
 /* Of an episode that has one, something in between has dropped the header. */
 static void
 test_commit_dropped (void)
@@ -149,6 +198,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/answer/table", test_table);
+  g_test_add_func ("/answer/scope", test_scope);
   g_test_add_func ("/answer/commit-dropped", test_commit_dropped);
   g_test_add_func ("/answer/whole", test_whole);
   g_test_add_func ("/answer/unreadable", test_unreadable);

@@ -263,6 +263,7 @@ test_failures (void)
   assert_fails (forge, "hang", G_IO_ERROR_TIMED_OUT);
   assert_fails (forge, "drip", G_IO_ERROR_TIMED_OUT);
   assert_fails (forge, "head", G_IO_ERROR_TIMED_OUT);
+  assert_fails (forge, "interim", G_IO_ERROR_INVALID_DATA);
   assert_fails (forge, "garbage", G_IO_ERROR_INVALID_DATA);
   assert_fails (forge, "html", G_IO_ERROR_INVALID_DATA);
   assert_fails (forge, "empty", G_IO_ERROR_INVALID_DATA);

@@ -43,7 +43,7 @@ test_forge (Fixture *fixture, gconstpointer data)
       forge_set (forge, modes[i]);
       pushed = push (fixture);
       g_assert_cmpint (judge (gate, pushed, NULL), ==, CIS_VERDICT_PASSED);
-      assert_deferred (gate, stale, DAY);
+      assert_deferred (gate, stale, DAY, CIS_SCOPE_ITEM);
       forge_set (forge, "ok");
       assert_rejected (gate, stale, "commit-not-in-window");
       g_assert_cmpint (judge (gate, pushed, NULL), ==, CIS_VERDICT_PASSED);
@@ -69,7 +69,7 @@ test_slow_forge (Fixture *fixture, gconstpointer data)
       forge_set (forge, modes[i]);
       pushed = push (fixture);
       g_assert_cmpint (judge (gate, pushed, NULL), ==, CIS_VERDICT_PASSED);
-      assert_deferred (gate, stale, DAY);
+      assert_deferred (gate, stale, DAY, CIS_SCOPE_ITEM);
       forge_set (forge, "ok");
       test_wait_for (judge (gate, stale, NULL) == CIS_VERDICT_REJECTED);
       g_assert_cmpint (judge (gate, pushed, NULL), ==, CIS_VERDICT_PASSED);
@@ -92,7 +92,7 @@ test_saved (Fixture *fixture, gconstpointer data)
   g_free (run (fixture, "mv repository elsewhere"));
   gate = forge_gate_new (fixture, forge, NULL, NULL);
   g_assert_cmpint (judge (gate, recent, NULL), ==, CIS_VERDICT_PASSED);
-  assert_deferred (gate, stale, DAY);
+  assert_deferred (gate, stale, DAY, CIS_SCOPE_ITEM);
   gate_free (gate);
 }
 
@@ -244,9 +244,9 @@ test_mistaken_grants (Fixture *fixture, gconstpointer data)
       if (texts[i] != NULL)
         assert_grant (gate, good, "good");
       else
-        assert_deferred (gate, good, DAY);
+        assert_deferred (gate, good, DAY, CIS_SCOPE_ITEM);
       if (texts[i] != whole)
-        assert_deferred (gate, stale, DAY);
+        assert_deferred (gate, stale, DAY, CIS_SCOPE_ITEM);
       else
         {
           test_wait_for (look_and_judge (gate, stale) == CIS_VERDICT_REJECTED);

@@ -114,14 +114,14 @@ test_absent (Fixture *fixture, gconstpointer data)
 
   g_free (run (fixture, "mv repository elsewhere"));
   gate = gate_new (fixture, DAY);
-  assert_deferred (gate, commit, DAY);
+  assert_deferred (gate, commit, DAY, CIS_SCOPE_STAGE);
   assert_rejected (gate, "no commit", "commit-malformed");
   g_free (run (fixture, "mv elsewhere repository"));
   g_assert_cmpint (judge (gate, commit, NULL), ==, CIS_VERDICT_PASSED);
 
   /* What was seen before it went away admits, but refuses no more. */
   g_free (run (fixture, "mv repository elsewhere"));
-  assert_deferred (gate, "0000000000000000000000000000000000000000", DAY);
+  assert_deferred (gate, "0000000000000000000000000000000000000000", DAY, CIS_SCOPE_ITEM);
   g_assert_cmpint (judge (gate, commit, NULL), ==, CIS_VERDICT_PASSED);
   gate_free (gate);
 }
@@ -138,7 +138,7 @@ test_shallow (Fixture *fixture, gconstpointer data)
       "git clone -q --depth 2 file://$PWD/repository shallow; mv repository full; mv shallow repository"));
   gate = gate_new (fixture, DAY);
   g_assert_cmpint (judge (gate, recent, NULL), ==, CIS_VERDICT_PASSED);
-  assert_deferred (gate, behind, DAY);
+  assert_deferred (gate, behind, DAY, CIS_SCOPE_ITEM);
   gate_free (gate);
 }
 
@@ -161,7 +161,7 @@ test_hanging (Fixture *fixture, gconstpointer data)
   g_assert_no_errno (mkfifo (fifo, 0600));
   cis_part_open (gate, NULL, &error);
   g_assert_no_error (error);
-  assert_deferred (gate, commit, DAY);
+  assert_deferred (gate, commit, DAY, CIS_SCOPE_STAGE);
   g_cancellable_cancel (cancellable);
   outcome = cis_stage_process (gate, CIS_ITEM (episode), cancellable);
   g_assert_cmpint (cis_outcome_get_verdict (outcome), ==, CIS_VERDICT_NONE);

@@ -13,6 +13,7 @@ It says "listening on http://127.0.0.1:PORT" (https with a certificate) on stdou
     hang                   never answers
     drip                   a byte of the answer's body every 50 ms
     head                   a byte of the answer's head every 50 ms
+    interim                103 without end
     garbage                200, and no JSON
     html                   200, and a login page
     empty                  200, and []
@@ -123,6 +124,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         if mode == "head":
             self.drip(b"".join(self._headers_buffer))
+        while mode == "interim":  # until nobody reads any more
+            self.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
         self.end_headers()
         if mode == "drip":
             self.drip(body)

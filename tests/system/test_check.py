@@ -176,6 +176,14 @@ class Check(scratch.TestCase):
                 for word in ("cis490.ini:", f"listen={address}", "127.0.0.1:8490"):
                     self.assertIn(word, run.stderr)
 
+    def test_an_address_that_a_library_would_cut(self):
+        socket = self.site.folder / ("s" * 110)
+        self.site.write_site(listen=f"unix:{socket}", receiver_url=f"unix:{socket}")
+        for pipeline in ("receiver", "shipper"):
+            run = self.site.check(pipeline)
+            self.assertEqual(run.returncode, 78)
+            self.assertIn("longer than the 107 bytes that unix(7) allows", run.stderr)
+
     def test_what_is_wrong_in_all_is_said_once(self):
         self.site.write_site(reciever_url="unix:/nowhere")
         run = self.site.command("check", "--config", str(self.site.folder / "cis490.ini"))

@@ -176,6 +176,27 @@ class Gate(scratch.TestCase):
         forge.start()
         self.assertEqual(ask(self.site.stale)[0], 412)
 
+    def test_what_cannot_be_told_of_some_holds_up_no_other(self):
+        forge = self.with_forge()
+        grants = self.site.folder / "grants"
+        grants.write_text(f"thesis {self.site.head} lab-1 2090-01-01\n")
+        self.site.write_site(grants_file=grants)
+        forge.stop()
+        for number in range(4):  # older than the others, and so each the first to be tried
+            self.site.episode(f"a-old-{number}", commit=self.site.stale)
+        good = self.site.episodes(6, prefix="good")
+        receiver = self.receive()
+        shipper = self.site.shipper()
+        wait_until(lambda: self.site.names("shipped") == good, "the good ones are shipped")
+        self.assertNotIn("window-unavailable: ", shipper.said, "no trouble of the stage's was told")
+        # Nor while a grant may be what the broken line was to be.
+        receiver.wait_to_say("window-fallback")
+        forge.start()
+        grants.write_text("thesis is a mistake\n")
+        self.assertEqual(len(self.site.names("episodes")), 4)
+        more = self.site.episodes(3, prefix="more")
+        wait_until(lambda: self.site.names("shipped") == good + more, "the new ones are shipped")
+
     def test_a_window_that_takes_longer_than_a_request_waits(self):
         forge = self.with_forge()
         for _ in range(5):

@@ -15,6 +15,8 @@
 /* Fifty commits with all that Forgejo says of them are 150 KiB. */
 #define BODY_MAX (32 * 1024 * 1024)
 #define BLOCK    (64 * 1024)
+/* Answers of 1xx before the one that counts: more cost a core until the deadline. */
+#define INTERIM_MAX 16
 
 struct _CisForgejoClient
 {
@@ -31,6 +33,7 @@ typedef struct
   GInputStream *stream;      /* owned, nullable */
   GByteArray *body;
   GError *error; /* owned, nullable */
+  guint n_interim;
   gboolean late;
   gboolean done;
 } Exchange;
@@ -168,6 +171,15 @@ on_sent (GObject *object, GAsyncResult *result, gpointer data)
                                      on_read, exchange);
 }
 
+static void
+on_got_informational (SoupMessage *message, gpointer data)
+{
+  Exchange *exchange = data;
+
+  if (++exchange->n_interim > INTERIM_MAX)
+    g_cancellable_cancel (exchange->cancellable);
+}
+
 static gboolean
 on_over (gpointer data)
 {
@@ -197,6 +209,7 @@ run (CisForgejoClient *self, SoupMessage *message, Exchange *exchange)
   g_source_attach (timer, self->context);
   chain = exchange->caller != NULL ? g_cancellable_connect (exchange->caller, G_CALLBACK (hurry), timer, NULL)
                                    : 0;
+  g_signal_connect (message, "got-informational", G_CALLBACK (on_got_informational), exchange);
   soup_session_send_async (self->session, message, G_PRIORITY_DEFAULT, exchange->cancellable, on_sent,
                            exchange);
   while (!exchange->done)
@@ -233,6 +246,9 @@ exchange_message (CisForgejoClient *self, SoupMessage *message, CisForgejoAnswer
   ok = exchange.error == NULL;
   if (ok)
     take_answer (message, &exchange, answer);
+  else if (exchange.n_interim > INTERIM_MAX)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 "over %d interim answers (1xx) came before any that counts", INTERIM_MAX);
   else if (exchange.late)
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "no whole answer in %.3g s",
                  (double) self->timeout / G_USEC_PER_SEC);

@@ -247,7 +247,7 @@ cis_gate_window_check (CisPart *part, GPtrArray *findings, GCancellable *cancell
 /* Of the severity that no alert tells: the refresher or the amnesty has raised why, once, and this comes with
  * each attempt. */
 static CisOutcome *
-defer (CisGateWindow *self, CisItem *item, const char *commit, gboolean knows_grants)
+defer (CisGateWindow *self, CisItem *item, const char *commit, CisScope scope, gboolean knows_grants)
 {
   CisFinding *finding =
       cis_finding_new ("window-unavailable", CIS_SEVERITY_INFO, cis_item_get_id (item),
@@ -261,7 +261,7 @@ defer (CisGateWindow *self, CisItem *item, const char *commit, gboolean knows_gr
                        "# nothing on this host, which tries again; on the receiver:\n"
                        "journalctl -u cis490-receiver --grep '%s'",
                        knows_grants ? "window-" : "grants-");
-  return cis_outcome_deferred (CIS_SCOPE_ITEM, self->ttl, finding);
+  return cis_outcome_deferred (scope, self->ttl, finding);
 }
 
 /* @whole: whether there can be no other; %FALSE forbids a refusal. */
@@ -343,8 +343,10 @@ judge (CisGateWindow *self, CisItem *item, const char *commit, GCancellable *can
     return cis_outcome_passed ();
   if (g_cancellable_is_cancelled (cancellable))
     return cis_outcome_none ();
+  /* Of other commits more may be known, unless there is no window at all. */
   if (answer == CIS_REFRESHER_UNKNOWN || !whole)
-    return defer (self, item, commit, answer == CIS_REFRESHER_UNKNOWN);
+    return defer (self, item, commit, window != NULL ? CIS_SCOPE_ITEM : CIS_SCOPE_STAGE,
+                  answer == CIS_REFRESHER_UNKNOWN);
   return cis_outcome_rejected (
       cis_refusal_describe (self->refusal, item, commit, cis_window_get_head (window)));
 }

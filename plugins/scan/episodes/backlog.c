@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "backlog.h"
 
-/* An episode that is the probe this many times in vain lets another try: a proxy that refuses only this one
- * (413, say) looks like a receiver that is down, and must not hold up all that come after it. */
-#define HOLDS_PER_TURN 3
-
 struct _Backlog
 {
   GMutex lock;
@@ -50,16 +46,16 @@ backlog_free (Backlog *self)
   g_free (self);
 }
 
+/* Whichever was the probe in vain lets another try: one that a proxy alone refuses (413, say) looks like a
+ * receiver that is down, and must not hold up all that come after it. */
 static int
 compare_age (gconstpointer a, gconstpointer b, gpointer user_data)
 {
   const BacklogEntry *one = a;
   const BacklogEntry *other = b;
-  guint one_turn = one->holds / HOLDS_PER_TURN;
-  guint other_turn = other->holds / HOLDS_PER_TURN;
 
-  if (one_turn != other_turn)
-    return one_turn < other_turn ? -1 : 1;
+  if (one->holds != other->holds)
+    return one->holds < other->holds ? -1 : 1;
   if (one->time != other->time)
     return one->time < other->time ? -1 : 1;
   return strcmp (one->name, other->name);

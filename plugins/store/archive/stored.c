@@ -37,7 +37,7 @@ cis_stored_failed (CisPart *part, CisItem *item, GError *error)
                                 "df -h\n"
                                 "df -i");
   g_error_free (error);
-  return cis_outcome_deferred (CIS_SCOPE_ITEM, STORAGE_FULL_RETRY, finding);
+  return cis_outcome_deferred (CIS_SCOPE_STAGE, STORAGE_FULL_RETRY, finding);
 }
 
 CisOutcome *

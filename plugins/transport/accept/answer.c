@@ -91,11 +91,15 @@ complete_fix (CisFinding *finding, guint status)
                        own != NULL ? own : "", own != NULL ? "\n" : "", request);
 }
 
+/* Tells the host whether to hold back its other episodes, too. @scope counts where the finding has none of
+ * its own. */
 static void
-init (CisAnswer *self, CisFinding *finding, guint status)
+init (CisAnswer *self, CisFinding *finding, guint status, CisScope scope)
 {
   complete_fix (finding, status);
   *self = (CisAnswer){ .status = status, .body = cis_finding_to_problem (finding, status) };
+  if (is_temporary (status) && cis_finding_get_detail (finding, "scope") == NULL)
+    json_object_set_string_member (self->body, "scope", scope == CIS_SCOPE_ITEM ? "item" : "stage");
   self->allow = g_strdup (cis_finding_get_detail (finding, "allow"));
   self->retry_after = is_temporary (status) ? 1 : 0;
 }
@@ -105,7 +109,7 @@ cis_answer_init_problem (CisAnswer *self, CisFinding *finding)
 {
   guint status = get_status (finding);
 
-  init (self, finding, status != 0 ? status : 503);
+  init (self, finding, status != 0 ? status : 503, CIS_SCOPE_STAGE);
 }
 
 static void
@@ -115,7 +119,7 @@ init_error (CisAnswer *self, guint status, const char *id, const char *summary, 
 
   if (fix != NULL)
     cis_finding_set_fix (finding, "%s", fix);
-  init (self, finding, status);
+  init (self, finding, status, CIS_SCOPE_STAGE);
 }
 
 /* What the stages noted for a ping, such as the version gate's forecast. */
@@ -175,9 +179,9 @@ init_not_passed (CisAnswer *self, CisOutcome *outcome)
                 "# it is taken once that is mended; on the receiver:\n"
                 "journalctl -u cis490-receiver --priority warning");
   else if (verdict == CIS_VERDICT_REJECTED)
-    init (self, finding, status != 0 ? status : 422);
+    init (self, finding, status != 0 ? status : 422, CIS_SCOPE_ITEM);
   else
-    init (self, finding, is_temporary (status) ? status : 503);
+    init (self, finding, is_temporary (status) ? status : 503, cis_outcome_get_scope (outcome));
 }
 
 static gboolean

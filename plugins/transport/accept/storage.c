@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <sys/statvfs.h>
 
+#define SMALL (1024 * 1024) /* bytes; with less room than that, nobody's archive has any */
+
 struct _CisStorage
 {
   CisPart *part;
@@ -73,6 +75,8 @@ new_finding (CisStorage *self, const char *subject, guint64 available, guint64 p
                        "# on the receiver; hosts deliver by themselves once there is room:\n"
                        "df -h %s",
                        self->directory);
+  /* Where there is room for something, a smaller archive need not wait for this one. */
+  cis_finding_set_detail (finding, "scope", get_room (self, available) > promised + SMALL ? "item" : "stage");
   return finding;
 }
 

@@ -18,6 +18,7 @@ cis_answer_clear (CisAnswer *answer)
   g_clear_pointer (&answer->body, g_bytes_unref);
   g_clear_pointer (&answer->failure, g_free);
   g_clear_pointer (&answer->fault, g_free);
+  g_clear_pointer (&answer->distrust, g_free);
 }
 
 void
@@ -65,6 +66,15 @@ retry_after (const CisAnswer *answer)
   return CLAMP (answer->retry_after, 0, CIS_RETRY_AFTER_MAX);
 }
 
+/* Not now, but others may go: a note, as it comes with each attempt, and whose the trouble is was told. */
+static CisOutcome *
+defer_item (const CisAnswer *answer, CisFinding *finding)
+{
+  if (!g_str_equal (cis_finding_get_id (finding), "digest-mismatch"))
+    cis_finding_set_severity (finding, CIS_SEVERITY_INFO);
+  return cis_outcome_deferred (CIS_SCOPE_ITEM, retry_after (answer), finding);
+}
+
 static CisOutcome *
 defer_stage (const CisAnswer *answer, CisFinding *finding)
 {
@@ -95,13 +105,15 @@ set_trust_fix (CisFinding *finding, const CisPeer *peer)
   gboolean own = is_set (peer->ca_file);
   g_autofree char *authorities = quote_file (peer->ca_file, "");
 
-  cis_finding_set_fix (
-      finding,
-      "# is ca-file= in cis490.ini the authority that signed the receiver's certificate (now: %s),\n"
-      "# and the name in receiver-url= the one in that certificate?\n"
-      "openssl s_client -connect %s%s%s:%d -servername %s%s%s </dev/null",
-      own ? peer->ca_file : "the system's authorities", numeric ? "[" : "", host != NULL ? host : "RECEIVER",
-      numeric ? "]" : "", port, host != NULL ? host : "RECEIVER", own ? " -CAfile " : "", authorities);
+  cis_finding_set_fix (finding,
+                       "# is this host's clock right, and the certificate renewed? Is the name in "
+                       "receiver-url= one of its names,\n"
+                       "# and ca-file= in cis490.ini the authority that signed it (now: %s)?\n"
+                       "date --utc\n"
+                       "openssl s_client -connect %s%s%s:%d -servername %s%s%s </dev/null",
+                       own ? peer->ca_file : "the system's authorities", numeric ? "[" : "",
+                       host != NULL ? host : "RECEIVER", numeric ? "]" : "", port,
+                       host != NULL ? host : "RECEIVER", own ? " -CAfile " : "", authorities);
 }
 
 /* Shows our own certificate. @who: of the proxies, says so by what came. */
@@ -127,7 +139,7 @@ unreachable (const CisAnswer *answer, const CisPeer *peer)
   const char *failure = answer->failure != NULL ? answer->failure : "the connection was cut";
   CisFinding *finding;
 
-  if (answer->cut_new)
+  if (answer->cut_new && answer->distrust == NULL)
     {
       finding = cis_finding_new ("receiver-unreachable", CIS_SEVERITY_ERROR, peer->url,
                                  "No answer from %s: it cut the connection%s%s%s.", peer->url,
@@ -140,8 +152,8 @@ unreachable (const CisAnswer *answer, const CisPeer *peer)
       return finding;
     }
   finding = cis_finding_new ("receiver-unreachable", CIS_SEVERITY_ERROR, peer->url, "No answer from %s: %s.",
-                             peer->url, failure);
-  if (answer->untrusted)
+                             peer->url, answer->distrust != NULL ? answer->distrust : failure);
+  if (answer->distrust != NULL)
     set_trust_fix (finding, peer);
   else
     cis_finding_set_fix (finding,
@@ -310,6 +322,20 @@ rejects (guint status, CisFinding *finding, CisEpisode *episode)
          (status == 400 || status == 409 || status == 412 || status == 413 || status == 422);
 }
 
+static gboolean
+is_for_later (guint status)
+{
+  return status == 408 || status == 425 || status == 429 || status >= 500;
+}
+
+/* Whether our receiver defers just this episode. What anybody else defers is everything. */
+static gboolean
+is_of_item (guint status, CisFinding *finding)
+{
+  return finding != NULL && is_for_later (status) &&
+         g_strcmp0 (cis_finding_get_detail (finding, "scope"), "item") == 0;
+}
+
 static void
 judge_refusal (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, const CisPeer *peer,
                CisJudgement *judgement)
@@ -325,9 +351,8 @@ judge_refusal (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, con
       asked == CIS_ASKED_REST && (status == 405 || status == 501 || (status == 403 && finding == NULL));
   judgement->repack = is_one_of (finding, repack);
   judgement->ask = is_one_of (finding, ask);
-  if (judgement->repack || judgement->ask)
-    judgement->outcome =
-        cis_outcome_deferred (CIS_SCOPE_ITEM, retry_after (answer), g_steal_pointer (&finding));
+  if (judgement->repack || judgement->ask || (episode != NULL && is_of_item (status, finding)))
+    judgement->outcome = defer_item (answer, g_steal_pointer (&finding));
   else if (episode != NULL && rejects (status, finding, episode))
     {
       g_autofree char *text = g_strdup_printf ("%u", status);
@@ -338,11 +363,10 @@ judge_refusal (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, con
   else
     {
       g_autoptr (CisFinding) theirs = parse_finding (answer, peer->url);
-      gboolean later = status == 408 || status == 425 || status == 429 || status >= 500;
 
-      judgement->outcome =
-          defer_stage (answer,
-                       theirs == NULL && later ? busy (answer, peer) : set_up_finding (answer, peer, theirs));
+      judgement->outcome = defer_stage (answer, theirs == NULL && is_for_later (status)
+                                                    ? busy (answer, peer)
+                                                    : set_up_finding (answer, peer, theirs));
     }
 }
 

@@ -32,9 +32,12 @@ typedef struct
   gint64 retry_after; /* µs; 0: not told */
   char *failure;
   gboolean unreadable; /* nobody else's fault: our own archive cannot be read, for the reason of @failure */
-  gboolean untrusted;  /* the receiver's certificate is not one that we take */
+  char *distrust;      /* why we do not take the receiver's certificate, as half a sentence; nullable */
   gboolean cut_new;    /* a TLS connection ended before its first answer: perhaps it is our certificate */
   char *fault;         /* what we ourselves see wrong with our certificate; nullable */
+  gint64 date;         /* what it says in Date, µs since 1970; 0: nothing */
+  gint64 their_end;    /* when the receiver's certificate is over, µs since 1970; 0: there is none */
+  gint64 our_end;      /* and ours */
 } CisAnswer;
 
 /* What it means. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "client.h"
 
+#include "attempt.h"
 #include "credentials.h"
+#include "trust.h"
 
 #include <errno.h>
 #include <gio/gunixinputstream.h>
@@ -10,7 +12,7 @@
 #include <unistd.h>
 
 #define ANSWER_MAX  (64 * 1024)
-#define REPEAT_MAX  (1024 * 1024)
+#define HOST_MAX    253 /* RFC 1035, 2.3.4, as text */
 #define UNIX_PREFIX "unix:"
 /* As in the IETF's draft on resumable uploads. */
 #define PARTIAL_UPLOAD "application/partial-upload"
@@ -22,22 +24,30 @@ struct _CisHttpClient
   SoupSession *session;         /* NULL: made for the next request */
   GTlsCertificate *certificate; /* nullable */
   char *stamp;                  /* of the files that the session was made from */
+  CisDeadline *deadline;
 };
+
+static gboolean
+is_web_address (const char *url, GError **reason)
+{
+  g_autoptr (GUri) uri = g_uri_parse (url, G_URI_FLAGS_NONE, reason);
+  const char *scheme = uri != NULL ? g_uri_get_scheme (uri) : NULL;
+  const char *host = uri != NULL ? g_uri_get_host (uri) : NULL;
+
+  if (host != NULL && strlen (host) > HOST_MAX)
+    g_set_error (reason, CIS_ERROR, CIS_ERROR_CONFIG, "no host's name has more than %d bytes", HOST_MAX);
+  return host != NULL && *host != '\0' && strlen (host) <= HOST_MAX &&
+         (g_str_equal (scheme, "http") || g_str_equal (scheme, "https")) && g_uri_get_query (uri) == NULL &&
+         g_uri_get_fragment (uri) == NULL && g_uri_get_userinfo (uri) == NULL;
+}
 
 gboolean
 cis_http_url_check (const char *url, GError **error)
 {
   g_autoptr (GError) reason = NULL;
-  g_autoptr (GUri) uri = NULL;
-  const char *scheme;
 
-  if (g_str_has_prefix (url, UNIX_PREFIX "/"))
-    return TRUE;
-  uri = g_uri_parse (url, G_URI_FLAGS_NONE, &reason);
-  scheme = uri != NULL ? g_uri_get_scheme (uri) : "";
-  if (uri != NULL && (g_str_equal (scheme, "http") || g_str_equal (scheme, "https")) &&
-      g_uri_get_host (uri) != NULL && *g_uri_get_host (uri) != '\0' && g_uri_get_query (uri) == NULL &&
-      g_uri_get_fragment (uri) == NULL && g_uri_get_userinfo (uri) == NULL)
+  if (g_str_has_prefix (url, UNIX_PREFIX "/") ? cis_socket_path_check (url + strlen (UNIX_PREFIX), &reason)
+                                              : is_web_address (url, &reason))
     return TRUE;
   g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
                "url=%s is no receiver's address%s%s: it looks like https://receiver.example, or unix:/path",
@@ -52,6 +62,7 @@ cis_http_client_new (const CisPeer *peer, gint64 timeout)
 
   self->peer = *peer;
   self->timeout = timeout;
+  self->deadline = cis_deadline_new ();
   return self;
 }
 
@@ -67,6 +78,7 @@ void
 cis_http_client_free (CisHttpClient *self)
 {
   drop_session (self);
+  cis_deadline_free (self->deadline);
   g_free (self);
 }
 
@@ -81,6 +93,8 @@ prepare (CisHttpClient *self, GError **error)
   if (self->session != NULL && g_strcmp0 (stamp, self->stamp) == 0)
     return TRUE;
   drop_session (self);
+  if (!cis_http_url_check (self->peer.url, error))
+    return FALSE;
   if (!cis_credentials_load (&self->peer, &self->certificate, &authorities, error))
     return FALSE;
   if (g_str_has_prefix (self->peer.url, UNIX_PREFIX))
@@ -152,15 +166,6 @@ add_claims (SoupMessageHeaders *headers, const CisHttpRequest *request)
     }
 }
 
-typedef struct
-{
-  const CisHttpRequest *request;
-  guint64 done;
-  GCancellable *stop;           /* of this request alone */
-  GTlsCertificate *certificate; /* borrowed, nullable */
-  gboolean shook_hands;         /* a TLS connection was made for it */
-} Upload;
-
 /* Should the file's offset not move, there is no body, and the receiver refuses it. */
 static void
 set_body (SoupMessage *message, const CisHttpRequest *request)
@@ -173,33 +178,6 @@ set_body (SoupMessage *message, const CisHttpRequest *request)
   body = g_unix_input_stream_new (request->fd, FALSE);
   soup_message_set_request_body (message, rest ? PARTIAL_UPLOAD : "application/zstd", body,
                                  (gssize) (cis_episode_get_size (request->episode) - request->offset));
-}
-
-/* libsoup sends once more where the kept connection turns out to be closed before any answer, and then
- * without a body unless it gets one again. */
-static void
-rewind_body (SoupMessage *message, gpointer user_data)
-{
-  Upload *upload = user_data;
-
-  /* Where that much is gone out, it is not the idle connection's end but a cut: there is a better way to go
-   * on. */
-  if (upload->done - upload->request->offset > REPEAT_MAX)
-    {
-      g_cancellable_cancel (upload->stop);
-      return;
-    }
-  upload->done = upload->request->offset;
-  set_body (message, upload->request);
-}
-
-static void
-count_body (SoupMessage *message, guint length, gpointer user_data)
-{
-  Upload *upload = user_data;
-
-  upload->done += length;
-  upload->request->progress (upload->done, upload->request->user_data);
 }
 
 static const char *
@@ -224,22 +202,8 @@ has_body (const CisHttpRequest *request)
          (request->asked == CIS_ASKED_REST && request->offset < cis_episode_get_size (request->episode));
 }
 
-/* The certificate is set before the handshake, not when the server asks: sessions are resumed per certificate
- * then. Else a renewed one would not be shown as long as the session of the former lasts. */
-static void
-watch_handshake (SoupMessage *message, GSocketClientEvent event, GIOStream *connection, gpointer user_data)
-{
-  Upload *upload = user_data;
-
-  if (event != G_SOCKET_CLIENT_TLS_HANDSHAKING)
-    return;
-  upload->shook_hands = TRUE;
-  if (upload->certificate != NULL && G_IS_TLS_CONNECTION (connection))
-    g_tls_connection_set_certificate (G_TLS_CONNECTION (connection), upload->certificate);
-}
-
 static SoupMessage *
-make_message (CisHttpClient *self, const CisHttpRequest *request, Upload *upload, GError **error)
+make_message (CisHttpClient *self, const CisHttpRequest *request, GError **error)
 {
   g_autofree char *url = make_url (&self->peer, request->episode);
   g_autoptr (SoupMessage) message = soup_message_new (get_method (request), url);
@@ -259,17 +223,12 @@ make_message (CisHttpClient *self, const CisHttpRequest *request, Upload *upload
                                        (request->asked == CIS_ASKED_PING ? SOUP_MESSAGE_NEW_CONNECTION
                                                                          : SOUP_MESSAGE_IDEMPOTENT));
   soup_message_set_tls_client_certificate (message, self->certificate);
-  g_signal_connect (message, "network-event", G_CALLBACK (watch_handshake), upload);
   if (request->episode != NULL)
     add_claims (headers, request);
   else if (request->commit != NULL)
     soup_message_headers_replace (headers, "X-Cis490-Code-Commit", request->commit);
   if (has_body (request))
-    {
-      set_body (message, request);
-      g_signal_connect (message, "restarted", G_CALLBACK (rewind_body), upload);
-      g_signal_connect (message, "wrote-body-data", G_CALLBACK (count_body), upload);
-    }
+    set_body (message, request);
   else
     soup_message_headers_set_content_length (headers, 0);
   return g_steal_pointer (&message);
@@ -292,6 +251,14 @@ read_body (CisHttpClient *self, GInputStream *stream, CisAnswer *answer, GCancel
   return g_input_stream_close (stream, cancellable, error);
 }
 
+static gint64
+parse_date (const char *value)
+{
+  g_autoptr (GDateTime) date = value != NULL ? soup_date_time_new_from_http_string (value) : NULL;
+
+  return date != NULL ? g_date_time_to_unix (date) * G_USEC_PER_SEC : 0;
+}
+
 static gboolean
 receive (CisHttpClient *self, SoupMessage *message, CisAnswer *answer, GCancellable *cancellable,
          GError **error)
@@ -306,6 +273,9 @@ receive (CisHttpClient *self, SoupMessage *message, CisAnswer *answer, GCancella
   answer->content_type = g_strdup (soup_message_headers_get_content_type (headers, NULL));
   retry_after = soup_message_headers_get_one (headers, "Retry-After");
   answer->retry_after = retry_after != NULL ? cis_retry_after_parse (retry_after) : 0;
+  answer->date = parse_date (soup_message_headers_get_one (headers, "Date"));
+  answer->their_end = cis_trust_get_end (soup_message_get_tls_peer_certificate (message));
+  answer->our_end = cis_trust_get_end (self->certificate);
   return TRUE;
 }
 
@@ -315,34 +285,21 @@ cancel_request (GCancellable *cancellable, gpointer stop)
   g_cancellable_cancel (stop);
 }
 
+/* Ends by itself, however the peer behaves. @late: whether that was why. */
 static gboolean
-receive_chained (CisHttpClient *self, SoupMessage *message, CisAnswer *answer, GCancellable *cancellable,
-                 GCancellable *stop, GError **error)
+receive_in_time (CisHttpClient *self, CisAttempt *attempt, SoupMessage *message, CisAnswer *answer,
+                 GCancellable *cancellable, gboolean *late, GError **error)
 {
   gulong chain = cancellable == NULL ? 0
                                      : g_cancellable_connect (cancellable, G_CALLBACK (cancel_request),
-                                                              g_object_ref (stop), g_object_unref);
-  gboolean received = receive (self, message, answer, stop, error);
+                                                              g_object_ref (attempt->stop), g_object_unref);
+  gboolean received;
 
+  cis_deadline_begin (self->deadline, attempt->stop, self->timeout);
+  received = receive (self, message, answer, attempt->stop, error);
+  *late = cis_deadline_end (self->deadline);
   g_cancellable_disconnect (cancellable, chain);
   return received;
-}
-
-/* It is we who do not take the receiver's certificate. */
-static gboolean
-is_untrusted (const GError *reason)
-{
-  return g_error_matches (reason, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE);
-}
-
-/* In TLS 1.3 a server refuses our certificate only after the handshake; its alert is often lost behind the
- * end of the connection. */
-static gboolean
-is_cut (const GError *reason)
-{
-  return (reason->domain == G_TLS_ERROR && !is_untrusted (reason)) ||
-         g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED) ||
-         g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE);
 }
 
 /* An archive that cannot be read where the upload stands looks to libsoup like any other end of it. */
@@ -355,24 +312,37 @@ is_readable (const CisHttpRequest *request)
   return at >= 0 && TEMP_FAILURE_RETRY (pread (request->fd, &byte, 1, at)) >= 0;
 }
 
-gboolean
-cis_http_client_send (CisHttpClient *self, const CisHttpRequest *request, CisAnswer *answer,
-                      GCancellable *cancellable, GError **error)
+/* @stale: whether it is worth another attempt at once. */
+static gboolean
+send_once (CisHttpClient *self, const CisHttpRequest *request, CisAnswer *answer, gboolean *stale,
+           GCancellable *cancellable, GError **error)
 {
-  g_autoptr (GCancellable) stop = g_cancellable_new ();
-  Upload upload = { .request = request, .done = request->offset, .stop = stop };
+  g_auto (CisAttempt) attempt = {
+    .stop = g_cancellable_new (),
+    .deadline = self->deadline,
+    .timeout = self->timeout,
+    .ca_file = self->peer.ca_file,
+    .begin = request->offset,
+    .done = request->offset,
+    .looked = request->offset,
+    .progress = has_body (request) ? request->progress : NULL,
+    .user_data = request->user_data,
+  };
   g_autoptr (GError) reason = NULL;
   g_autoptr (SoupMessage) message = NULL;
   g_autofree char *fault = NULL;
+  gboolean late;
 
   *answer = (CisAnswer){ 0 };
+  *stale = FALSE;
   if (!prepare (self, error))
     return FALSE;
-  upload.certificate = self->certificate;
-  message = make_message (self, request, &upload, error);
+  attempt.certificate = self->certificate;
+  message = make_message (self, request, error);
   if (message == NULL)
     return FALSE;
-  if (receive_chained (self, message, answer, cancellable, stop, &reason))
+  cis_attempt_watch (&attempt, message);
+  if (receive_in_time (self, &attempt, message, answer, cancellable, &late, &reason))
     {
       answer->fault = answer->status == 400 ? cis_credentials_fault (self->certificate, &self->peer) : NULL;
       return TRUE;
@@ -383,14 +353,28 @@ cis_http_client_send (CisHttpClient *self, const CisHttpRequest *request, CisAns
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
     return FALSE;
   cis_answer_clear (answer);
+  *answer = (CisAnswer){ 0 };
+  *stale = !late && cis_attempt_is_stale (&attempt, reason);
   if (has_body (request) && !is_readable (request))
     *answer = (CisAnswer){ .failure = g_strdup (g_strerror (errno)), .unreadable = TRUE };
-  else if (g_cancellable_is_cancelled (stop))
-    *answer = (CisAnswer){ .failure = g_strdup ("the connection was cut") };
   else
-    *answer = (CisAnswer){ .failure = g_strdup (reason->message),
-                           .untrusted = is_untrusted (reason),
-                           .cut_new = upload.shook_hands && is_cut (reason),
+    *answer = (CisAnswer){ .failure = cis_attempt_describe_failure (&attempt, late, reason),
+                           .distrust = g_steal_pointer (&attempt.distrust),
+                           .cut_new = attempt.shook_hands && !late && cis_attempt_is_cut (reason),
                            .fault = g_steal_pointer (&fault) };
   return TRUE;
+}
+
+gboolean
+cis_http_client_send (CisHttpClient *self, const CisHttpRequest *request, CisAnswer *answer,
+                      GCancellable *cancellable, GError **error)
+{
+  gboolean stale;
+
+  if (!send_once (self, request, answer, &stale, cancellable, error))
+    return FALSE;
+  if (!stale || answer->unreadable)
+    return TRUE;
+  cis_answer_clear (answer);
+  return send_once (self, request, answer, &stale, cancellable, error);
 }

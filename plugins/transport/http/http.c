@@ -430,9 +430,11 @@ add_options (CisPartClass *klass)
                    "${ca-file:-}", 0);
   cis_part_class_add_option (
       klass, G_STRUCT_OFFSET (CisHttp, timeout),
-      g_param_spec_int64 ("timeout", NULL,
-                          "How long a connection may stand still; whole seconds, rounded up.", G_USEC_PER_SEC,
-                          G_TIME_SPAN_DAY, 60 * G_USEC_PER_SEC, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
+      g_param_spec_int64 (
+          "timeout", NULL,
+          "How long connecting may take, and then the whole answer; over that time an upload has to "
+          "move by 1 KiB/s.",
+          G_USEC_PER_SEC, G_TIME_SPAN_DAY, 60 * G_USEC_PER_SEC, CIS_PARAM_OPTION | CIS_PARAM_DURATION));
   cis_part_class_add_option (
       klass, G_STRUCT_OFFSET (CisHttp, ask_above),
       g_param_spec_uint64 ("ask-above", NULL,
