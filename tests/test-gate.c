@@ -120,7 +120,14 @@ test_remedy (Fixture *fixture, gconstpointer data)
   g_autoptr (Forge) forge = forge_new (fixture->tree, NULL);
   g_autofree char *path = g_build_filename (fixture->tree, "remedy", NULL);
   g_autofree char *stale = get_commit (fixture, "c5");
-  g_autofree char *expected = g_strdup_printf ("# run-1 of lab07\ngit checkout main # not %s", stale);
+  g_autofree char *expected =
+      g_strdup_printf ("# run-1 of lab07\ngit checkout main # not %s\n"
+                       "# newer code makes newer episodes: another stamp on this one is no way.\n"
+                       "# to let this episode in all the same, on the receiver, as a line of "
+                       "the file that grants-file= of cis490.ini names:\n"
+                       "#   NAME %s lab07 UNTIL\n"
+                       "# and then, on the host: cis490 quarantine release run-1",
+                       stale, stale);
   static const char *const odd[] = { NULL, "mine; rm -r x" };
   g_autoptr (CisOutcome) outcome = NULL;
   g_autoptr (CisOutcome) again = NULL;
@@ -169,6 +176,62 @@ look_and_judge (gpointer gate, const char *commit)
 
   CIS_PART_GET_CLASS (gate)->maintain (gate, NULL, NULL);
   return test_process (gate, episode, NULL);
+}
+
+/* Stamped with new code after it was refused, as it were. The row is marked; refused where the option says
+ * so, unless a grant names what it was stamped with first. */
+static void
+test_restamped (Fixture *fixture, gconstpointer data)
+{
+  static const char unknown[] = "unknown";
+  g_autofree char *recent = get_commit (fixture, "c8");
+  g_autofree char *first = get_commit (fixture, "c2");
+  g_autofree char *granted = get_commit (fixture, "c3");
+  g_autofree char *grants = g_build_filename (fixture->tree, "grants", NULL);
+  g_autofree char *line = g_strdup_printf ("old %s * 2099-01-01\n", granted);
+  const struct
+  {
+    gboolean refuse;
+    const char *commit, *header, *mark, *grant;
+    CisVerdict verdict;
+  } cases[] = {
+    { FALSE, recent, NULL, NULL, NULL, CIS_VERDICT_PASSED },
+    { FALSE, recent, first, first, NULL, CIS_VERDICT_PASSED },
+    { FALSE, recent, "no commit", unknown, NULL, CIS_VERDICT_PASSED },
+    { FALSE, first, recent, recent, NULL, CIS_VERDICT_REJECTED },
+    { TRUE, recent, NULL, NULL, NULL, CIS_VERDICT_PASSED },
+    { TRUE, recent, first, first, NULL, CIS_VERDICT_REJECTED },
+    { TRUE, recent, "", unknown, NULL, CIS_VERDICT_REJECTED },
+    { TRUE, recent, granted, granted, "old", CIS_VERDICT_PASSED },
+    { TRUE, recent, recent, recent, NULL, CIS_VERDICT_PASSED }, /* it was put back */
+  };
+  gpointer gates[2];
+
+  test_write (fixture->tree, "grants", line);
+  for (guint i = 0; i < G_N_ELEMENTS (gates); i++)
+    {
+      gates[i] =
+          test_part_new ("gate/window", "repository", fixture->repository, "branch", "main", "window", 3,
+                         "save-file", NULL, "grants-file", grants, "refuse-restamped", i == 1, NULL);
+      g_assert_true (cis_part_open (gates[i], NULL, NULL));
+      test_wait_for (look_and_judge (gates[i], first) == CIS_VERDICT_REJECTED);
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (CisEpisode) episode = episode_new (cases[i].commit);
+      CisItem *item = CIS_ITEM (episode);
+      g_autoptr (CisOutcome) outcome = NULL;
+
+      if (cases[i].header != NULL)
+        cis_request_set_header (cis_item_get_request (item), "x-cis490-code-restamped", cases[i].header);
+      g_assert_cmpint (test_process (gates[cases[i].refuse], episode, &outcome), ==, cases[i].verdict);
+      g_assert_cmpstr (cis_item_get_mark (item, "restamped"), ==, cases[i].mark);
+      g_assert_cmpstr (cis_item_get_mark (item, "grant"), ==, cases[i].grant);
+      if (cases[i].refuse && cases[i].verdict == CIS_VERDICT_REJECTED)
+        g_assert_cmpstr (cis_finding_get_id (cis_outcome_get_finding (outcome)), ==, "commit-restamped");
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (gates); i++)
+    gate_free (gates[i]);
 }
 
 /* Who has just begun to save the grants in place has emptied them first: nobody is refused for that. */
@@ -320,15 +383,11 @@ main (int argc, char **argv)
     const char *path;
     void (*test) (Fixture *fixture, gconstpointer data);
   } tests[] = {
-    { "/gate/forge", test_forge },
-    { "/gate/slow-forge", test_slow_forge },
-    { "/gate/saved", test_saved },
-    { "/gate/setup", test_setup },
-    { "/gate/remedy", test_remedy },
-    { "/gate/grants", test_grants },
-    { "/gate/mistaken-grants", test_mistaken_grants },
-    { "/gate/forecast", test_forecast },
-    { "/gate/forced", test_forced },
+    { "/gate/forge", test_forge },         { "/gate/slow-forge", test_slow_forge },
+    { "/gate/saved", test_saved },         { "/gate/setup", test_setup },
+    { "/gate/remedy", test_remedy },       { "/gate/grants", test_grants },
+    { "/gate/restamped", test_restamped }, { "/gate/mistaken-grants", test_mistaken_grants },
+    { "/gate/forecast", test_forecast },   { "/gate/forced", test_forced },
   };
 
   g_test_init (&argc, &argv, NULL);

@@ -3,6 +3,7 @@
 #include "tarballs.h"
 #include "uploads.h"
 
+#include "../plugins/shared/code-version.h"
 #include "../plugins/shared/meta/meta-reader.h"
 
 #include <dlfcn.h>
@@ -44,7 +45,7 @@ assert_good (GByteArray *bytes)
       g_autoptr (JsonObject) meta = read_bytes (bytes, &limits, extent, &error);
 
       g_assert_no_error (error);
-      g_assert_cmpstr (cis_meta_get_commit (meta), ==, COMMIT);
+      g_assert_cmpstr (cis_code_version_read (meta).commit, ==, COMMIT);
     }
   g_byte_array_unref (bytes);
 }
@@ -282,7 +283,7 @@ test_commit (void)
       g_autoptr (JsonObject) meta = read_bytes (bytes, &limits, CIS_META_WHOLE, NULL);
 
       g_assert_nonnull (meta);
-      g_assert_null (cis_meta_get_commit (meta));
+      g_assert_null (cis_code_version_read (meta).commit);
     }
 }
 

@@ -144,7 +144,8 @@ test_bare (Fixture *fixture, gconstpointer data)
 {
   const struct timeval times[] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
   g_autofree char *path = g_build_filename (fixture->tree, "store/lab-1/run.tar.zst", NULL);
-  g_autoptr (GByteArray) bytes = tarball_make ("run", TARBALL_META (OTHER_COMMIT));
+  g_autoptr (GByteArray) bytes = tarball_make ("run", "{\"code_version\":{\"commit\":\"" OTHER_COMMIT
+                                                      "\",\"restamped\":{\"old\":\"" COMMIT "\"}}}");
   g_autofree char *sha256 = cis_digest_bytes ((const char *) bytes->data, bytes->len);
   g_autoptr (GHashTable) rows = NULL;
   JsonObject *row;
@@ -158,6 +159,7 @@ test_bare (Fixture *fixture, gconstpointer data)
   g_assert_cmpstr (get (rows, "run", "sha256"), ==, sha256);
   g_assert_cmpint (cis_json_get_size (row, "size", -1), ==, bytes->len);
   g_assert_cmpstr (get (rows, "run", "commit"), ==, OTHER_COMMIT);
+  g_assert_cmpstr (get (rows, "run", "restamped"), ==, COMMIT);
   g_assert_cmpstr (get (rows, "run", "archive"), ==, "store/lab-1/run.tar.zst");
   g_assert_true (g_str_has_prefix (get (rows, "run", "ts"), "2001-09-09T01:46:40"));
   g_assert_true (json_object_get_boolean_member (row, "backfilled"));

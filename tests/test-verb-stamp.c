@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "../plugins/shared/code-version.h"
 #include "harness.h"
 
 #include <glib/gstdio.h>
@@ -82,11 +83,18 @@ assert_stamped (Fixture *fixture, const char *branch, gboolean dirty)
   g_assert_true (json_object_get_boolean_member (version, "dirty") == dirty);
 }
 
+/* A new episode of that code. */
+static void
+assert_new_stamped (Fixture *fixture, const char *branch, gboolean dirty)
+{
+  test_write (fixture->tree, "episode/meta.json", "{}");
+  assert_stamped (fixture, branch, dirty);
+}
+
 static void
 test_state (Fixture *fixture, gconstpointer data)
 {
-  test_write (fixture->tree, "episode/meta.json", "{}");
-  assert_stamped (fixture, "trunk", FALSE);
+  assert_new_stamped (fixture, "trunk", FALSE);
   g_free (run_in (fixture->tree, "touch code/unknown"));
   assert_stamped (fixture, "trunk", FALSE);
   g_free (run_in (fixture->tree, "echo 2 > code/file"));
@@ -94,7 +102,7 @@ test_state (Fixture *fixture, gconstpointer data)
   g_free (run_in (fixture->tree, "git -C code add file"));
   assert_stamped (fixture, "trunk", TRUE);
   g_free (run_in (fixture->tree, "git -C code commit -q -m 2; git -C code checkout -q -b fix/it"));
-  assert_stamped (fixture, "fix/it", FALSE);
+  assert_new_stamped (fixture, "fix/it", FALSE);
   g_free (run_in (fixture->tree, "git -C code checkout -q --detach"));
   assert_stamped (fixture, "HEAD", FALSE);
   g_free (run_in (fixture->tree, "rm code/file"));
@@ -120,7 +128,9 @@ static void
 assert_becomes (Fixture *fixture, const char *before, const char *format)
 {
   g_autofree char *head = run_in (fixture->tree, "git -C code rev-parse HEAD");
-  g_autofree char *value = g_strdup_printf ("{\"commit\":\"%s\",\"branch\":\"trunk\",\"dirty\":false}", head);
+  g_autofree char *value =
+      g_strdup_printf ("{\"commit\":\"%s\",\"branch\":\"trunk\",\"dirty\":false,\"repository\":\"%s/code\"}",
+                       head, fixture->tree);
   g_auto (GStrv) parts = g_strsplit (format, "STAMP", 2);
   g_autofree char *expected = g_strjoinv (value, parts);
 
@@ -149,6 +159,165 @@ test_kept (Fixture *fixture, gconstpointer data)
   assert_becomes (fixture, "{\"code\\u005fversion\": 1}", "{\"code\\u005fversion\": STAMP}");
   assert_becomes (fixture, "{ \"x\": \"code_version\", \"code_version\" : { \"commit\": [] } , \"z\": -1e-7}",
                   "{ \"x\": \"code_version\", \"code_version\" : STAMP , \"z\": -1e-7}");
+}
+
+/* full */
+static JsonObject *
+read_meta (Fixture *fixture)
+{
+  g_autofree char *text = test_read (fixture->tree, "episode/meta.json");
+  g_autoptr (GError) error = NULL;
+  JsonObject *meta = cis_json_parse (text, strlen (text), &error);
+
+  g_assert_no_error (error);
+  return meta;
+}
+
+static void
+assert_replaced (Fixture *fixture, const char *old, const char *why, guint n_earlier)
+{
+  g_autofree char *head = run_in (fixture->tree, "git -C code rev-parse HEAD");
+  g_autofree char *said = NULL;
+  g_autoptr (JsonObject) meta = NULL;
+  JsonObject *version, *change;
+  int status;
+
+  said = stamp (fixture, "code", &status, "--replace", why);
+  g_assert_cmpint (status, ==, 0);
+  meta = read_meta (fixture);
+  version = json_object_get_object_member (meta, "code_version");
+  change = json_object_get_object_member (version, "restamped");
+  g_assert_cmpstr (cis_json_get_string (version, "commit"), ==, head);
+  g_assert_cmpstr (cis_json_get_string (change, "old"), ==, old);
+  g_assert_cmpstr (cis_json_get_string (change, "new"), ==, head);
+  g_assert_cmpstr (cis_json_get_string (change, "why"), ==, why);
+  g_assert_true (g_str_has_prefix (cis_json_get_string (change, "when"), "20"));
+  g_assert_nonnull (strchr (cis_json_get_string (change, "by"), '@'));
+  g_assert_cmpuint (n_earlier > 0 ? json_array_get_length (json_object_get_array_member (change, "earlier"))
+                                  : (guint) json_object_has_member (change, "earlier"),
+                    ==, n_earlier);
+}
+
+/* A stamp is of the code that made the episode. Newer code takes its place for a reason only, which stays. */
+static void
+test_replace (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *first = run_in (fixture->tree, "git -C code rev-parse HEAD");
+  g_autofree char *second = NULL;
+  g_autofree char *before = NULL;
+  g_autofree char *said = NULL;
+  g_autoptr (JsonObject) meta = NULL;
+  int status;
+
+  assert_new_stamped (fixture, "trunk", FALSE);
+  before = test_read (fixture->tree, "episode/meta.json");
+  second = run_in (fixture->tree, "git -C code commit -q --allow-empty -m 2; git -C code rev-parse HEAD");
+  said = stamp (fixture, "code", &status, NULL, NULL);
+  g_assert_cmpint (status, ==, 1);
+  g_assert_nonnull (strstr (said, first));
+  g_assert_nonnull (strstr (said, second));
+  g_assert_nonnull (strstr (said, "--replace"));
+  {
+    g_autofree char *after = test_read (fixture->tree, "episode/meta.json");
+
+    g_assert_cmpstr (before, ==, after);
+  }
+  assert_replaced (fixture, first, "it ran from another checkout", 0);
+  g_free (run_in (fixture->tree, "git -C code commit -q --allow-empty -m 3"));
+  assert_replaced (fixture, second, "again", 1);
+  /* The same commit once more takes nothing from that. */
+  assert_stamped (fixture, "trunk", FALSE);
+  meta = read_meta (fixture);
+  g_assert_cmpstr (cis_code_version_read (meta).restamped, ==, first);
+}
+
+/* What counts as another stamp, and what says nothing of the code. */
+static void
+test_contradiction (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *head = run_in (fixture->tree, "git -C code rev-parse HEAD");
+  static const char *const refused[] = {
+    "{\"commit\":\"0123456789abcdef0123456789abcdef01234567\"}",
+    "{\"commit\":\"0123456789AB\"}",
+    "\"0123456789abcdef0123456789abcdef01234567\"",
+    "{\"commit\":\"HEAD_COMMIT\",\"dirty\":true}",
+    "{\"commit\":\"HEAD_COMMIT0\"}",
+  };
+  static const char *const taken[] = {
+    "null",
+    "\"unknown\"",
+    "{}",
+    "{\"commit\":\"HEAD\"}",
+    "{\"commit\":\"\"}",
+    "{\"commit\":\"HEAD_COMMIT\"}",
+    "{\"commit\":\"HEAD_COMMIT\",\"branch\":\"other\",\"dirty\":false}",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (refused) + G_N_ELEMENTS (taken); i++)
+    {
+      gboolean take = i >= G_N_ELEMENTS (refused);
+      g_auto (GStrv) parts =
+          g_strsplit (take ? taken[i - G_N_ELEMENTS (refused)] : refused[i], "HEAD_COMMIT", 2);
+      g_autofree char *version = g_strjoinv (head, parts);
+      g_autofree char *meta = g_strdup_printf ("{\"code_version\":%s}", version);
+      g_autofree char *said = NULL;
+      int status;
+
+      g_test_message ("%s", meta);
+      test_write (fixture->tree, "episode/meta.json", meta);
+      said = stamp (fixture, "code", &status, NULL, NULL);
+      g_assert_cmpint (status, ==, take ? 0 : 1);
+    }
+  /* A file that is changed while the experiment runs makes the later stamp the truer one. */
+  assert_new_stamped (fixture, "trunk", FALSE);
+  g_free (run_in (fixture->tree, "echo 2 > code/file"));
+  assert_stamped (fixture, "trunk", TRUE);
+}
+
+static void
+test_reason (Fixture *fixture, gconstpointer data)
+{
+  static const char *const reasons[] = { "", " ", "two\nlines", "\033[2J" };
+
+  test_write (fixture->tree, "episode/meta.json", "{}");
+  for (guint i = 0; i < G_N_ELEMENTS (reasons); i++)
+    {
+      int status;
+      g_autofree char *said = stamp (fixture, "code", &status, "--replace", reasons[i]);
+
+      g_assert_cmpint (status, ==, 64);
+    }
+}
+
+/* Where the checkout is and where it comes from, but nobody's password. */
+static void
+test_origin (Fixture *fixture, gconstpointer data)
+{
+  static const struct
+  {
+    const char *url, *noted;
+  } remotes[] = {
+    { "https://git.example/lab/code.git", "https://git.example/lab/code.git" },
+    { "https://me:secret@git.example/lab/code", "https://git.example/lab/code" },
+    { "https://secret@git.example:8443/code?token=secret#x", "https://git.example:8443/code" },
+    { "ssh://git:secret@git.example:22/~me/code", "ssh://git@git.example:22/~me/code" },
+    { "git@git.example:lab/a@b.git", "git@git.example:lab/a@b.git" },
+    { "/srv/git/a@b", "/srv/git/a@b" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (remotes); i++)
+    {
+      g_autofree char *quoted = g_shell_quote (remotes[i].url);
+      g_autofree char *script = g_strdup_printf ("git -C code config remote.origin.url %s", quoted);
+      g_autofree char *repository = g_build_filename (fixture->tree, "code", NULL);
+      g_autoptr (JsonObject) meta = NULL;
+
+      g_free (run_in (fixture->tree, script));
+      assert_new_stamped (fixture, "trunk", FALSE);
+      meta = read_meta (fixture);
+      g_assert_cmpstr (cis_code_version_read (meta).remote, ==, remotes[i].noted);
+      g_assert_cmpstr (cis_code_version_read (meta).repository, ==, repository);
+    }
 }
 
 static void
@@ -237,6 +406,10 @@ main (int argc, char **argv)
   g_test_add ("/verb-stamp/state", Fixture, NULL, set_up, test_state, tear_down);
   g_test_add ("/verb-stamp/kept", Fixture, NULL, set_up, test_kept, tear_down);
   g_test_add ("/verb-stamp/left", Fixture, NULL, set_up, test_left, tear_down);
+  g_test_add ("/verb-stamp/replace", Fixture, NULL, set_up, test_replace, tear_down);
+  g_test_add ("/verb-stamp/contradiction", Fixture, NULL, set_up, test_contradiction, tear_down);
+  g_test_add ("/verb-stamp/reason", Fixture, NULL, set_up, test_reason, tear_down);
+  g_test_add ("/verb-stamp/origin", Fixture, NULL, set_up, test_origin, tear_down);
   g_test_add ("/verb-stamp/mode", Fixture, NULL, set_up, test_mode, tear_down);
   g_test_add ("/verb-stamp/refused", Fixture, NULL, set_up, test_refused, tear_down);
   g_test_add ("/verb-stamp/repository", Fixture, NULL, set_up, test_repository, tear_down);

@@ -36,7 +36,7 @@ test_stale (Fixture *fixture, gconstpointer data)
   g_assert_cmpstr (cis_finding_get_detail (finding, "your_commit"), ==, commit);
   g_assert_cmpstr (cis_finding_get_detail (finding, "head_commit"), ==, head);
   g_assert_nonnull (strstr (cis_finding_get_summary (finding), "not among the last 3 commits of main"));
-  g_assert_nonnull (strstr (cis_finding_get_fix (finding), "git -C /opt/cis490 pull"));
+  g_assert_nonnull (strstr (cis_finding_get_fix (finding), "git -C {repository} pull"));
   gate_free (gate);
 }
 

@@ -2,9 +2,9 @@
 
 /* gate/stamp: lets an episode pass that says which code produced it: `code_version.commit` in its meta.json,
  * as `cis490 stamp` writes it. The receiver asks for the same commit; what cannot be told there is better
- * told here, before gigabytes are packed. */
+ * told here, before gigabytes are packed. What a replaced stamp said goes to the receiver, too. */
 
-#include "cis490.h"
+#include "../shared/code-version.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +73,7 @@ static CisOutcome *
 judge (CisEpisode *episode, JsonObject *meta)
 {
   JsonNode *node = json_object_get_member (meta, "code_version");
-  const char *commit;
+  const char *commit, *restamped;
 
   if (node == NULL || !JSON_NODE_HOLDS_OBJECT (node))
     return reject_unstamped (episode, "\"code_version\" is missing");
@@ -84,6 +84,9 @@ judge (CisEpisode *episode, JsonObject *meta)
     return reject_unstamped (episode,
                              "\"code_version.commit\" is not a commit's 40 lower-case hexadecimal digits");
   cis_episode_set_commit (episode, commit);
+  restamped = cis_code_version_read (meta).restamped;
+  if (restamped != NULL)
+    cis_item_set_mark (CIS_ITEM (episode), "restamped", restamped);
   return cis_outcome_passed ();
 }
 

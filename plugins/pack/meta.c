@@ -6,6 +6,7 @@
  * One that is damaged is rejected. One that is whole and whose meta.json cannot be understood goes on without
  * a commit: it is in the store, so it belongs into the index, and a person can see there what it lacks. */
 
+#include "../shared/code-version.h"
 #include "../shared/meta/meta-reader.h"
 #include "../store/archive/layout.h"
 
@@ -93,7 +94,7 @@ learn_commit (CisMeta *self, CisEpisode *episode, int fd, CisMetaExtent extent, 
   g_autoptr (GError) problem = NULL;
   g_autoptr (JsonObject) meta = cis_meta_read (fd, cis_episode_get_name (episode), &self->limits, extent,
                                                report, &progress, cancellable, &problem);
-  const char *commit = meta != NULL ? cis_meta_get_commit (meta) : NULL;
+  CisCodeVersion version = { NULL };
 
   if (problem != NULL && problem->domain != CIS_META_ERROR)
     return cis_outcome_failed (g_steal_pointer (&problem));
@@ -101,8 +102,12 @@ learn_commit (CisMeta *self, CisEpisode *episode, int fd, CisMetaExtent extent, 
     return reject_beyond_limits (episode, problem->message);
   if (extent == CIS_META_WHOLE && problem != NULL && problem->code != CIS_META_ERROR_META)
     return reject_damaged (episode, problem->message);
-  if (commit != NULL)
-    cis_episode_set_commit (episode, commit);
+  if (meta != NULL)
+    version = cis_code_version_read (meta);
+  if (version.restamped != NULL)
+    cis_item_set_mark (CIS_ITEM (episode), "restamped", version.restamped);
+  if (version.commit != NULL)
+    cis_episode_set_commit (episode, version.commit);
   else
     note_unreadable (self, CIS_ITEM (episode),
                      meta != NULL ? "meta.json has no code_version.commit of 40 digits" : problem->message);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "../../plugins/shared/code-version.h"
 #include "../../plugins/shared/meta/meta-reader.h"
 #include "fuzz.h"
 
@@ -33,7 +34,7 @@ read_bytes (const void *data, gsize size)
   first = read_file (fd, CIS_META_FIRST);
   whole = read_file (fd, CIS_META_WHOLE);
   if (whole != NULL)
-    g_assert_cmpstr (cis_meta_get_commit (whole), ==, cis_meta_get_commit (first));
+    g_assert_cmpstr (cis_code_version_read (whole).commit, ==, cis_code_version_read (first).commit);
 }
 
 /* As compressed bytes, and as a tar that is well compressed: chance finds no checksum of zstd's. */

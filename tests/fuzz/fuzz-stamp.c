@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "../../cli/stamp-text.h"
-#include "../../plugins/shared/meta/meta-reader.h"
+#include "../../plugins/shared/code-version.h"
 #include "fuzz.h"
 
 #include <string.h>
@@ -38,7 +38,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, size_t size)
     return 0;
   stamped = cis_json_parse (once, strlen (once), &error);
   g_assert_no_error (error);
-  g_assert_cmpstr (cis_meta_get_commit (stamped), ==, COMMIT);
+  g_assert_cmpstr (cis_code_version_read (stamped).commit, ==, COMMIT);
   twice = stamp_text_set (once, strlen (once), VALUE, &error);
   g_assert_no_error (error);
   g_assert_cmpstr (once, ==, twice);

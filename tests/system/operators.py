@@ -39,8 +39,8 @@ class OperatorSite(Site):
         for name in ("journalctl", "ninja"):
             self.program(name, "exit 0")
         self.program("sudo", 'exec "$@"')
-        # The checkout of a host's code, which is nowhere here, is up to date.
-        self.program("git", f'[ "$1 $2" = "-C /opt/cis490" ] && exit 0\nexec {subprocess.getoutput("command -v git")} "$@"')
+        # The checkout of a host's code is the receiver's repository here, and up to date.
+        self.program("git", f'[ "$*" = "-C {self.folder / "repository"} pull --ff-only" ] && exit 0\nexec {subprocess.getoutput("command -v git")} "$@"')
 
     def program(self, name, text):
         path = self.programs / name

@@ -249,7 +249,7 @@ class Site:
 
     # ---- episodes
 
-    def episode(self, name, size=1000, commit=None, stamped=True, files=None):
+    def episode(self, name, size=1000, commit=None, stamped=True, files=None, version=None):
         """An episode as an experiment leaves it: the data first, meta.json last, and whole: on a busy machine an empty one may
         stand there for longer than `quiet` is in tests, and would be judged."""
         path = self.host / "episodes" / name
@@ -259,7 +259,8 @@ class Site:
             (path / file).write_bytes(content)
         meta = {"experiment": "test"}
         if stamped:
-            meta["code_version"] = {"commit": commit or self.head, "branch": "main", "dirty": False}
+            meta["code_version"] = {"commit": commit or self.head, "branch": "main", "dirty": False,
+                                    "repository": str(self.folder / "repository"), **(version or {})}
         part = path / "meta.json.part"
         part.write_text(json.dumps(meta))
         part.rename(path / "meta.json")

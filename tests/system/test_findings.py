@@ -75,6 +75,20 @@ def _(site):
     yield {"shipped": ["new"]}
 
 
+@rejected("commit-restamped")
+def _(site):
+    grants = site.folder / "grants"
+    grants.write_text("")
+    site.tune("receiver", f"[gate]\nrefuse-restamped=true\ngrants-file={grants}\n", "restamped")
+    site.running["receiver"].reload()
+    site.episode("one", version={"restamped": {"old": site.stale, "new": site.head}})
+    yield "one"
+    grants.write_text(f"meant {site.stale} {site.host_name} 2099-01-01\n")
+    question = {"method": "POST", "body": b"", "Upload-Length": "9", "X-Cis490-Code-Restamped": site.stale}
+    wait_until(lambda: refused.ask(site, path=f"/v1/episodes/{site.host_name}/another", **question)[0] == 200, "the grant counts")
+    yield {"shipped": ["one"]}
+
+
 @rejected("too-large")
 def _(site):
     site.tune("receiver", "[accept]\nmax-body=1000\n", "a-size")
@@ -261,7 +275,8 @@ class Findings(OperatorCase):
                 remedy = self.refuse(site, finding, **{"path": f"/v1/episodes/lab-1/{finding}", **changed})
                 fill = {"TOKEN-FILE": str(site.folder / "token"), "FILE": str(file),
                         "URL": f"--silent --unix-socket {site.socket} http://receiver"}
-                self.assert_pasted(site, remedy.replace("HOST/EPISODE", f"lab-1/{finding}"), fill=fill)
+                self.assert_pasted(site, remedy.replace("HOST/EPISODE", f"lab-1/{finding}")
+                                   .replace("{repository}", str(site.folder / "repository")), fill=fill)
         self.assertEqual({row["episode"] for row in site.rows()}, refused.MALFORMED.keys())
 
     def test_a_request_with_the_right_credentials_is_taken(self):

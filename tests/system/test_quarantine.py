@@ -220,7 +220,8 @@ class Operator(scratch.TestCase):
         site.receiver()
         twin = QuarantineSite(self)
         for one in (site, twin):
-            path = one.episode("one", files={"data": b"same", "quarantine_reason.json": b"its own"}, commit=site.head)
+            path = one.episode("one", files={"data": b"same", "quarantine_reason.json": b"its own"}, commit=site.head,
+                               version={"repository": "/opt/code"})
             for entry in (*path.iterdir(), path):
                 os.utime(entry, ns=(10**18, 10**18 + 12345))
         site.write_pipeline("reject", "[pipeline]\nstages=scan;ship;quarantine\n[scan]\nplugin=scan/episodes\nquiet=100ms\n"

@@ -8,6 +8,7 @@
  * whoever stores it to be shown the archive when it is whole, on disk, and has the right digest, but before
  * it counts as stored. What is then refused leaves nothing behind. */
 
+#include "../../shared/code-version.h"
 #include "../../shared/meta/meta-reader.h"
 #include "turns.h"
 
@@ -71,7 +72,7 @@ reject_malformed (CisEpisode *episode, const GError *error)
   return cis_outcome_rejected (finding);
 }
 
-/* @theirs: nullable. */
+/* @theirs and @requested: nullable. */
 static CisOutcome *
 reject_mismatch (CisEpisode *episode, const char *key, const char *theirs, const char *requested)
 {
@@ -79,15 +80,18 @@ reject_mismatch (CisEpisode *episode, const char *key, const char *theirs, const
   CisFinding *finding = cis_finding_new (
       "archive-mismatch", CIS_SEVERITY_ERROR, cis_item_get_id (CIS_ITEM (episode)),
       "The archive of %s is another's: the request says that its %s is %s, its meta.json says %s.", name, key,
-      requested, theirs != NULL ? theirs : "nothing about it");
+      requested != NULL ? requested : "nothing", theirs != NULL ? theirs : "nothing about it");
 
-  cis_finding_set_fix (finding,
-                       "# make meta.json and the request agree: the folder has the episode's name, and\n"
-                       "# X-Cis490-Code-Commit is the code_version.commit in it; then pack it anew:\n"
-                       "cis490 quarantine release %s",
-                       name);
+  cis_finding_set_fix (
+      finding,
+      "# make meta.json and the request agree: the folder has the episode's name, and\n"
+      "# X-Cis490-Code-Commit is the code_version.commit in it; and where its stamp was replaced,\n"
+      "# X-Cis490-Code-Restamped is the first code_version.restamped.old; then pack it anew:\n"
+      "cis490 quarantine release %s",
+      name);
   cis_finding_set_detail (finding, "member", key);
-  cis_finding_set_detail (finding, "requested", requested);
+  if (requested != NULL)
+    cis_finding_set_detail (finding, "requested", requested);
   if (theirs != NULL)
     cis_finding_set_detail (finding, "archived", theirs);
   return cis_outcome_rejected (finding);
@@ -97,14 +101,19 @@ static CisOutcome *
 judge (CisEpisode *episode, JsonObject *meta)
 {
   const char *name = cis_json_get_string (meta, "episode");
-  const char *commit = cis_meta_get_commit (meta);
+  CisCodeVersion version = cis_code_version_read (meta);
+  CisRequest *request = cis_item_get_request (CIS_ITEM (episode));
+  const char *restamped = request != NULL ? cis_request_get_header (request, CIS_RESTAMPED_HEADER) : NULL;
 
   if (name == NULL)
     name = cis_json_get_string (meta, "id");
   if (name != NULL && g_strcmp0 (name, cis_episode_get_name (episode)) != 0)
     return reject_mismatch (episode, "episode", name, cis_episode_get_name (episode));
-  if (g_strcmp0 (commit, cis_episode_get_commit (episode)) != 0)
-    return reject_mismatch (episode, "commit", commit, cis_episode_get_commit (episode));
+  if (g_strcmp0 (version.commit, cis_episode_get_commit (episode)) != 0)
+    return reject_mismatch (episode, "commit", version.commit, cis_episode_get_commit (episode));
+  /* Else its row would not be marked, and the version gate was told less than it is to know. */
+  if (g_strcmp0 (version.restamped, restamped) != 0)
+    return reject_mismatch (episode, "first stamp", version.restamped, restamped);
   return cis_outcome_passed ();
 }
 

@@ -26,8 +26,8 @@ cis_amnesty_free (CisAmnesty *self)
   g_free (self);
 }
 
-CisFinding *
-cis_amnesty_describe_error (const char *path, const GError *error)
+static CisFinding *
+describe_error (const char *path, const GError *error)
 {
   CisFinding *finding = cis_finding_new (
       "grants-unreadable", CIS_SEVERITY_WARNING, path,
@@ -42,6 +42,16 @@ cis_amnesty_describe_error (const char *path, const GError *error)
                        "# thesis 0123456789abcdef0123456789abcdef01234567 lab-7 2026-12-31",
                        quoted);
   return finding;
+}
+
+void
+cis_amnesty_check (const char *path, const char *repository, GPtrArray *findings)
+{
+  g_autoptr (CisGrants) grants = cis_grants_new (path, repository, 0);
+  g_autoptr (GError) error = NULL;
+
+  if (!cis_grants_refresh (grants, &error))
+    g_ptr_array_add (findings, describe_error (path, error));
 }
 
 CisFinding *
@@ -90,7 +100,7 @@ cis_amnesty_refresh (CisAmnesty *self)
   if (cis_grants_refresh (self->grants, &error))
     cis_part_clear_unless (self->part, "grants-unreadable", NULL, NULL);
   else if (!g_error_matches (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE))
-    cis_part_raise (self->part, cis_amnesty_describe_error (cis_grants_get_path (self->grants), error));
+    cis_part_raise (self->part, describe_error (cis_grants_get_path (self->grants), error));
   tell_expired (self);
 }
 

@@ -18,8 +18,8 @@ void cis_amnesty_refresh (CisAmnesty *self);
 /* The grant's name; full, %NULL where none admits @commit of @host. @whole: as cis_grants_find() has it. */
 char *cis_amnesty_find (CisAmnesty *self, const char *commit, const char *host, gboolean *whole);
 
-/* That the file cannot be read, or has lines that are mistakes. full. */
-CisFinding *cis_amnesty_describe_error (const char *path, const GError *error);
+/* Adds that the file cannot be read, or has lines that are mistakes. */
+void cis_amnesty_check (const char *path, const char *repository, GPtrArray *findings);
 /* That the grant's time is over. full. */
 CisFinding *cis_amnesty_describe_expired (const char *path, const char *name, const char *until);
 

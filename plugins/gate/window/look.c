@@ -77,13 +77,7 @@ cis_window_look (const CisWindowSetup *setup, const char *branch, guint n, const
     else
       look_at_forge (sources->pdata[i], setup, branch, name, findings);
   if (grants_file != NULL)
-    {
-      g_autoptr (CisGrants) grants = cis_grants_new (grants_file, setup->repository, 0);
-      g_autoptr (GError) error = NULL;
-
-      if (!cis_grants_refresh (grants, &error))
-        g_ptr_array_add (findings, cis_amnesty_describe_error (grants_file, error));
-    }
+    cis_amnesty_check (grants_file, setup->repository, findings);
   if (remedy_file != NULL)
     {
       g_autoptr (GError) error = NULL;
@@ -92,4 +86,24 @@ cis_window_look (const CisWindowSetup *setup, const char *branch, guint n, const
       if (remedy == NULL)
         g_ptr_array_add (findings, cis_refusal_describe_unreadable (remedy_file, error));
     }
+}
+
+void
+cis_window_check (CisWindowSource *source, const char *branch, guint n, const char *name, GPtrArray *findings,
+                  GCancellable *cancellable)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CisWindow) window = cis_window_source_fetch (source, branch, n, cancellable, &error);
+
+  if (window == NULL)
+    g_ptr_array_add (findings, cis_refresher_describe_error (source, branch, name, error));
+  else if (cis_window_is_cut (window))
+    g_ptr_array_add (findings,
+                     cis_refresher_describe_cut (source, branch, name, cis_window_get_length (window), n));
+  else
+    g_ptr_array_add (findings,
+                     cis_finding_new ("window-available", CIS_SEVERITY_INFO, name,
+                                      "%s gives a window of %s, length %u, head %s.",
+                                      cis_window_get_source (window), branch, cis_window_get_length (window),
+                                      cis_window_get_head (window)));
 }

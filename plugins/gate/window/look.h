@@ -11,4 +11,8 @@ G_BEGIN_DECLS
 void cis_window_look (const CisWindowSetup *setup, const char *branch, guint n, const char *name,
                       const char *grants_file, const char *remedy_file, GPtrArray *findings);
 
+/* Asks the source, and adds the finding of what it gives. */
+void cis_window_check (CisWindowSource *source, const char *branch, guint n, const char *name,
+                       GPtrArray *findings, GCancellable *cancellable);
+
 G_END_DECLS

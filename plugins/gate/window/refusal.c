@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "refusal.h"
 
+#include "../../shared/code-version.h"
+#include "commits.h"
 #include "history.h"
 #include "remedy.h"
 
@@ -15,6 +17,7 @@ struct _CisRefusal
   char *repository;
   char *remedy;
   char *remedy_file; /* nullable */
+  char *grants_file; /* nullable */
 
   GMutex lock;
   GHashTable *counted; /* locked: "commit head" to how far behind, plus one; -1 + 1 where it is not known */
@@ -24,7 +27,7 @@ static char *read_template (CisRefusal *self);
 
 CisRefusal *
 cis_refusal_new (CisPart *part, const char *branch, guint window, const char *repository, const char *remedy,
-                 const char *remedy_file)
+                 const char *remedy_file, const char *grants_file)
 {
   CisRefusal *self = g_new0 (CisRefusal, 1);
 
@@ -34,6 +37,7 @@ cis_refusal_new (CisPart *part, const char *branch, guint window, const char *re
   self->repository = g_strdup (repository);
   self->remedy = g_strdup (remedy);
   self->remedy_file = g_strdup (remedy_file);
+  self->grants_file = g_strdup (grants_file);
   self->counted = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
   g_mutex_init (&self->lock);
   /* A file that cannot be used is told now, rather than when the first host is refused. */
@@ -48,6 +52,7 @@ cis_refusal_free (CisRefusal *self)
   g_free (self->repository);
   g_free (self->remedy);
   g_free (self->remedy_file);
+  g_free (self->grants_file);
   g_hash_table_unref (self->counted);
   g_mutex_clear (&self->lock);
   g_free (self);
@@ -117,18 +122,46 @@ read_template (CisRefusal *self)
   return text != NULL ? text : g_strdup (self->remedy);
 }
 
+/* How the refused episode itself gets in; not by another stamp. @of: what a grant has to name; full. */
+static char *
+describe_way_out (CisRefusal *self, CisItem *item, const char *of)
+{
+  CisRequest *request = cis_item_get_request (item);
+  const char *host = request != NULL ? cis_request_get_identity (request) : NULL;
+
+  return g_strdup_printf ("# to let this episode in all the same, on the receiver, as a line of %s:\n"
+                          "#   NAME %s %s UNTIL\n"
+                          "# and then, on the host:",
+                          self->grants_file != NULL ? self->grants_file
+                                                    : "the file that grants-file= of cis490.ini names",
+                          of, host != NULL ? host : "HOST");
+}
+
+static const char *
+get_name (CisItem *item)
+{
+  return CIS_IS_EPISODE (item) ? cis_episode_get_name (CIS_EPISODE (item)) : cis_item_get_id (item);
+}
+
 static void
 set_remedy (CisRefusal *self, CisFinding *finding, CisItem *item, const char *commit, const char *head)
 {
   CisRequest *request = cis_item_get_request (item);
-  CisEpisode *episode = CIS_IS_EPISODE (item) ? CIS_EPISODE (item) : NULL;
   CisRemedy remedy = { commit, head, self->branch,
-                       request != NULL ? cis_request_get_identity (request) : NULL,
-                       episode != NULL ? cis_episode_get_name (episode) : cis_item_get_id (item) };
+                       request != NULL ? cis_request_get_identity (request) : NULL, get_name (item) };
   g_autofree char *template = read_template (self);
   g_autofree char *fix = cis_remedy_fill (template, &remedy);
+  g_autofree char *way_out = describe_way_out (self, item, commit);
 
-  cis_finding_set_fix (finding, "%s", fix);
+  /* What is no commit can be granted by nobody. */
+  if (!cis_hex_is_valid (commit, CIS_COMMIT_LENGTH))
+    cis_finding_set_fix (finding, "%s", fix);
+  else
+    cis_finding_set_fix (finding,
+                         "%s\n"
+                         "# newer code makes newer episodes: another stamp on this one is no way.\n"
+                         "%s cis490 quarantine release %s",
+                         fix, way_out, get_name (item));
 }
 
 CisFinding *
@@ -166,5 +199,29 @@ cis_refusal_describe (CisRefusal *self, CisItem *item, const char *commit, const
     cis_finding_set_detail (finding, "behind", far);
   cis_finding_set_detail (finding, "branch", self->branch);
   cis_finding_set_detail (finding, "window", length);
+  return finding;
+}
+
+CisFinding *
+cis_refusal_describe_restamped (CisRefusal *self, CisItem *item, const char *commit, const char *first)
+{
+  gboolean known = cis_hex_is_valid (first, CIS_COMMIT_LENGTH);
+  CisFinding *finding = cis_finding_new (
+      "commit-restamped", CIS_SEVERITY_ERROR, cis_item_get_id (item),
+      "The episode was stamped with commit %.12s and later with %.12s, and this receiver takes "
+      "no episode whose stamp was replaced.",
+      known ? first : "(not noted)", commit);
+  g_autofree char *way_out = describe_way_out (self, item, known ? first : "FIRST-COMMIT");
+
+  cis_finding_set_fix (
+      finding,
+      "# who replaced the stamp, when and why: code_version.restamped in its meta.json\n"
+      "%s\n"
+      "cis490 quarantine release %s",
+      known ? way_out
+            : "# no grant can name its first commit, which is not noted; with refuse-restamped=false:",
+      get_name (item));
+  cis_finding_set_detail (finding, "your_commit", commit);
+  cis_finding_set_detail (finding, "first_commit", first);
   return finding;
 }

@@ -6,6 +6,7 @@
  * source denies in an answer fetched after the request came. Whenever it cannot know that, it defers, and the
  * host tries again.
  */
+#include "../../shared/code-version.h"
 #include "amnesty.h"
 #include "forecast.h"
 #include "look.h"
@@ -32,6 +33,7 @@ typedef struct
   char *save_file;
   gint64 saved_max_age; /* µs */
   gboolean enabled;
+  gboolean refuse_restamped;
   char *remedy;
   char *remedy_file;
   char *grants_file;
@@ -144,7 +146,7 @@ cis_gate_window_open (CisPart *part, GCancellable *cancellable, GError **error)
     }
   cis_part_clear (part, "gate-disabled", cis_part_get_name (part));
   self->refusal = cis_refusal_new (part, self->branch, self->window, self->repository, self->remedy,
-                                   or_null (self->remedy_file));
+                                   or_null (self->remedy_file), or_null (self->grants_file));
   if (or_null (self->grants_file) != NULL)
     {
       self->amnesty = cis_amnesty_new (part, self->grants_file, self->repository);
@@ -178,40 +180,6 @@ cis_gate_window_maintain (CisPart *part, GCancellable *cancellable, GError **err
 }
 
 static void
-check_source (CisGateWindow *self, CisWindowSource *source, GPtrArray *findings, GCancellable *cancellable)
-{
-  const char *name = cis_part_get_name (CIS_PART (self));
-  g_autoptr (GError) error = NULL;
-  g_autoptr (CisWindow) window =
-      cis_window_source_fetch (source, self->branch, self->window, cancellable, &error);
-
-  if (window == NULL)
-    g_ptr_array_add (findings, cis_refresher_describe_error (source, self->branch, name, error));
-  else if (cis_window_is_cut (window))
-    g_ptr_array_add (findings, cis_refresher_describe_cut (source, self->branch, name,
-                                                           cis_window_get_length (window), self->window));
-  else
-    g_ptr_array_add (findings,
-                     cis_finding_new ("window-available", CIS_SEVERITY_INFO, name,
-                                      "%s gives a window of %s, length %u, head %s.",
-                                      cis_window_get_source (window), self->branch,
-                                      cis_window_get_length (window), cis_window_get_head (window)));
-}
-
-static void
-check_grants (CisGateWindow *self, GPtrArray *findings)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (CisGrants) grants = NULL;
-
-  if (or_null (self->grants_file) == NULL)
-    return;
-  grants = cis_grants_new (self->grants_file, self->repository, 0);
-  if (!cis_grants_refresh (grants, &error))
-    g_ptr_array_add (findings, cis_amnesty_describe_error (self->grants_file, error));
-}
-
-static void
 cis_gate_window_look (CisPart *part, GPtrArray *findings)
 {
   CisGateWindow *self = (CisGateWindow *) part;
@@ -240,8 +208,10 @@ cis_gate_window_check (CisPart *part, GPtrArray *findings, GCancellable *cancell
       return;
     }
   for (guint i = 0; i < sources->len; i++)
-    check_source (self, g_ptr_array_index (sources, i), findings, cancellable);
-  check_grants (self, findings);
+    cis_window_check (sources->pdata[i], self->branch, self->window, cis_part_get_name (part), findings,
+                      cancellable);
+  if (or_null (self->grants_file) != NULL)
+    cis_amnesty_check (self->grants_file, self->repository, findings);
 }
 
 /* Of the severity that no alert tells: the refresher or the amnesty has raised why, once, and this comes with
@@ -321,14 +291,45 @@ forecast (CisGateWindow *self, CisItem *item, const char *commit, GCancellable *
     }
 }
 
+/* Once more stamped with newer code, as it were: @first is what it was stamped with before. */
 static CisOutcome *
-judge (CisGateWindow *self, CisItem *item, const char *commit, GCancellable *cancellable)
+judge_restamped (CisGateWindow *self, CisItem *item, const char *commit, const char *first)
+{
+  gboolean whole;
+  g_autofree char *grant = find_grant (self, item, first, &whole);
+
+  if (grant == NULL && !whole)
+    return defer (self, item, first, CIS_SCOPE_ITEM, FALSE);
+  if (grant == NULL)
+    return cis_outcome_rejected (cis_refusal_describe_restamped (self->refusal, item, commit, first));
+  cis_item_set_mark (item, "grant", grant);
+  return cis_outcome_passed ();
+}
+
+/* What the episode was stamped with before its stamp was replaced, which its row says, too; none, %NULL for
+ * nearly all. */
+static const char *
+note_restamped (CisItem *item)
+{
+  CisRequest *request = cis_item_get_request (item);
+  const char *first = request != NULL ? cis_request_get_header (request, CIS_RESTAMPED_HEADER) : NULL;
+
+  if (first != NULL)
+    cis_item_set_mark (item, "restamped",
+                       cis_hex_is_valid (first, CIS_COMMIT_LENGTH) ? first : CIS_RESTAMPED_UNKNOWN);
+  return cis_item_get_mark (item, "restamped");
+}
+
+static CisOutcome *
+judge (CisGateWindow *self, CisItem *item, const char *commit, const char *first, GCancellable *cancellable)
 {
   gboolean whole;
   g_autofree char *grant = NULL;
   g_autoptr (CisWindow) window = NULL;
   CisRefresherAnswer answer;
 
+  if (first != NULL && self->refuse_restamped && !g_str_equal (first, commit))
+    return judge_restamped (self, item, commit, first);
   if (cis_refresher_knows (self->refresher, commit))
     return cis_outcome_passed ();
   /* Looked for before the question that may refuse: the window may move in between. */
@@ -358,12 +359,14 @@ cis_gate_window_process (CisStage *stage, CisItem *item, GCancellable *cancellab
   CisRequest *request = cis_item_get_request (item);
   const char *commit = request != NULL ? cis_request_get_header (request, COMMIT_HEADER) : NULL;
   gboolean is_episode = CIS_IS_EPISODE (item);
+  const char *first;
   gboolean valid;
 
   /* It passed here when its bytes came, and is in the store or about to be: were it refused now, its host
    * would put aside what is not lost. */
   if (is_episode && cis_item_get_mark (item, "recovered") != NULL)
     return cis_outcome_passed ();
+  first = is_episode ? note_restamped (item) : NULL;
   if (!self->enabled)
     {
       if (is_episode || commit != NULL)
@@ -374,7 +377,7 @@ cis_gate_window_process (CisStage *stage, CisItem *item, GCancellable *cancellab
     commit = cis_episode_get_commit (CIS_EPISODE (item));
   valid = commit != NULL && cis_hex_is_valid (commit, CIS_COMMIT_LENGTH);
   if (is_episode)
-    return valid ? judge (self, item, commit, cancellable)
+    return valid ? judge (self, item, commit, first, cancellable)
                  : cis_outcome_rejected (cis_refusal_describe_header (self->refusal, item, commit));
   /* Nothing but episodes is ever refused: a host that runs stale code must be able to say so. */
   if (valid)
@@ -457,14 +460,18 @@ cis_gate_window_class_init (CisGateWindowClass *klass)
           g_param_spec_boolean ("enabled", NULL, "Off: every commit passes, and each index row is marked.",
                                 TRUE, CIS_PARAM_OPTION));
   OPTION (
+      refuse_restamped,
+      g_param_spec_boolean ("refuse-restamped", NULL,
+                            "Whether an episode whose stamp was replaced is refused, unless a grant names "
+                            "its first commit; its index row is marked in any case.",
+                            FALSE, CIS_PARAM_OPTION));
+  OPTION (
       remedy,
       g_param_spec_string (
           "remedy", NULL,
           "What the operator of a refused host is told to do; {your_commit}, {head_commit}, {branch}, {host} "
-          "and {episode} are filled in.",
-          "git -C /opt/cis490 pull --ff-only && sudo ninja -C /opt/cis490/build install && "
-          "sudo systemctl restart cis490-shipper",
-          CIS_PARAM_OPTION | CIS_PARAM_PROSE));
+          "and {episode} are filled in, and by the host {repository} and {remote}.",
+          "git -C {repository} pull --ff-only", CIS_PARAM_OPTION | CIS_PARAM_PROSE));
   OPTION (remedy_file,
           g_param_spec_string ("remedy-file", NULL, "A file with the remedy instead, of several lines.", NULL,
                                CIS_PARAM_OPTION | CIS_PARAM_FILE));

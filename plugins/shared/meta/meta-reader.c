@@ -296,17 +296,6 @@ cis_meta_read (int fd, const char *episode, const CisMetaLimits *limits, CisMeta
   return g_steal_pointer (&meta);
 }
 
-const char *
-cis_meta_get_commit (JsonObject *meta)
-{
-  JsonNode *node = json_object_get_member (meta, "code_version");
-  const char *commit = NULL;
-
-  if (node != NULL && JSON_NODE_HOLDS_OBJECT (node))
-    commit = cis_json_get_string (json_node_get_object (node), "commit");
-  return commit != NULL && cis_hex_is_valid (commit, 40) ? commit : NULL;
-}
-
 void
 cis_meta_limits_add_options (CisPartClass *klass, gsize offset)
 {

@@ -48,5 +48,3 @@ typedef void (*CisMetaProgress) (guint64 done, guint64 total, gpointer user_data
 JsonObject *cis_meta_read (int fd, const char *episode, const CisMetaLimits *limits, CisMetaExtent extent,
                            CisMetaProgress progress, gpointer user_data, GCancellable *cancellable,
                            GError **error);
-/* code_version.commit, where it is a commit's 40 digits; none, nullable. */
-const char *cis_meta_get_commit (JsonObject *meta);

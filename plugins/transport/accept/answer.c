@@ -29,6 +29,7 @@ static const struct
   { "upload-offset-mismatch", 409 },
   { "length-required", 411 },
   { "commit-not-in-window", 412 },
+  { "commit-restamped", 412 },
   { "too-large", 413 },
   { "media-type-unsupported", 415 },
   { "expectation-unknown", 417 },

@@ -150,11 +150,14 @@ static void
 add_claims (SoupMessageHeaders *headers, const CisHttpRequest *request)
 {
   const char *commit = cis_episode_get_commit (request->episode);
+  const char *restamped = cis_item_get_mark (CIS_ITEM (request->episode), "restamped");
   g_autofree char *size = g_strdup_printf ("%" G_GUINT64_FORMAT, cis_episode_get_size (request->episode));
 
   soup_message_headers_replace (headers, "X-Cis490-Sha256", cis_episode_get_sha256 (request->episode));
   if (commit != NULL)
     soup_message_headers_replace (headers, "X-Cis490-Code-Commit", commit);
+  if (restamped != NULL)
+    soup_message_headers_replace (headers, "X-Cis490-Code-Restamped", restamped);
   if (request->asked != CIS_ASKED_UPLOAD)
     soup_message_headers_replace (headers, "Upload-Length", size);
   if (request->asked == CIS_ASKED_REST)

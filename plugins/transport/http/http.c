@@ -147,6 +147,8 @@ conclude (Ship *ship, CisJudgement *judgement)
   GError *error = NULL;
 
   remember_cut (self, name, judgement->ask);
+  if (cis_outcome_get_verdict (judgement->outcome) == CIS_VERDICT_REJECTED)
+    cis_code_version_complete_fix (ship->episode, cis_outcome_get_finding (judgement->outcome));
   if (judgement->repack && !cis_host_state_drop_archive (self->state, ship->episode, &error))
     return cis_outcome_failed (error);
   if (judgement->receipt != NULL)
@@ -308,23 +310,6 @@ ping (CisHttp *self, const char *commit, JsonObject **told, GCancellable *cancel
   return NULL;
 }
 
-/* Of the newest episode in the folder, of which there are @n: none where it is not there. */
-static char *
-find_commit (CisHttp *self, const char *folder, guint *n, GError **error)
-{
-  g_autofree char *path = g_build_filename (self->state_path, folder, NULL);
-  int fd = cis_folder_open (AT_FDCWD, path, FALSE, NULL);
-  char *commit = NULL;
-
-  *n = 0;
-  if (fd >= 0)
-    {
-      cis_outlook_look (fd, n, &commit, error);
-      close (fd);
-    }
-  return commit;
-}
-
 static void
 cis_http_look (CisPart *part, GPtrArray *findings)
 {
@@ -337,12 +322,14 @@ cis_http_check (CisPart *part, GPtrArray *findings, GCancellable *cancellable)
   CisHttp *self = (CisHttp *) part;
   gint64 start = g_get_monotonic_time ();
   guint n_waiting, n_shipped;
-  g_autofree char *commit = find_commit (self, "episodes", &n_waiting, NULL);
+  g_autoptr (JsonObject) waiting = cis_outlook_find_meta (self->state_path, "episodes", &n_waiting, NULL);
   /* Where nothing waits, what was shipped last says what code runs here. */
-  g_autofree char *shipped = commit == NULL ? find_commit (self, "shipped", &n_shipped, NULL) : NULL;
+  g_autoptr (JsonObject) shipped =
+      waiting == NULL ? cis_outlook_find_meta (self->state_path, "shipped", &n_shipped, NULL) : NULL;
+  CisCodeVersion version = cis_code_version_read (waiting != NULL ? waiting : shipped);
   g_autoptr (JsonObject) told = NULL;
   g_autofree char *outlook = NULL;
-  CisFinding *finding = ping (self, commit != NULL ? commit : shipped, &told, cancellable);
+  CisFinding *finding = ping (self, version.commit, &told, cancellable);
 
   if (finding == NULL && told == NULL)
     return;
@@ -353,8 +340,8 @@ cis_http_check (CisPart *part, GPtrArray *findings, GCancellable *cancellable)
                                self->peer.host, (g_get_monotonic_time () - start + 500) / 1000,
                                outlook != NULL ? "; " : "", outlook != NULL ? outlook : "");
   g_ptr_array_add (findings, finding);
-  finding = told != NULL && commit != NULL
-                ? cis_outlook_find (told, self->peer.url, commit, n_waiting, self->forecast_warning)
+  finding = told != NULL && waiting != NULL
+                ? cis_outlook_find (told, self->peer.url, &version, n_waiting, self->forecast_warning)
                 : NULL;
   if (finding != NULL)
     g_ptr_array_add (findings, finding);
@@ -367,12 +354,14 @@ cis_http_maintain (CisPart *part, GCancellable *cancellable, GError **error)
   CisHttp *self = (CisHttp *) part;
   guint n_waiting = 0;
   GError *reason = NULL;
-  g_autofree char *commit =
-      self->forecast_interval > 0 ? find_commit (self, "episodes", &n_waiting, &reason) : NULL;
+  g_autoptr (JsonObject) meta =
+      self->forecast_interval > 0 ? cis_outlook_find_meta (self->state_path, "episodes", &n_waiting, &reason)
+                                  : NULL;
+  CisCodeVersion version = cis_code_version_read (meta);
   g_autoptr (JsonObject) told = NULL;
-  g_autoptr (CisFinding) trouble = commit != NULL ? ping (self, commit, &told, cancellable) : NULL;
+  g_autoptr (CisFinding) trouble = meta != NULL ? ping (self, version.commit, &told, cancellable) : NULL;
   CisFinding *finding =
-      told != NULL ? cis_outlook_find (told, self->peer.url, commit, n_waiting, self->forecast_warning)
+      told != NULL ? cis_outlook_find (told, self->peer.url, &version, n_waiting, self->forecast_warning)
                    : NULL;
 
   if (reason != NULL)
@@ -383,7 +372,7 @@ cis_http_maintain (CisPart *part, GCancellable *cancellable, GError **error)
     }
   if (finding != NULL)
     cis_part_raise (part, finding);
-  else if (told != NULL || commit == NULL)
+  else if (told != NULL || meta == NULL)
     cis_part_clear_unless (part, "commit-leaves-window", NULL, NULL);
   return self->forecast_interval;
 }

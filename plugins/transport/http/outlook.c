@@ -5,11 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define META_MAX      (1024 * 1024)
-#define COMMIT_LENGTH 40
+#define META_MAX (1024 * 1024)
 
-static char *
-read_commit (int episodes_fd, const char *name)
+/* full; %NULL for one that names no commit. */
+static JsonObject *
+read_meta (int episodes_fd, const char *name)
 {
   static const char *const members[] = { "code_version", NULL };
   g_autofree char *path = g_build_filename (name, "meta.json", NULL);
@@ -18,12 +18,8 @@ read_commit (int episodes_fd, const char *name)
       bytes != NULL
           ? cis_json_parse_members (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), members, NULL)
           : NULL;
-  JsonNode *version = meta != NULL ? json_object_get_member (meta, "code_version") : NULL;
-  const char *commit = version != NULL && JSON_NODE_HOLDS_OBJECT (version)
-                           ? cis_json_get_string (json_node_get_object (version), "commit")
-                           : NULL;
 
-  return commit != NULL && cis_hex_is_valid (commit, COMMIT_LENGTH) ? g_strdup (commit) : NULL;
+  return meta != NULL && cis_code_version_read (meta).commit != NULL ? g_steal_pointer (&meta) : NULL;
 }
 
 typedef struct
@@ -72,18 +68,22 @@ list_entries (int fd, GError **error)
   return entries;
 }
 
-gboolean
-cis_outlook_look (int episodes_fd, guint *n, char **commit, GError **error)
+JsonObject *
+cis_outlook_find_meta (const char *state, const char *folder, guint *n, GError **error)
 {
   /* Behind so many without a stamp there will be none with one. */
   const guint most = 100;
-  g_autoptr (GArray) entries = list_entries (episodes_fd, error);
+  g_autofree char *path = g_build_filename (state, folder, NULL);
+  int fd = cis_folder_open (AT_FDCWD, path, FALSE, NULL);
+  g_autoptr (GArray) entries = fd >= 0 ? list_entries (fd, error) : NULL;
+  JsonObject *meta = NULL;
 
   *n = entries != NULL ? entries->len : 0;
-  *commit = NULL;
-  for (guint i = 0; i < MIN (*n, most) && *commit == NULL; i++)
-    *commit = read_commit (episodes_fd, g_array_index (entries, Entry, i).name);
-  return entries != NULL;
+  for (guint i = 0; i < MIN (*n, most) && meta == NULL; i++)
+    meta = read_meta (fd, g_array_index (entries, Entry, i).name);
+  if (fd >= 0)
+    close (fd);
+  return meta;
 }
 
 static gint64
@@ -139,31 +139,33 @@ cis_outlook_describe (JsonObject *answer)
 }
 
 CisFinding *
-cis_outlook_find (JsonObject *answer, const char *url, const char *commit, guint n_waiting, gint64 warning)
+cis_outlook_find (JsonObject *answer, const char *url, const CisCodeVersion *version, guint n_waiting,
+                  gint64 warning)
 {
   gint64 seconds = get_number (answer, "leaves_in_seconds");
   gboolean is_out = g_strcmp0 (cis_json_get_string (answer, "window"), "out") == 0;
   g_autofree char *time = seconds >= 0 ? describe_seconds (seconds) : NULL;
   g_autofree char *waiting = g_strdup_printf ("%u episode%s wait%s", n_waiting, n_waiting == 1 ? "" : "s",
                                               n_waiting == 1 ? "s" : "");
+  g_autofree char *fix = NULL;
   CisFinding *finding;
 
   if (cis_json_get_string (answer, "grant") != NULL)
     return NULL;
   if (is_out)
-    finding =
-        cis_finding_new ("commit-leaves-window", CIS_SEVERITY_WARNING, url,
-                         "The commit %.12s is not in the receiver's window any more; %s.", commit, waiting);
+    finding = cis_finding_new ("commit-leaves-window", CIS_SEVERITY_WARNING, url,
+                               "The commit %.12s is not in the receiver's window any more; %s.",
+                               version->commit, waiting);
   else if (seconds >= 0 && seconds <= warning / G_USEC_PER_SEC)
-    finding =
-        cis_finding_new ("commit-leaves-window", CIS_SEVERITY_WARNING, url,
-                         "The commit %.12s leaves the receiver's window in %s; %s.", commit, time, waiting);
+    finding = cis_finding_new ("commit-leaves-window", CIS_SEVERITY_WARNING, url,
+                               "The commit %.12s leaves the receiver's window in %s; %s.", version->commit,
+                               time, waiting);
   else
     return NULL;
-  cis_finding_set_fix (finding,
-                       "# what waits has to arrive before that; and new episodes need newer code:\n"
-                       "git -C /opt/cis490 pull --ff-only && sudo ninja -C /opt/cis490/build install && "
-                       "sudo systemctl restart cis490-shipper");
-  cis_finding_set_detail (finding, "your_commit", commit);
+  fix = cis_code_version_fill (version,
+                               "# what waits has to arrive before that; and new episodes need newer code:\n"
+                               "git -C {repository} pull --ff-only");
+  cis_finding_set_fix (finding, "%s", fix);
+  cis_finding_set_detail (finding, "your_commit", version->commit);
   return finding;
 }
