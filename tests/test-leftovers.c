@@ -38,6 +38,33 @@ test_unfinished (void)
   uploads_close (archive);
 }
 
+/* A disk that has not kept in a power cut what it had confirmed: no row comes of it, and the host sends it
+ * again. */
+static void
+test_lost_bytes (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_autoptr (CisEpisode) again = uploads_make_put ("run", "bytes");
+  g_autofree char *path = g_build_filename (tree, "store/lab-1/run.tar.zst", NULL);
+  g_autofree char *empty = cis_digest_bytes ("", 0);
+  g_autofree char *aside = g_strdup_printf ("damaged/lab-1/run.%s.tar.zst", empty);
+  g_autofree char *stored = NULL;
+
+  uploads_store_without_home (archive);
+  uploads_close (archive);
+  g_assert_no_errno (truncate (path, 0));
+  archive = uploads_open (tree, 5 * G_USEC_PER_SEC);
+  g_assert_false (test_exists (tree, "store/lab-1/run.tar.zst"));
+  g_assert_cmpuint (uploads_count_links (tree, aside), ==, 1);
+  uploads_assert_none_left (tree);
+  g_assert_cmpint (uploads_put (archive, again, NULL), ==, CIS_VERDICT_PASSED);
+  g_assert_null (cis_item_get_mark (CIS_ITEM (again), "recovered"));
+  stored = test_read (tree, "store/lab-1/run.tar.zst");
+  g_assert_cmpstr (stored, ==, "bytes");
+  uploads_close (archive);
+}
+
 static CisVerdict
 ask (gpointer archive, const char *bytes, CisOutcome **outcome)
 {
@@ -343,6 +370,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/leftovers/unfinished", test_unfinished);
+  g_test_add_func ("/leftovers/lost-bytes", test_lost_bytes);
   g_test_add_func ("/leftovers/asked", test_asked);
   g_test_add_func ("/leftovers/recovery", test_recovery);
   g_test_add_func ("/leftovers/brought-home", test_brought_home);

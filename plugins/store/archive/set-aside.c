@@ -120,6 +120,16 @@ cis_set_aside (CisLayout *layout, CisShelf *shelf, CisEpisode *episode, const ch
   return *name != NULL && trade_places (shelf, episode, part, archive, damage, linked, error);
 }
 
+gboolean
+cis_set_aside_alone (CisLayout *layout, CisShelf *shelf, CisEpisode *episode, const CisDamage *damage,
+                     char **name, GError **error)
+{
+  g_autofree char *archive = cis_layout_archive_name (cis_episode_get_name (episode));
+
+  *name = keep_aside (layout, shelf, episode, archive, damage, error);
+  return *name != NULL && cis_file_remove (shelf->store, archive, error);
+}
+
 static gboolean
 clean_host (int incoming, const char *host, GError **error)
 {

@@ -13,6 +13,9 @@
  * .part is the archive now, also where something failed. */
 gboolean cis_set_aside (CisLayout *layout, CisShelf *shelf, CisEpisode *episode, const char *part,
                         const CisDamage *damage, char **name, gboolean *linked, GError **error);
+/* Only gives it the other name, as nobody has sent a good one yet. Before anything new comes in. */
+gboolean cis_set_aside_alone (CisLayout *layout, CisShelf *shelf, CisEpisode *episode,
+                              const CisDamage *damage, char **name, GError **error);
 /* Removes what earlier runs left of their attempts: second names of what has another. */
 gboolean cis_set_aside_clean (CisLayout *layout, GError **error);
 /* archive-damaged: @episode's archive was, and rests at @path now. full. */
