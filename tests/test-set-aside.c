@@ -98,6 +98,37 @@ test_attempt_that_was_cut (void)
   uploads_close (archive);
 }
 
+static CisOutcome *
+restore (CisEpisode *episode, int fd, GCancellable *cancellable, gpointer tree)
+{
+  g_autofree char *backup = g_build_filename (tree, "backup", NULL);
+  g_autofree char *stored = g_build_filename (tree, "store/lab-1/run.tar.zst", NULL);
+
+  test_write (tree, "backup", "restored");
+  g_assert_no_errno (g_rename (backup, stored));
+  return cis_outcome_passed ();
+}
+
+/* An operator puts it back from a backup, just when its host sends it again. */
+static void
+test_restored_meanwhile (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  gpointer archive = uploads_open (tree, G_USEC_PER_SEC);
+  g_autoptr (CisEpisode) first = uploads_make_put ("run", "bytes");
+  g_autoptr (CisEpisode) again = uploads_make_put ("run", "bytes");
+  g_autofree char *stored = NULL;
+
+  g_assert_cmpint (uploads_put (archive, first, NULL), ==, CIS_VERDICT_PASSED);
+  cut_stored (tree);
+  cis_episode_add_inspection (again, restore, tree);
+  g_assert_cmpint (uploads_put (archive, again, NULL), ==, CIS_VERDICT_FAILED);
+  stored = test_read (tree, "store/lab-1/run.tar.zst");
+  g_assert_cmpstr (stored, ==, "restored");
+  g_assert_false (test_exists (tree, "damaged"));
+  uploads_close (archive);
+}
+
 static void
 test_cleared_at_the_start (void)
 {
@@ -134,6 +165,7 @@ main (int argc, char **argv)
   g_test_add_func ("/set-aside/acknowledged", test_set_aside);
   g_test_add_func ("/set-aside/never", test_not_set_aside);
   g_test_add_func ("/set-aside/cut", test_attempt_that_was_cut);
+  g_test_add_func ("/set-aside/restored-meanwhile", test_restored_meanwhile);
   g_test_add_func ("/set-aside/start", test_cleared_at_the_start);
   g_test_add_func ("/set-aside/no-promise", test_without_a_row);
   return g_test_run ();
