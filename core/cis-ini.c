@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cis-ini.h"
 
+#include "cis-owner.h"
+
 #include <string.h>
 
 #define INI_MAX (1024 * 1024)
@@ -184,7 +186,7 @@ cis_ini_load (const char *path, GError **error)
   g_autoptr (GError) problem = NULL;
   g_autofree char *text = cis_text_read (path, INI_MAX, &problem);
 
-  if (text == NULL)
+  if (text == NULL || !cis_owner_check (path, CIS_OWNERS_WRITER, NULL, &problem))
     {
       g_set_error_literal (error, CIS_ERROR, CIS_ERROR_CONFIG, problem->message);
       return NULL;

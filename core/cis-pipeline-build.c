@@ -6,6 +6,7 @@
 #include "cis-pipeline-build.h"
 
 #include "cis-fix.h"
+#include "cis-owner.h"
 #include "cis-plugin.h"
 #include "cis-suggestion.h"
 
@@ -40,6 +41,32 @@ values_clear (Values *values)
   g_array_unref (values->values);
 }
 
+static void
+check_secret (CisBuild *build, const char *group, GParamSpec *pspec, const char *path,
+              const struct stat *info)
+{
+  g_autofree char *fix = NULL;
+  g_autoptr (GError) error = NULL;
+  CisFinding *finding;
+
+  if ((info->st_mode & (S_IROTH | S_IWOTH | S_IWGRP)) != 0)
+    {
+      fix = cis_fix_exposed (path);
+      finding =
+          cis_build_complain_of_value (build, "secret-exposed", group, pspec,
+                                       "[%s] %s=%s is a secret that others on this machine can read or write",
+                                       group, pspec->name, path);
+    }
+  else if (!cis_owner_check (path, CIS_OWNERS_WRITER, &fix, &error))
+    finding =
+        cis_build_complain_of_value (build, "secret-exposed", group, pspec,
+                                     "[%s] %s=%s is a secret that others on this machine can replace: %s",
+                                     group, pspec->name, path, error->message);
+  else
+    return;
+  cis_finding_set_fix (finding, "%s", fix != NULL ? fix : "");
+}
+
 /* What is named must be a file that whoever runs this can read now; a secret nobody else. */
 static void
 check_file (CisBuild *build, const char *group, GParamSpec *pspec, const char *path)
@@ -58,16 +85,8 @@ check_file (CisBuild *build, const char *group, GParamSpec *pspec, const char *p
       if (!g_error_matches (error, CIS_ERROR, CIS_ERROR_INVALID))
         cis_finding_suggest_access (finding, path);
     }
-  else if (cis_option_has (pspec, CIS_PARAM_SECRET) && (info.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)) != 0)
-    {
-      g_autofree char *fix = cis_fix_exposed (path);
-
-      cis_finding_set_fix (
-          cis_build_complain_of_value (build, "secret-exposed", group, pspec,
-                                       "[%s] %s=%s is a secret that others on this machine can read or write",
-                                       group, pspec->name, path),
-          "%s", fix);
-    }
+  else if (cis_option_has (pspec, CIS_PARAM_SECRET))
+    check_secret (build, group, pspec, path, &info);
   cis_file_close (&fd, path, NULL); /* which nobody wrote to */
 }
 

@@ -3,6 +3,7 @@
 
 #include "cis-elf.h"
 #include "cis-option.h"
+#include "cis-owner.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -100,38 +101,21 @@ find_file (const char *name, GError **error)
   return NULL;
 }
 
-/* Whoever can write a plugin, or swap it in its folder, runs code as us. */
+/* Whoever can write a plugin, or swap it or a folder on the way to it, runs code as us. */
 static gboolean
-check_owner (const struct stat *info, const char *path, GError **error)
+check_owner (const char *path, const struct stat *info, GError **error)
 {
-  if (info->st_uid != 0 && info->st_uid != geteuid ())
-    return refuse (error, path,
-                   "is owned by user %u, neither by root nor by the user that runs this; chown root '%s'",
-                   info->st_uid, path);
-  if ((info->st_mode & S_IWOTH) != 0 && !(S_ISDIR (info->st_mode) && (info->st_mode & S_ISVTX) != 0))
-    return refuse (error, path, "is writable by everybody; chmod o-w '%s'", path);
-  if ((info->st_mode & S_IWGRP) != 0 && info->st_gid != 0 && info->st_gid != getegid ())
-    return refuse (error, path, "is writable by group %u; chmod g-w '%s'", info->st_gid, path);
-  return TRUE;
-}
+  g_autoptr (GError) problem = NULL;
+  struct stat named;
 
-static gboolean
-check_folder (const char *path, GError **error)
-{
-  struct stat info;
-
-  if (g_stat (path, &info) != 0)
-    return refuse (error, path, "cannot be looked at: %s", g_strerror (errno));
-  return check_owner (&info, path, error);
-}
-
-static gboolean
-check_folders (const char *path, GError **error)
-{
-  g_autofree char *family = g_path_get_dirname (path);
-  g_autofree char *root = g_path_get_dirname (family);
-
-  return check_folder (family, error) && check_folder (root, error);
+  if (!cis_owner_check (path, CIS_OWNERS_US, NULL, &problem))
+    {
+      g_set_error_literal (error, CIS_ERROR, CIS_ERROR_PLUGIN, problem->message);
+      return FALSE;
+    }
+  /* Where all of them are ours, only we could have put another there meanwhile. */
+  return (g_stat (path, &named) == 0 && named.st_dev == info->st_dev && named.st_ino == info->st_ino) ||
+         refuse (error, path, "was replaced just now; start again");
 }
 
 /* Opens what was checked and loads just that, through /proc/self/fd: the name may mean another file by then.
@@ -151,7 +135,7 @@ open_library (const char *path, struct stat *info, GError **error)
       g_set_error_literal (error, CIS_ERROR, CIS_ERROR_PLUGIN, problem->message);
       return NULL;
     }
-  if (!check_owner (info, path, error) || !check_folders (path, error) ||
+  if (!check_owner (path, info, error) ||
       (!cis_elf_check (fd, info->st_size, &problem) && !refuse (error, path, "%s", problem->message)))
     {
       close (fd);

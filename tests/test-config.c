@@ -3,6 +3,8 @@
 
 #include "cis-config.h"
 
+#include <glib/gstdio.h>
+
 typedef struct
 {
   const char *name;
@@ -300,6 +302,33 @@ test_override (Fixture *fixture, gconstpointer data)
     g_assert_false (cis_config_check_override (wrong[i], NULL));
 }
 
+/* Who writes an ini says what runs; so does who puts one in its place. */
+static void
+test_writable (Fixture *fixture, gconstpointer data)
+{
+  static const char *const paths[] = { "cis490.ini", "pipelines", "pipelines/p.ini", "pipelines/p.ini.d",
+                                       "pipelines/p.ini.d/x.ini" };
+
+  test_write (fixture->tree, "pipelines/p.ini", "[s]\na=1\n");
+  test_write (fixture->tree, "pipelines/p.ini.d/x.ini", "[s]\na=2\n");
+  for (gsize i = 0; i < G_N_ELEMENTS (paths); i++)
+    {
+      g_autofree char *path = g_build_filename (fixture->tree, paths[i], NULL);
+      g_autofree char *expected = g_strdup_printf ("%s: is writable by everybody; chmod o-w", path);
+      g_autoptr (GError) error = NULL;
+      g_autoptr (CisConfig) config = NULL;
+
+      g_assert_no_errno (g_chmod (path, 0777));
+      g_assert_null (cis_config_load ("p", fixture->site, &error));
+      g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+      g_assert_nonnull (strstr (error->message, expected));
+      g_clear_error (&error);
+      g_assert_no_errno (g_chmod (path, 0755));
+      config = cis_config_load ("p", fixture->site, &error);
+      g_assert_no_error (error);
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -322,5 +351,6 @@ main (int argc, char **argv)
 
       g_test_add_data_func (name, &broken[i], test_broken);
     }
+  g_test_add ("/config/writable", Fixture, NULL, set_up, test_writable, tear_down);
   return g_test_run ();
 }

@@ -259,24 +259,27 @@ test_secret (void)
 {
   static const struct
   {
-    mode_t mode;
+    mode_t mode, folder;
     const char *id;
-  } cases[] = { { 0600, NULL },
-                { 0640, NULL },
-                { 0644, "secret-exposed" },
-                { 0602, "secret-exposed" },
-                { 0660, "secret-exposed" } };
+  } cases[] = { { 0600, 0755, NULL },
+                { 0640, 01777, NULL },
+                { 0644, 0755, "secret-exposed" },
+                { 0602, 0755, "secret-exposed" },
+                { 0660, 0755, "secret-exposed" },
+                { 0600, 0777, "secret-exposed" } };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
       g_autoptr (TestTree) tree = test_tree_new ();
       g_autoptr (GPtrArray) findings = g_ptr_array_new_with_free_func (g_object_unref);
-      g_autofree char *token = g_build_filename (tree, "token", NULL);
+      g_autofree char *token = g_build_filename (tree, "secrets", "token", NULL);
+      g_autofree char *folder = g_path_get_dirname (token);
       g_autofree char *site = g_strdup_printf ("[site]\nreceiver-url=unix:/x\ntoken-file=%s\n", token);
       g_autoptr (CisPipeline) pipeline = NULL;
 
-      test_write (tree, "token", "x\n");
+      test_write (tree, "secrets/token", "x\n");
       g_assert_no_errno (g_chmod (token, cases[i].mode));
+      g_assert_no_errno (g_chmod (folder, cases[i].folder));
       test_write (tree, "cis490.ini", site);
       test_write (tree, "pipelines/p.ini",
                   "[pipeline]\nstages=count;p;a\n[count]\nplugin=test/count\n[p]\nplugin=pack/"

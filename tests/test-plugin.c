@@ -171,6 +171,53 @@ test_other_owner (Fixture *fixture, gconstpointer flaw)
   assert_refused_anyhow ("broken/wrong-abi", "broken: is owned by user 65534");
 }
 
+/* Our own group may have others in it, such as those who write episodes. */
+static void
+test_own_group (Fixture *fixture, gconstpointer flaw)
+{
+  g_autofree char *family = g_build_filename (fixture->tree, "broken", NULL);
+
+  g_assert_no_errno (chown (family, 0, OTHER_USER)); /* nobody's is nogroup */
+  g_assert_no_errno (g_chmod (family, 0775));
+  g_assert_no_errno (setegid (OTHER_USER));
+  assert_refused_anyhow ("broken/wrong-abi", "broken: is writable by group 65534; chmod g-w ");
+  g_assert_no_errno (setegid (0));
+  g_assert_no_errno (chown (family, 0, 0));
+  assert_refused (fixture, flaw, "was built for plugin ABI 2");
+}
+
+/* Whoever may rename a folder far above, or a link on the way, brings another one. */
+static void
+test_ancestors (Fixture *fixture, gconstpointer flaw)
+{
+  g_autofree char *open = g_build_filename (fixture->tree, "open", NULL);
+  g_autofree char *deep = g_build_filename (open, "some", "where", NULL);
+  g_autofree char *family = g_build_filename (deep, "broken", NULL);
+  g_autofree char *link = g_build_filename (open, "link", NULL);
+  g_autofree char *there = get_path (fixture, flaw),
+                  *moved = g_strdup_printf ("%s/%s.so", family, (char *) flaw);
+  g_autofree char *writable = g_strdup_printf ("%s: is writable by everybody", open);
+  g_autofree char *owned = g_strdup_printf ("%s: is owned by user 65534", link);
+  const char *ways[] = { deep, link };
+
+  g_assert_cmpint (g_mkdir_with_parents (family, 0755), ==, 0);
+  g_assert_no_errno (rename (there, moved));
+  g_assert_no_errno (symlink ("some/../some/./where", link));
+  for (guint i = 0; i < G_N_ELEMENTS (ways); i++)
+    {
+      g_setenv ("CIS490_PLUGIN_PATH", ways[i], TRUE);
+      g_assert_no_errno (g_chmod (open, 0777));
+      assert_refused_anyhow ("broken/wrong-abi", writable);
+      g_assert_no_errno (g_chmod (open, 01777));
+      assert_refused_anyhow ("broken/wrong-abi", "was built for plugin ABI 2");
+    }
+  if (geteuid () == 0)
+    {
+      g_assert_no_errno (lchown (link, OTHER_USER, -1));
+      assert_refused_anyhow ("broken/wrong-abi", owned);
+    }
+}
+
 /* What lies in such folders: it is looked at, and neither waited for nor mapped. */
 static void
 test_not_a_library (Fixture *fixture, gconstpointer flaw)
@@ -282,7 +329,11 @@ main (int argc, char **argv)
   g_test_add ("/plugin/writable", Fixture, "wrong-abi", set_up, test_writable, tear_down);
   g_test_add ("/plugin/writable-folder", Fixture, "wrong-abi", set_up, test_writable_folder, tear_down);
   if (geteuid () == 0)
-    g_test_add ("/plugin/other-owner", Fixture, "wrong-abi", set_up, test_other_owner, tear_down);
+    {
+      g_test_add ("/plugin/other-owner", Fixture, "wrong-abi", set_up, test_other_owner, tear_down);
+      g_test_add ("/plugin/own-group", Fixture, "wrong-abi", set_up, test_own_group, tear_down);
+    }
+  g_test_add ("/plugin/ancestors", Fixture, "wrong-abi", set_up, test_ancestors, tear_down);
   g_test_add ("/plugin/not-a-library", Fixture, NULL, set_up, test_not_a_library, tear_down);
   g_test_add ("/plugin/unknown", Fixture, NULL, set_up, test_unknown, tear_down);
   g_test_add ("/plugin/search-path", Fixture, "wrong-abi", set_up, test_search_path, tear_down);
