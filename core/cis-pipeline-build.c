@@ -210,7 +210,7 @@ has_comment (CisBuild *build, const char *group, const char *key, GParamSpec *ps
   g_autofree char *raw = cis_config_get_raw (build->config, group, key);
   g_autofree char *where = cis_config_where (build->config, group, key);
 
-  return (pspec == NULL || !cis_option_has (pspec, CIS_PARAM_PROSE)) &&
+  return raw != NULL && (pspec == NULL || !cis_option_has (pspec, CIS_PARAM_PROSE)) &&
          cis_build_find_comment (build, where, group, key, raw, list ? "" : ";");
 }
 
