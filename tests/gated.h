@@ -38,9 +38,13 @@ set_up (Fixture *fixture, gconstpointer data)
 {
   fixture->tree = test_tree_new ();
   fixture->repository = g_build_filename (fixture->tree, "repository", NULL);
-  g_free (run (fixture,
-               "git init -q -b main repository; cd repository\n"
-               "for i in 1 2 3 4 5 6 7 8 9; do git commit -q --allow-empty -m $i; git tag c$i; done\n"));
+  g_free (run (
+      fixture,
+      "git init -q -b main repository; now=$(date +%s)\n"
+      "for i in 1 2 3 4 5 6 7 8 9; do\n"
+      "  printf 'commit refs/heads/main\\ncommitter A <a@example.org> %s +0000\\ndata 2\\n%s\\n\\n' $now $i\n"
+      "  printf 'reset refs/tags/c%s\\nfrom refs/heads/main\\n\\n' $i\n"
+      "done | git -C repository fast-import --quiet\n"));
 }
 
 G_GNUC_UNUSED static void
