@@ -236,12 +236,14 @@ print_reason (QuarantineEntry *entry)
   g_autofree char *age = quarantine_format_age (entry->time);
 
   g_print ("%-16s %s\n", "id", entry->id);
+  /* Whoever may write to the episode may have written this. */
+  g_print ("%s\n", _ ("Its quarantine_reason.json says:"));
   json_object_foreach_member (entry->reason, print_member, NULL);
   g_print ("%-16s %s\n", _ ("age"), age);
   if (summary != NULL)
     g_print ("\n%s\n", summary);
   if (lines != NULL)
-    g_print ("\n%s\n", _ ("What to do:"));
+    g_print ("\n%s\n", _ ("What to do, as the same file says:"));
   for (char **line = lines; line != NULL && *line != NULL; line++)
     g_print ("    %s\n", *line);
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "terminal.h"
 
+#include "cis-plain.h"
+
 #include <glib/gi18n.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -9,22 +12,60 @@ static GMutex lock;
 static char *status;       /* nullable; under the lock, as is all writing to stderr */
 static guint status_lines; /* how many of it are on the screen */
 
+static const char *const codes[] = { "\033[0m", "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m" };
+
 gboolean
 terminal_is_interactive (void)
 {
   return isatty (STDERR_FILENO) && g_strcmp0 (g_getenv ("TERM"), "dumb") != 0;
 }
 
+static gboolean
+is_styled (void)
+{
+  const char *no_color = g_getenv ("NO_COLOR");
+
+  return terminal_is_interactive () && isatty (STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0');
+}
+
 char *
 terminal_style (TerminalStyle style, const char *text)
 {
-  static const char *const codes[] = { "", "1", "2", "31", "32", "33" };
-  const char *no_color = g_getenv ("NO_COLOR");
-
-  if (style == TERMINAL_PLAIN || !terminal_is_interactive () || !isatty (STDOUT_FILENO) ||
-      (no_color != NULL && no_color[0] != '\0'))
+  if (style == TERMINAL_PLAIN || !is_styled ())
     return g_strdup (text);
-  return g_strdup_printf ("\033[%sm%s\033[0m", codes[style], text);
+  return g_strconcat (codes[style], text, codes[TERMINAL_PLAIN], NULL);
+}
+
+/* How long one of our own styles is at @text; 0: there is none. */
+static gsize
+match_style (const char *text)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (codes) && is_styled (); i++)
+    if (g_str_has_prefix (text, codes[i]))
+      return strlen (codes[i]);
+  return 0;
+}
+
+/* Whatever is printed comes through here: names, keys and messages of others among it. Colours are all that
+ * is left of what they can do. full */
+static char *
+clean (const char *text)
+{
+  g_autoptr (GString) cleaned = g_string_new (NULL);
+
+  while (*text != '\0')
+    {
+      gsize style = match_style (text);
+      const char *end = strchr (text + MAX (style, 1), '\033');
+      gsize length = end != NULL ? (gsize) (end - text) : strlen (text);
+      g_autofree char *piece = g_strndup (text + style, length - style);
+      g_autofree char *plain = cis_plain_new (piece);
+
+      g_string_append_len (cleaned, text, (gssize) style);
+      g_string_append (cleaned, plain);
+      text += length;
+    }
+  return g_string_free (g_steal_pointer (&cleaned), FALSE);
 }
 
 guint
@@ -77,7 +118,7 @@ terminal_set_status (const char *lines)
 
   erase_status (output);
   g_free (status);
-  status = g_strdup (lines);
+  status = lines != NULL ? clean (lines) : NULL;
   draw_status (output);
   write_out (output);
 }
@@ -87,9 +128,10 @@ print_above_status (const char *text)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&lock);
   g_autoptr (GString) output = g_string_new (NULL);
+  g_autofree char *cleaned = clean (text);
 
   erase_status (output);
-  g_string_append (output, text);
+  g_string_append (output, cleaned);
   draw_status (output);
   write_out (output);
 }
@@ -149,6 +191,17 @@ terminal_format_duration (gint64 seconds)
 }
 
 static void
+print (const char *text)
+{
+  g_autofree char *cleaned = clean (text);
+  gsize length = strlen (cleaned);
+
+  /* As g_print() does, which does not say whether it could, either. */
+  if (fwrite (cleaned, 1, length, stdout) == length)
+    fflush (stdout);
+}
+
+static void
 print_error (const char *text)
 {
   print_above_status (text);
@@ -158,5 +211,6 @@ void
 terminal_init (void)
 {
   g_log_set_writer_func (write_log, NULL, NULL);
+  g_set_print_handler (print);
   g_set_printerr_handler (print_error);
 }

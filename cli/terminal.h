@@ -16,7 +16,7 @@ typedef enum
 } TerminalStyle;
 
 /* Sends the log to the journal where stderr is connected to it (sd_journal_stream_fd(3)), else to stderr as
- * lines. */
+ * lines. Cleans whatever the program prints of what acts on a terminal. */
 void terminal_init (void);
 /* Whether stderr is a terminal that draws; NO_COLOR (https://no-color.org) is about colours only. */
 gboolean terminal_is_interactive (void);

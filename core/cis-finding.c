@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cis490.h"
+/* A finding may quote others' words, and ends on a terminal: all of its text is plain. */
+
+#include "cis-plain.h"
 
 #define PROBLEM_TYPE "urn:cis490:finding:"
 
@@ -41,29 +43,11 @@ cis_finding_init (CisFinding *self)
   self->details = g_ptr_array_new_with_free_func (g_free);
 }
 
-/* A finding may quote a server's words, and ends on a terminal, where a control character would act: move the
- * cursor, change the title, hide a line. Only those of text stay. full */
-static char *
-make_plain (const char *text)
-{
-  g_autofree char *valid = g_utf8_make_valid (text, -1);
-  GString *plain = g_string_sized_new (strlen (valid));
-
-  for (const char *c = valid; *c != '\0'; c = g_utf8_next_char (c))
-    {
-      gunichar character = g_utf8_get_char (c);
-      gboolean acts = g_unichar_iscntrl (character) && character != '\n' && character != '\t';
-
-      g_string_append_unichar (plain, acts ? 0xfffd : character);
-    }
-  return g_string_free (plain, FALSE);
-}
-
 /* A sentence with one full stop, whatever was printed into its end. */
 static char *
 make_sentence (const char *text)
 {
-  g_autofree char *valid = make_plain (text);
+  g_autofree char *valid = cis_plain_new (text);
   gsize length = strlen (g_strchomp (valid));
 
   if (length > 0 && strchr ("?!", valid[length - 1]) != NULL)
@@ -86,7 +70,7 @@ cis_finding_new (const char *id, CisSeverity severity, const char *subject, cons
 
   self->id = g_strdup (id);
   self->severity = severity;
-  self->subject = make_plain (subject != NULL ? subject : "");
+  self->subject = cis_plain_new (subject != NULL ? subject : "");
   self->summary = make_sentence (summary);
   return self;
 }
@@ -101,14 +85,14 @@ cis_finding_set_fix (CisFinding *self, const char *format, ...)
   fix = g_strdup_vprintf (format, args);
   va_end (args);
   g_free (self->fix);
-  self->fix = make_plain (fix);
+  self->fix = cis_plain_new (fix);
 }
 
 void
 cis_finding_set_detail (CisFinding *self, const char *key, const char *value)
 {
-  g_ptr_array_add (self->details, g_strdup (key));
-  g_ptr_array_add (self->details, make_plain (value != NULL ? value : ""));
+  g_ptr_array_add (self->details, cis_plain_new (key));
+  g_ptr_array_add (self->details, cis_plain_new (value != NULL ? value : ""));
 }
 
 const char *

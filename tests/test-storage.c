@@ -116,11 +116,41 @@ test_begun (void)
   g_assert_cmpuint (status, ==, 403);
 }
 
+/* A full disk is everybody's trouble, and a ping's; an archive that is too large for what is free is its own.
+ */
+static void
+test_scope (void)
+{
+  g_autoptr (Site) full = site_new (4, "free-space=1000000GiB\n"), roomy = roomy_site_new ();
+  g_autoptr (Client) ping = client_new (full), upload = client_new (full), large = client_new (roomy),
+                     pong = client_new (roomy);
+  g_auto (Answer) ping_answer = { 0 }, upload_answer = { 0 }, large_answer = { 0 }, pong_answer = { 0 };
+
+  client_say (ping, PING);
+  ping_answer = client_read (ping);
+  g_assert_cmpuint (ping_answer.status, ==, 507);
+  g_assert_cmpstr (cis_json_get_string (ping_answer.body, "scope"), ==, "stage");
+  client_say (upload, PUT_HEAD ("h1", "7", ZERO_SHA256, "") BODY);
+  upload_answer = client_read (upload);
+  g_assert_cmpuint (upload_answer.status, ==, 507);
+  g_assert_cmpstr (cis_json_get_string (upload_answer.body, "scope"), ==, "stage");
+
+  client_say (large, PUT_HEAD ("h1", "900000000000000", ZERO_SHA256, ""));
+  large_answer = client_read (large);
+  g_assert_cmpuint (large_answer.status, ==, 507);
+  g_assert_cmpstr (cis_json_get_string (large_answer.body, "scope"), ==, "item");
+  client_say (pong, PING);
+  pong_answer = client_read (pong);
+  g_assert_cmpuint (pong_answer.status, ==, 200);
+  g_assert_cmpint (cis_json_get_size (pong_answer.body, "room", -1), >, 0);
+}
+
 int
 main (int argc, char **argv)
 {
   site_init (&argc, &argv);
   g_test_add_func ("/storage/announced", test_announced);
   g_test_add_func ("/storage/begun", test_begun);
+  g_test_add_func ("/storage/scope", test_scope);
   return g_test_run ();
 }

@@ -215,6 +215,7 @@ make_answer (CisMock *self, CisEpisode *episode, const MockAnswer *answer)
     {
       body = json_object_new ();
       json_object_set_string_member (body, "status", answer->word);
+      json_object_set_int_member (body, "offset", 0);
     }
   else if (answer->status == 200 || answer->status == 201)
     body = cis_receipt_new (episode, self->host, answer->status == 201 ? "stored" : "duplicate", NULL);

@@ -220,14 +220,20 @@ cis_accept_run (CisSource *source, GCancellable *cancellable, GError **error)
 /* ----------------------------------------------------------- answering */
 
 /* Where a question is welcome, whether there is room for what would come: only now it is known how much is
- * there already, or that all of it is. */
+ * there already, or that all of it is. Of a ping, whether there is room for anything. */
 static CisFinding *
 welcome_problem (CisAccept *self, CisItem *item, const CisAnswer *answer)
 {
+  gboolean pong = answer->status == 200 && answer->body != NULL && !CIS_IS_EPISODE (item);
   gboolean good = answer->status == 200 && answer->body != NULL && CIS_IS_EPISODE (item);
   gint64 offset = good ? cis_json_get_size (answer->body, "offset", -1) : -1;
   gint64 size = good ? cis_episode_get_size (CIS_EPISODE (item)) : 0;
 
+  if (pong)
+    json_object_set_int_member (answer->body, "room",
+                                (gint64) MIN (cis_storage_get_room (self->storage), G_MAXINT64));
+  if (pong)
+    return cis_storage_check (self->storage, 1, TRUE);
   return offset >= 0 && offset < size ? cis_storage_check (self->storage, size - offset, TRUE) : NULL;
 }
 

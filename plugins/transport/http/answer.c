@@ -7,6 +7,9 @@
 
 #include "answer.h"
 
+#include "outlook.h"
+#include "receipt.h"
+
 #include <string.h>
 
 #define PLAIN "http://"
@@ -45,9 +48,19 @@ is_kebab (const char *id)
   return *id != '\0' && strspn (id, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen (id);
 }
 
+/* What somebody elsewhere wants to be pasted here is shown as theirs. */
+static void
+name_source (CisFinding *finding, const char *url)
+{
+  g_autofree char *fix = g_strdup (cis_finding_get_fix (finding));
+
+  if (fix != NULL)
+    cis_finding_set_fix (finding, "# the receiver at %s says:\n%s", url, fix);
+}
+
 /* The finding that a receiver of ours sends, or NULL; full. */
 static CisFinding *
-parse_finding (const CisAnswer *answer, const char *subject)
+parse_finding (const CisAnswer *answer, const char *subject, const CisPeer *peer)
 {
   g_autoptr (JsonObject) problem = NULL;
   g_autoptr (CisFinding) finding = NULL;
@@ -57,6 +70,8 @@ parse_finding (const CisAnswer *answer, const char *subject)
     return NULL;
   problem = parse_body (answer, NULL);
   finding = problem != NULL ? cis_finding_from_problem (problem, subject) : NULL;
+  if (finding != NULL)
+    name_source (finding, peer->url);
   return finding != NULL && is_kebab (cis_finding_get_id (finding)) ? g_steal_pointer (&finding) : NULL;
 }
 
@@ -175,8 +190,13 @@ busy (const CisAnswer *answer, const CisPeer *peer)
                        alone ? ": a proxy runs there, and the receiver behind it does not answer"
                              : ", and is asked again later");
 
-  cis_finding_set_fix (finding, "# on the receiver, where this lasts:\n"
-                                "systemctl status cis490-receiver nginx caddy");
+  cis_finding_set_fix (
+      finding,
+      "# on the receiver, where this lasts:\n"
+      "systemctl status cis490-receiver nginx caddy%s",
+      alone ? "\n# where all run: may the proxy's user (www-data, caddy) open the receiver's socket?\n"
+              "ls -l /run/cis490 && id www-data"
+            : "");
   return finding;
 }
 
@@ -343,7 +363,7 @@ judge_refusal (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, con
   static const char *const repack[] = { "digest-mismatch", NULL };
   static const char *const ask[] = { "upload-offset-mismatch", "in-flight", "body-cut", NULL };
   const char *name = episode != NULL ? cis_episode_get_name (episode) : peer->url;
-  g_autoptr (CisFinding) finding = parse_finding (answer, name);
+  g_autoptr (CisFinding) finding = parse_finding (answer, name, peer);
   guint status = answer->status;
 
   /* A receiver, or a proxy before it, that knows PUT only, or lets nothing else pass. */
@@ -362,7 +382,7 @@ judge_refusal (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, con
     }
   else
     {
-      g_autoptr (CisFinding) theirs = parse_finding (answer, peer->url);
+      g_autoptr (CisFinding) theirs = parse_finding (answer, peer->url, peer);
 
       judgement->outcome = defer_stage (answer, theirs == NULL && is_for_later (status)
                                                     ? busy (answer, peer)
@@ -379,15 +399,39 @@ get_offset (JsonObject *welcome, CisEpisode *episode)
   return offset <= cis_episode_get_size (episode) ? offset : 0;
 }
 
-/* Our credentials are good, but perhaps for another host only, whom they would ship for. */
-static void
-judge_welcome (const CisAnswer *answer, JsonObject *body, const CisPeer *peer, CisJudgement *judgement)
+/* Our credentials are good, but perhaps for another host only, whom they would ship for. FALSE: no receiver
+ * answers so. */
+static gboolean
+judge_welcome (const CisAnswer *answer, JsonObject *body, const CisPeer *peer, CisJudgement *judgement,
+               GError **error)
 {
   const char *host = cis_json_get_string (body, "host");
   g_autofree char *said = g_strdup_printf ("they belong to the host %s.", host);
 
-  if (host != NULL && strcmp (host, peer->host) != 0)
+  if (g_strcmp0 (cis_json_get_string (body, "status"), "ok") != 0 || host == NULL ||
+      !cis_outlook_is_whole (body))
+    {
+      g_set_error_literal (error, CIS_ERROR, CIS_ERROR_INVALID,
+                           "it does not say whose credentials these are, or only half of what it knows");
+      return FALSE;
+    }
+  if (strcmp (host, peer->host) != 0)
     judgement->outcome = defer_stage (answer, refused_host (peer, said));
+  return TRUE;
+}
+
+/* What a receiver of ours answers in a success, and no portal does by chance. */
+static JsonObject *
+parse_success (const CisAnswer *answer, GError **error)
+{
+  if (answer->status > 201)
+    g_set_error_literal (error, CIS_ERROR, CIS_ERROR_INVALID, "no receiver has that status");
+  else if (answer->content_type == NULL || g_ascii_strcasecmp (answer->content_type, "application/json") != 0)
+    g_set_error (error, CIS_ERROR, CIS_ERROR_INVALID, "it is %s instead of application/json",
+                 answer->content_type != NULL ? answer->content_type : "of no type");
+  else
+    return parse_body (answer, error);
+  return NULL;
 }
 
 static void
@@ -395,21 +439,19 @@ judge_acceptance (const CisAnswer *answer, CisAsked asked, CisEpisode *episode, 
                   CisJudgement *judgement)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (JsonObject) body = parse_body (answer, &error);
+  g_autoptr (JsonObject) body = parse_success (answer, &error);
   CisFinding *finding;
 
-  if (body != NULL && asked == CIS_ASKED_PING)
-    {
-      judge_welcome (answer, body, peer, judgement);
-      return;
-    }
+  if (body != NULL && asked == CIS_ASKED_PING && judge_welcome (answer, body, peer, judgement, &error))
+    return;
   if (body != NULL && asked == CIS_ASKED_QUESTION &&
-      g_strcmp0 (cis_json_get_string (body, "status"), "welcome") == 0)
+      g_strcmp0 (cis_json_get_string (body, "status"), "welcome") == 0 &&
+      cis_json_get_size (body, "offset", -1) >= 0)
     {
       judgement->offset = get_offset (body, episode);
       return;
     }
-  if (body != NULL && episode != NULL && cis_receipt_matches (body, episode, peer->host, &error))
+  if (body != NULL && episode != NULL && cis_http_receipt_is_whole (body, episode, peer->host, &error))
     {
       judgement->receipt = g_steal_pointer (&body);
       judgement->outcome = cis_outcome_passed ();

@@ -288,9 +288,10 @@ cis_http_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
 }
 
 /* Asks whether we are welcome, and (where @commit is not NULL) how long code of that commit is. The finding
- * (full) says what is wrong; where there is none, *@told is what the receiver said, or cancelled. */
+ * (full) says what is wrong; where there is none, *@told is what the receiver said, or cancelled. @state:
+ * nullable; how it is, from "; " on, full. */
 static CisFinding *
-ping (CisHttp *self, const char *commit, JsonObject **told, GCancellable *cancellable)
+ping (CisHttp *self, const char *commit, JsonObject **told, char **state, GCancellable *cancellable)
 {
   g_autoptr (CisHttpClient) client = cis_http_client_new (&self->peer, self->timeout);
   CisHttpRequest request = { .asked = CIS_ASKED_PING, .fd = -1, .commit = commit };
@@ -307,6 +308,8 @@ ping (CisHttp *self, const char *commit, JsonObject **told, GCancellable *cancel
   if (judgement.outcome != NULL)
     return g_object_ref (cis_outcome_get_finding (judgement.outcome));
   *told = cis_json_parse (g_bytes_get_data (answer.body, NULL), g_bytes_get_size (answer.body), NULL);
+  if (state != NULL)
+    *state = cis_outlook_describe_receiver (&answer, *told);
   return NULL;
 }
 
@@ -328,17 +331,17 @@ cis_http_check (CisPart *part, GPtrArray *findings, GCancellable *cancellable)
       waiting == NULL ? cis_outlook_find_meta (self->state_path, "shipped", &n_shipped, NULL) : NULL;
   CisCodeVersion version = cis_code_version_read (waiting != NULL ? waiting : shipped);
   g_autoptr (JsonObject) told = NULL;
-  g_autofree char *outlook = NULL;
-  CisFinding *finding = ping (self, version.commit, &told, cancellable);
+  g_autofree char *outlook = NULL, *state = NULL;
+  CisFinding *finding = ping (self, version.commit, &told, &state, cancellable);
 
   if (finding == NULL && told == NULL)
     return;
   outlook = told != NULL ? cis_outlook_describe (told) : NULL;
   if (finding == NULL)
     finding = cis_finding_new ("receiver-ok", CIS_SEVERITY_INFO, self->peer.url,
-                               "%s accepts host %s; %" G_GINT64_FORMAT " ms%s%s", self->peer.url,
+                               "%s accepts host %s; %" G_GINT64_FORMAT " ms%s%s%s", self->peer.url,
                                self->peer.host, (g_get_monotonic_time () - start + 500) / 1000,
-                               outlook != NULL ? "; " : "", outlook != NULL ? outlook : "");
+                               outlook != NULL ? "; " : "", outlook != NULL ? outlook : "", state);
   g_ptr_array_add (findings, finding);
   finding = told != NULL && waiting != NULL
                 ? cis_outlook_find (told, self->peer.url, &version, n_waiting, self->forecast_warning)
@@ -359,7 +362,8 @@ cis_http_maintain (CisPart *part, GCancellable *cancellable, GError **error)
                                   : NULL;
   CisCodeVersion version = cis_code_version_read (meta);
   g_autoptr (JsonObject) told = NULL;
-  g_autoptr (CisFinding) trouble = meta != NULL ? ping (self, version.commit, &told, cancellable) : NULL;
+  g_autoptr (CisFinding) trouble =
+      meta != NULL ? ping (self, version.commit, &told, NULL, cancellable) : NULL;
   CisFinding *finding =
       told != NULL ? cis_outlook_find (told, self->peer.url, &version, n_waiting, self->forecast_warning)
                    : NULL;

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #define META_MAX (1024 * 1024)
+/* µs; what two clocks may differ by without a word. */
+#define CLOCK_TOLERANCE (5 * G_USEC_PER_SEC)
 
 /* full; %NULL for one that names no commit. */
 static JsonObject *
@@ -96,6 +98,17 @@ get_number (JsonObject *answer, const char *member)
                                                                                              : -1;
 }
 
+gboolean
+cis_outlook_is_whole (JsonObject *answer)
+{
+  static const char *const windows[] = { "in", "out", "unknown", NULL };
+  const char *window = cis_json_get_string (answer, "window");
+  gint64 position = get_number (answer, "position"), size = get_number (answer, "size");
+
+  return window == NULL || (g_strv_contains (windows, window) &&
+                            (!g_str_equal (window, "in") || (position >= 1 && position <= size)));
+}
+
 /* One figure and a unit, as more would be a lie; full */
 static char *
 describe_seconds (gint64 seconds)
@@ -135,6 +148,39 @@ cis_outlook_describe (JsonObject *answer)
     g_string_append_printf (text, ", admitted by the grant %s", grant);
   if (source != NULL)
     g_string_append_printf (text, ", source %s", source);
+  return g_string_free (text, FALSE);
+}
+
+static void
+append_certificate (GString *text, const char *whose, gint64 end, gint64 now)
+{
+  g_autofree char *time = end > now ? describe_seconds ((end - now) / G_USEC_PER_SEC) : NULL;
+
+  if (end > 0)
+    g_string_append_printf (text, "; %s certificate is %s%s", whose, time != NULL ? "good for " : "over",
+                            time != NULL ? time : "");
+}
+
+char *
+cis_outlook_describe_receiver (const CisAnswer *answer, JsonObject *told)
+{
+  gint64 now = g_get_real_time ();
+  gint64 room = cis_json_get_size (told, "room", -1);
+  /* Date has whole seconds, and was a moment on its way. */
+  gint64 ahead = answer->date > 0 ? answer->date + G_USEC_PER_SEC / 2 - now : 0;
+  GString *text = g_string_new (NULL);
+
+  if (room >= 0)
+    {
+      g_autofree char *size = g_format_size ((guint64) room);
+
+      g_string_append_printf (text, "; room for %s", size);
+    }
+  if (ABS (ahead) > CLOCK_TOLERANCE)
+    g_string_append_printf (text, "; its clock is %" G_GINT64_FORMAT " s %s ours",
+                            ABS (ahead) / G_USEC_PER_SEC, ahead > 0 ? "ahead of" : "behind");
+  append_certificate (text, "its", answer->their_end, now);
+  append_certificate (text, "our", answer->our_end, now);
   return g_string_free (text, FALSE);
 }
 
