@@ -94,6 +94,12 @@ def sparse(name, format):
         return subprocess.run(["tar", "-C", folder, f"--format={format}", "--sparse", "-c", name], check=True, capture_output=True).stdout
 
 
+def sparse_by_hand(name, map):
+    records = (record("GNU.sparse.major", "1") + record("GNU.sparse.minor", "0") + record("GNU.sparse.name", f"{name}/file")
+               + record("GNU.sparse.realsize", "4"))
+    return raw(name, pax(name, records, header(f"{name}/file", map + bytes(-len(map) % 512) + b"data")))
+
+
 for _format, _name in ((tarfile.USTAR_FORMAT, "ustar"), (tarfile.GNU_FORMAT, "gnu"), (tarfile.PAX_FORMAT, "pax")):
     MADE[_name] = of(_name, member(f"{_name}/sub", type=tarfile.DIRTYPE, mode=0o755), member(f"{_name}/sub/file", b"data"), format=_format)
     MADE[f"{_name}-long"] = of(f"{_name}-long", member(f"{_name}-long/" + "/".join(["d" * 60] * 3) + "/file", b"data"), format=_format)
@@ -415,6 +421,26 @@ def global_header(name):
 @made()
 def global_path(name):
     return raw(name, header("pax_global_header", record("path", "../escaped"), tarfile.XGLTYPE), header(f"{name}/file", b"x"))
+
+
+@made()
+def global_release(name):
+    return raw(name, header("pax_global_header", record("SCHILY.release", "star 1.5"), tarfile.XGLTYPE), header(f"{name}/file", b"x"))
+
+
+@made()
+def sparse_map_with_a_comment(name):
+    return sparse_by_hand(name, b"# 512\n1\n0\n4\n")
+
+
+@made()
+def sparse_map_without_an_end(name):
+    return sparse_by_hand(name, b"9\n0\n4\n")
+
+
+@made()
+def sparse_map(name):
+    return sparse_by_hand(name, b"1\n0\n4\n")
 
 
 @made()

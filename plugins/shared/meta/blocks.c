@@ -16,7 +16,12 @@ struct _CisTarBlocks
   gboolean global;     /* they are of all entries */
   gboolean in_map;     /* more of an old sparse map follows, before … */
   guint64 behind_map;  /* … so many bytes of data */
-  gint64 size;         /* that the records before an entry gave it; -1: none did */
+  gboolean sparse; /* by its records, the entry's data begins with a map: a number of pairs, and these, a line
+                      each */
+  guint64 n_lines; /* of that map that are still to come */
+  guint64 line;    /* what stands in the one that is coming … */
+  guint n_digits;  /* … in so many digits */
+  gint64 size;     /* that the records before an entry gave it; -1: none did */
   gboolean ended;
 };
 
@@ -143,6 +148,21 @@ is_key (const char *key, gsize length, const char *const *keys)
   return FALSE;
 }
 
+/* What GNU tar makes something of in a header that is of all entries, where libarchive passes over all of it.
+ */
+static gboolean
+is_heeded (const char *key, gsize length)
+{
+  static const char *const keys[] = { "path",  "linkpath", "size",  "uid",   "gid", "uname",
+                                      "gname", "mtime",    "atime", "ctime", NULL };
+  static const char *const prefixes[] = { "GNU.", "RHT.", "SCHILY.acl.", "SCHILY.xattr.", NULL };
+
+  for (guint i = 0; prefixes[i] != NULL; i++)
+    if (length >= strlen (prefixes[i]) && memcmp (key, prefixes[i], strlen (prefixes[i])) == 0)
+      return TRUE;
+  return is_key (key, length, keys);
+}
+
 static gboolean
 take_record (CisTarBlocks *self, const char *key, gsize key_length, const char *value, gsize length,
              GError **error)
@@ -152,11 +172,13 @@ take_record (CisTarBlocks *self, const char *key, gsize key_length, const char *
   static const char *const times[] = { "mtime", "atime", "ctime", NULL };
   static const char *const names[] = { "path", "linkpath", NULL };
   static const char *const size[] = { "size", NULL };
-  static const char *const comment[] = { "comment", NULL };
+  static const char *const sparse[] = { "GNU.sparse.major", NULL };
 
   if (self->global)
-    return is_key (key, key_length, comment) ||
+    return !is_heeded (key, key_length) ||
            refuse (error, "a header that is of all entries says “%.*s”", (int) MIN (key_length, 100), key);
+  if (is_key (key, key_length, sparse) && length == 1 && value[0] == '1')
+    self->sparse = TRUE;
   if ((is_key (key, key_length, whole) && !is_number (value, length, TRUE)) ||
       (is_key (key, key_length, times) && !is_number (value, length, FALSE)))
     return refuse (error, "the %.*s of an entry is no number", (int) key_length, key);
@@ -247,6 +269,7 @@ begin_entry (CisTarBlocks *self, guint8 type, guint64 size, GError **error)
   if (self->size >= 0)
     size = (guint64) self->size;
   self->size = -1;
+  self->n_lines = self->sparse;
   if (size > (guint64) G_MAXINT64 - BLOCK)
     return refuse (error, "an entry claims to be larger than anything is");
   if (type == '5' && size > 0)
@@ -259,6 +282,26 @@ begin_entry (CisTarBlocks *self, guint8 type, guint64 size, GError **error)
     self->behind_map = pad (size);
   else
     self->skip = pad (size);
+  return TRUE;
+}
+
+/* The first line of a map says how many pairs follow; libarchive takes comments for some of it. */
+static gboolean
+check_map (CisTarBlocks *self, const guint8 *data, gsize length, GError **error)
+{
+  for (gsize i = 0; i < length && self->n_lines > 0; i++)
+    {
+      if (g_ascii_isdigit (data[i]) && self->n_digits++ < 18)
+        {
+          self->line = self->line * 10 + data[i] - '0';
+          continue;
+        }
+      if (data[i] != '\n' || self->n_digits == 0 || (self->sparse && self->line > self->max_header))
+        return refuse (error, "the map of a file with holes is malformed, or too large");
+      self->n_lines = self->sparse ? 2 * self->line : self->n_lines - 1;
+      self->sparse = FALSE;
+      self->line = self->n_digits = 0;
+    }
   return TRUE;
 }
 
@@ -286,6 +329,8 @@ take_block (CisTarBlocks *self, GError **error)
 
   if (self->n_records > 0)
     return add_records (self, error);
+  if (self->n_lines > 0)
+    return refuse (error, "the map of a file with holes is cut");
   if (self->in_map)
     {
       self->in_map = self->block[MAP_GOES_ON] != 0;
@@ -306,7 +351,11 @@ cis_tar_blocks_feed (CisTarBlocks *self, const void *data, gsize length, GError 
       gsize n = self->skip > 0 ? MIN (self->skip, length) : MIN (BLOCK - self->held, length);
 
       if (self->skip > 0)
-        self->skip -= n;
+        {
+          if (!check_map (self, at, n, error))
+            return FALSE;
+          self->skip -= n;
+        }
       else
         {
           memcpy (self->block + self->held, at, n);
