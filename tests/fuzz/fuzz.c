@@ -5,7 +5,6 @@
 #include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define SEPARATOR "%%\n"
@@ -33,24 +32,6 @@ rewrite (int fd, const void *data, gsize size)
   g_assert_cmpint (pwrite (fd, data, size, 0), ==, size);
 }
 
-const char *
-fuzz_memory_file (guint slot, const void *data, gsize size)
-{
-  static struct
-  {
-    int fd;
-    char path[32];
-  } files[4];
-
-  if (files[slot].path[0] == '\0')
-    {
-      files[slot].fd = memfd_create ("fuzz", MFD_CLOEXEC);
-      g_snprintf (files[slot].path, sizeof files[slot].path, "/proc/self/fd/%d", files[slot].fd);
-    }
-  rewrite (files[slot].fd, data, size);
-  return files[slot].path;
-}
-
 static void
 remove_folder (void)
 {
@@ -72,6 +53,26 @@ fuzz_folder (void)
       atexit (remove_folder);
     }
   return folder;
+}
+
+const char *
+fuzz_memory_file (guint slot, const void *data, gsize size)
+{
+  static struct
+  {
+    int fd;
+    char *path;
+  } files[4];
+
+  if (files[slot].path == NULL)
+    {
+      /* With a name, as who may replace what it names is looked at. */
+      files[slot].path = g_strdup_printf ("%s/.%u", fuzz_folder (), slot);
+      files[slot].fd = open (files[slot].path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+      g_assert_no_errno (files[slot].fd);
+    }
+  rewrite (files[slot].fd, data, size);
+  return files[slot].path;
 }
 
 char *
