@@ -328,6 +328,9 @@ check (Reader *self, const char *bytes, gsize length, GError **error)
   if (!g_utf8_validate_len (data, length, &self->at))
     return fail (self, "a byte is NUL or not UTF-8", error);
   self->at = data;
+  /* Some readers pass over it and some do not, so that the archive would be fine for half of them. */
+  if (length >= 3 && memcmp (data, "\357\273\277", 3) == 0)
+    return fail (self, "a byte order mark; save the file as UTF-8 without one", error);
   skip_space (self);
   if (!take (self, '{'))
     return fail (self, "an object must begin with {", error);

@@ -253,16 +253,6 @@ check_text (const char *text, GError **error)
   return FALSE;
 }
 
-/* A list of one word with a comma or a blank in it is one that another program would have split there. */
-static gboolean
-check_list (const char *const *words, GError **error)
-{
-  if (words[0] == NULL || words[1] != NULL || strpbrk (words[0], ", ") == NULL)
-    return TRUE;
-  g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG, "is one word; put “;” between several, as in a;b;c");
-  return FALSE;
-}
-
 static GStrv
 split_list (const char *text)
 {
@@ -298,10 +288,7 @@ cis_option_parse (GParamSpec *pspec, const char *text, GValue *value, GError **e
       g_value_set_string (value, text);
     }
   else if (G_VALUE_HOLDS (value, G_TYPE_STRV))
-    {
-      g_value_take_boxed (value, split_list (text));
-      ok = check_list (g_value_get_boxed (value), error);
-    }
+    g_value_take_boxed (value, split_list (text));
   else if (G_VALUE_HOLDS_BOOLEAN (value))
     ok = parse_boolean (text, value, error);
   else if (G_VALUE_HOLDS_ENUM (value))

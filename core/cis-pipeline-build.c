@@ -435,9 +435,13 @@ read_stages (CisBuild *build)
   if (text == NULL || !cis_option_parse (pspec, text, &value, &error) ||
       g_strv_length (g_value_get_boxed (&value)) < 2)
     {
+      const char *reason = error != NULL                                  ? error->message
+                           : text != NULL && strpbrk (text, ", ") != NULL ? "put “;” between the names"
+                                                                          : NULL;
+
       cis_build_complain (build, "config-missing-key", "pipeline", "stages",
-                          "[pipeline] needs “stages=SOURCE;STAGE;…”%s%s", error != NULL ? ": " : "",
-                          error != NULL ? error->message : "");
+                          "[pipeline] needs “stages=SOURCE;STAGE;…”%s%s", reason != NULL ? ": " : "",
+                          reason != NULL ? reason : "");
       return NULL;
     }
   stages = g_value_dup_boxed (&value);

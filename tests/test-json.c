@@ -57,7 +57,6 @@ test_refuses (void)
     { " \n ", "*line 2, byte 2: an object must begin*" },
     { "[]", "*object must begin*" },
     { "1", "*object must begin*" },
-    { "\xef\xbb\xbf{}", "*object must begin*" },
     { "// no\n{}", "*object must begin*" },
     { "{} {}", "*line 1, byte 4: something follows*" },
     { "{}]", "*something follows*" },
@@ -101,6 +100,7 @@ test_refuses (void)
     { "{\"a\": \"\\ud83d\"}", "*has no second*" },
     { "{\"a\": \"\\ud83d\\u0041\"}", "*has no second*" },
     { "{\n\"a\": \"\xff\"}", "*line 2, byte 7: a byte is NUL or not UTF-8*" },
+    { "\xef\xbb\xbf{}", "*line 1, byte 1: a byte order mark; save the file as UTF-8 without one*" },
     { "{\"a\": \"\xed\xa0\x80\"}", "*not UTF-8*" },
     { "{\"a\": \"\xc0\xaf\"}", "*not UTF-8*" },
   };

@@ -126,21 +126,15 @@ is_missing (CisScanStore *self, const char *host, const char *name, const struct
 }
 
 static gboolean
-look_at (CisScanStore *self, const char *host, const char *name, int fd, GCancellable *cancellable,
-         GError **error)
+look_at (CisScanStore *self, const char *host, const char *name, int fd, const struct stat *st,
+         GCancellable *cancellable, GError **error)
 {
-  struct stat st;
-  int missing;
+  int missing = is_missing (self, host, name, st, cancellable, error);
 
-  if (fstat (fd, &st) < 0)
-    return cis_error_set_errno (error, errno, "Looking at the archive of %s/%s", host, name);
-  if (!S_ISREG (st.st_mode))
-    return TRUE;
-  missing = is_missing (self, host, name, &st, cancellable, error);
   if (missing <= 0)
     return missing == 0;
   /* Not taken: cancelled, or held. run() sees to that. */
-  cis_source_emit (CIS_SOURCE (self), CIS_ITEM (make_episode (self, host, name, fd, &st)), cancellable);
+  cis_source_emit (CIS_SOURCE (self), CIS_ITEM (make_episode (self, host, name, fd, st)), cancellable);
   return TRUE;
 }
 
@@ -150,6 +144,8 @@ scan_archive (CisScanStore *self, const char *host, const char *file, GCancellab
 {
   g_autofree char *name = g_strndup (file, strlen (file) - strlen (ARCHIVE_SUFFIX));
   g_autofree char *path = g_build_filename (host, file, NULL);
+  g_autoptr (GError) problem = NULL;
+  struct stat st;
   gboolean ok;
   int fd;
 
@@ -160,10 +156,17 @@ scan_archive (CisScanStore *self, const char *host, const char *file, GCancellab
       g_atomic_int_inc (&self->present);
       return TRUE;
     }
-  fd = openat (self->layout.store, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  fd = cis_file_open (self->layout.store, path, O_RDONLY | O_NOFOLLOW, &st, &problem);
+  /* Gone meanwhile, or no file, and so no archive. */
+  if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ||
+      g_error_matches (problem, CIS_ERROR, CIS_ERROR_INVALID))
+    return TRUE;
   if (fd < 0)
-    return errno == ENOENT || errno == ELOOP || cis_error_set_errno (error, errno, "Opening store/%s", path);
-  ok = look_at (self, host, name, fd, cancellable, error);
+    {
+      g_propagate_prefixed_error (error, g_steal_pointer (&problem), "store: ");
+      return FALSE;
+    }
+  ok = look_at (self, host, name, fd, &st, cancellable, error);
   g_close (fd, NULL);
   return ok;
 }

@@ -51,13 +51,18 @@ read_row (CisLayout *layout, CisEpisode *episode, char **sha256, GCancellable *c
   Search search = { episode, NULL };
   gint64 offset = 0;
   struct stat st;
-  int fd = openat (layout->state, INDEX_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  g_autoptr (GError) problem = NULL;
+  int fd = cis_file_open (layout->state, INDEX_NAME, O_RDONLY | O_NOFOLLOW, &st, &problem);
   gboolean ok;
 
+  if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+    return TRUE;
   if (fd < 0)
-    return errno == ENOENT || cis_error_set_errno (error, errno, "Opening " INDEX_NAME);
-  ok = fstat (fd, &st) == 0 || cis_error_set_errno (error, errno, "Looking at " INDEX_NAME);
-  ok = ok && cis_row_foreach (fd, &offset, st.st_size, find_row, &search, cancellable, error);
+    {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return FALSE;
+    }
+  ok = cis_row_foreach (fd, &offset, st.st_size, find_row, &search, cancellable, error);
   g_close (fd, NULL);
   *sha256 = search.sha256;
   return ok;

@@ -61,13 +61,13 @@ static int
 open_twin (CisShelf *shelf, const char *episode, const struct stat *part, GError **error)
 {
   g_autofree char *name = cis_layout_archive_name (episode);
-  int fd = openat (shelf->store, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  g_autoptr (GError) problem = NULL;
   struct stat st;
+  int fd = cis_file_open (shelf->store, name, O_RDONLY | O_NOFOLLOW, &st, &problem);
 
-  if (fd < 0 && errno != ENOENT && errno != ELOOP)
-    cis_error_set_errno (error, errno, "Opening store/%s/%s", shelf->host, name);
-  else if (fd >= 0 && fstat (fd, &st) < 0)
-    cis_error_set_errno (error, errno, "Looking at store/%s/%s", shelf->host, name);
+  if (problem != NULL && !g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) &&
+      !g_error_matches (problem, CIS_ERROR, CIS_ERROR_INVALID))
+    g_propagate_prefixed_error (error, g_steal_pointer (&problem), "store/%s: ", shelf->host);
   else if (fd >= 0 && st.st_ino == part->st_ino && st.st_dev == part->st_dev)
     return fd;
   cis_file_close (&fd, name, NULL);

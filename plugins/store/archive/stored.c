@@ -212,16 +212,17 @@ cis_stored_judge (CisStage *stage, CisLayout *layout, CisEpisode *episode, char 
   g_autoptr (GError) error = NULL;
   g_autofree char *name = cis_layout_archive_name (cis_episode_get_name (episode));
   g_autofree char *path = g_build_filename (cis_episode_get_host (episode), name, NULL);
-  int fd = openat (layout->store, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  int fd = cis_file_open (layout->store, path, O_RDONLY | O_NOFOLLOW, NULL, &error);
   CisOutcome *outcome;
 
   *intent = NULL;
   *damage = NULL;
-  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ||
+      g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_DIRECTORY))
     return cis_outcome_passed ();
   if (fd < 0)
     {
-      cis_error_set_errno (&error, errno, "Opening store/%s", path);
+      g_prefix_error (&error, "store: ");
       return cis_outcome_failed (g_steal_pointer (&error));
     }
   outcome = judge_archive (stage, layout, episode, fd, intent, damage, cancellable);
