@@ -329,6 +329,7 @@ class Gate(scratch.TestCase):
         self.receive()
         self.assertIn("; commit 2 of 3, leaves in ~", self.ping())
         self.assertIn("source git", self.ping())
+        (site.host / "episodes" / "just-begun").mkdir()  # and waits for nothing yet
         # What keeps them waiting is that they count as still being written.
         site.tune("shipper", "[scan]\nquiet=1h\n[ship]\nforecast-interval=1s\n")
         shipper = site.shipper()

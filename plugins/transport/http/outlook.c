@@ -59,7 +59,11 @@ list_entries (int fd, GError **error)
     {
       const char *name = g_ptr_array_index (names, i);
 
-      if (name[0] != '.' && fstatat (fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR (info.st_mode))
+      g_autofree char *meta = g_build_filename (name, "meta.json", NULL);
+
+      /* One that is just begun, or cannot be read, does not wait for the receiver. */
+      if (name[0] != '.' && fstatat (fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR (info.st_mode) &&
+          faccessat (fd, meta, R_OK, AT_EACCESS) == 0)
         {
           Entry one = { g_strdup (name), (gint64) info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec };
 
