@@ -177,19 +177,21 @@ make_answer (Player *self, gboolean *keep)
   g_autoptr (GString) body = g_string_new (NULL);
   GString *text = g_string_new (NULL);
   gboolean chunked = happens (self, 8), whole = append_body (self, body);
+  gsize end; /* of the body */
 
   /* Else the client would wait for what does not come, as it may. */
   *keep = append_head (self, text, body, chunked) && !happens (self, 4);
   if (chunked)
     g_string_append_printf (text, "%zx%s\r\n", body->len, happens (self, 4) ? ";extension" : "");
   g_string_append_len (text, body->str, (gssize) body->len);
+  end = text->len;
   if (chunked)
     g_string_append (text, happens (self, 4) ? "\r\n0\r\nTrailer: x\r\n\r\n" : "\r\n0\r\n\r\n");
   if (happens (self, 10))
     {
       gsize length = (gsize) g_rand_int_range (self->rand, 0, (gint) text->len);
 
-      whole = whole && length >= text->len - 7; /* behind a chunk's end nothing has to come */
+      whole = whole && length >= end;
       g_string_truncate (text, length);
       *keep = FALSE;
     }
