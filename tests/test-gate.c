@@ -114,6 +114,70 @@ test_setup (Fixture *fixture, gconstpointer data)
     }
 }
 
+/* What git, a forge or a path can never be is told with what was probably meant. */
+static void
+test_impossible (Fixture *fixture, gconstpointer data)
+{
+  static const struct
+  {
+    const char *option, *value, *meant;
+  } cases[] = {
+    { "branch", "", NULL },
+    { "branch", "main # the trunk", "branch=main" },
+    { "branch", "main ; x", "branch=main" },
+    { "branch", "\"main\"", "branch=main" },
+    { "branch", "refs/heads/fix/it", "branch=fix/it" },
+    { "branch", "refs/remotes/origin/main", "branch=main" },
+    { "branch", "main.lock", "branch=main" },
+    { "branch", "main/", "branch=main" },
+    { "branch", "ma..in", NULL },
+    { "branch", "-main", NULL },
+    { "branch", "HEAD", NULL },
+    { "branch", "main~1", NULL },
+    { "branch", "main@{u}", NULL },
+    { "branch", "a/.b", NULL },
+    { "branch", "a//b", NULL },
+    { "branch", "ma*n", NULL },
+    { "branch", "ma\tin", NULL },
+    { "repository", "", NULL },
+    { "repository", "srv/git", NULL },
+    { "repository", "https://git.example/lab/code", NULL },
+    { "repository", "git@git.example:lab/code.git", NULL },
+    { "forgejo-repository", "https://git.example/lab/code", "did you mean “lab/code”?" },
+    { "forgejo-repository", "lab/code.git", "did you mean “lab/code”?" },
+    { "forgejo-repository", "/lab/code/", "did you mean “lab/code”?" },
+    { "forgejo-repository", "code", NULL },
+    { "forgejo-url", "https://git.example/api/v1", "forgejo-url=https://git.example?" },
+  };
+  static const char *const possible[] = { "main", "fix/it", "origin/main", "ümläut",
+                                          "v1.2", "a@b",    "#1",          "lock" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases) + G_N_ELEMENTS (possible); i++)
+    {
+      gboolean is_possible = i >= G_N_ELEMENTS (cases);
+      const char *option = is_possible ? "branch" : cases[i].option;
+      const char *value = is_possible ? possible[i - G_N_ELEMENTS (cases)] : cases[i].value;
+      gboolean is_url = g_str_equal (option, "forgejo-url");
+      gboolean is_forge = is_url || g_str_equal (option, "forgejo-repository");
+      const char *other = is_url ? "forgejo-repository" : is_forge ? "forgejo-url" : "remedy";
+      g_autoptr (CisPart) gate =
+          test_part_new ("gate/window", option, value, other, is_url ? "lab/code" : "https://git.example",
+                         "save-file", NULL, NULL);
+      g_autoptr (GError) error = NULL;
+
+      g_test_message ("%s=%s", option, value);
+      g_assert_true (CIS_PART_GET_CLASS (gate)->validate (gate, &error) == is_possible);
+      if (is_possible)
+        continue;
+      g_test_message ("%s", error->message);
+      g_assert_error (error, CIS_ERROR, CIS_ERROR_CONFIG);
+      g_assert_true (g_str_has_prefix (error->message, option));
+      g_assert_true ((strstr (error->message, "did you mean") != NULL) == (cases[i].meant != NULL));
+      if (cases[i].meant != NULL)
+        g_assert_nonnull (strstr (error->message, cases[i].meant));
+    }
+}
+
 static void
 test_remedy (Fixture *fixture, gconstpointer data)
 {
@@ -383,11 +447,17 @@ main (int argc, char **argv)
     const char *path;
     void (*test) (Fixture *fixture, gconstpointer data);
   } tests[] = {
-    { "/gate/forge", test_forge },         { "/gate/slow-forge", test_slow_forge },
-    { "/gate/saved", test_saved },         { "/gate/setup", test_setup },
-    { "/gate/remedy", test_remedy },       { "/gate/grants", test_grants },
-    { "/gate/restamped", test_restamped }, { "/gate/mistaken-grants", test_mistaken_grants },
-    { "/gate/forecast", test_forecast },   { "/gate/forced", test_forced },
+    { "/gate/forge", test_forge },
+    { "/gate/slow-forge", test_slow_forge },
+    { "/gate/saved", test_saved },
+    { "/gate/setup", test_setup },
+    { "/gate/impossible", test_impossible },
+    { "/gate/remedy", test_remedy },
+    { "/gate/grants", test_grants },
+    { "/gate/restamped", test_restamped },
+    { "/gate/mistaken-grants", test_mistaken_grants },
+    { "/gate/forecast", test_forecast },
+    { "/gate/forced", test_forced },
   };
 
   g_test_init (&argc, &argv, NULL);

@@ -300,7 +300,11 @@ cis_window_source_forgejo_check (const char *url, const char *repository, GError
   const char *address = cis_window_option_is_set (url) ? url : "";
   const char *name = cis_window_option_is_set (repository) ? repository : "";
 
-  if (!is_url (address))
+  if (g_str_has_suffix (address, "/api/v1") || g_str_has_suffix (address, "/api/v1/"))
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                 "forgejo-url=%s: the address goes up to and without /api/v1; did you mean forgejo-url=%.*s?",
+                 address, (int) (strstr (address, "/api/v1") - address), address);
+  else if (!is_url (address))
     g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
                  "forgejo-url=%s is no address; it looks like https://forge.example", address);
   else if (!is_repository (name))

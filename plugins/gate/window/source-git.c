@@ -11,6 +11,7 @@
 
 #include <glib/gstdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 typedef struct
@@ -135,6 +136,26 @@ static const CisWindowSourceClass git_class = {
   .suggest = cis_window_source_git_suggest,
   .free = cis_window_source_git_free,
 };
+
+gboolean
+cis_window_source_git_check (const char *repository, GError **error)
+{
+  if (!cis_window_option_is_set (repository) || g_path_is_absolute (repository))
+    {
+      if (repository == NULL || *repository != '\0')
+        return TRUE;
+      g_set_error_literal (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                           "repository= names no repository; it is a path such as /srv/git/experiments.git");
+    }
+  else if (strchr (repository, ':') != NULL)
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                 "repository=%s is an address, and has to be a path; fetch it first: git clone --mirror",
+                 repository);
+  else
+    g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                 "repository=%s is no path from the root on, such as /srv/git/experiments.git", repository);
+  return FALSE;
+}
 
 CisWindowSource *
 cis_window_source_git_new_at (const char *repository, gint64 until)

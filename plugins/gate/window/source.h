@@ -47,6 +47,8 @@ CisWindowSource *cis_window_source_git_new (const char *repository);
 /* The same as it was then: without the commits made after @until, seconds since 1970. */
 CisWindowSource *cis_window_source_git_new_at (const char *repository, gint64 until);
 
+/* Whether there can be a repository at that path. */
+gboolean cis_window_source_git_check (const char *repository, GError **error);
 /* Whether it could be made. */
 gboolean cis_window_source_forgejo_check (const char *url, const char *repository, GError **error);
 

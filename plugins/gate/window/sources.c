@@ -32,7 +32,12 @@ cis_window_sources_check (const CisWindowSetup *setup, GError **error)
         if (!cis_window_source_forgejo_check (setup->forgejo_url, setup->forgejo_repository, error))
           return FALSE;
       }
-    else if (!g_str_equal (*name, "git"))
+    else if (g_str_equal (*name, "git"))
+      {
+        if (!cis_window_source_git_check (setup->repository, error))
+          return FALSE;
+      }
+    else
       {
         g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
                      "sources: there is no source “%s”; the known ones are “forgejo” and “git”", *name);

@@ -8,6 +8,7 @@
  */
 #include "../../shared/code-version.h"
 #include "amnesty.h"
+#include "branch.h"
 #include "forecast.h"
 #include "look.h"
 #include "refresher.h"
@@ -105,8 +106,12 @@ describe_disabled (CisGateWindow *self)
 static gboolean
 cis_gate_window_validate (CisPart *part, GError **error)
 {
-  const CisWindowSetup setup = get_setup ((CisGateWindow *) part);
+  CisGateWindow *self = (CisGateWindow *) part;
+  const CisWindowSetup setup = get_setup (self);
 
+  /* Outside a pipeline nobody has expanded the default. */
+  if (!g_str_has_prefix (self->branch, "${") && !cis_branch_check (self->branch, error))
+    return FALSE;
   return cis_window_sources_check (&setup, error);
 }
 
