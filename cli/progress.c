@@ -10,6 +10,7 @@
 /* Before a bar is shown. */
 #define QUICK    (400 * G_TIME_SPAN_MILLISECOND)
 #define BARS_MAX 8
+#define ITEM_MAX 24
 
 static char *
 format_bar (const CisActivity *activity, guint width)
@@ -19,8 +20,10 @@ format_bar (const CisActivity *activity, guint width)
   g_autofree char *rate = g_format_size ((guint64) ((double) activity->done / seconds));
   GString *line = g_string_new (NULL);
   guint cells = width > 70 ? MIN (width - 60, 40) : 10;
+  gboolean cut = strlen (activity->item) > ITEM_MAX;
 
-  g_string_append_printf (line, "  %-8.8s %-24.24s ", activity->stage, activity->item);
+  g_string_append_printf (line, "  %-8.8s %-*.*s%s ", activity->stage, cut ? ITEM_MAX - 1 : ITEM_MAX,
+                          cut ? ITEM_MAX - 1 : ITEM_MAX, activity->item, cut ? "…" : "");
   for (guint i = 0; i < cells; i++)
     g_string_append (line, i < (guint) (fraction * cells) ? "█" : "░");
   g_string_append_printf (line, " %3.0f %%  %s/s\n", fraction * 100, rate);
