@@ -160,6 +160,28 @@ cis_file_rewrite (int dirfd, const char *name, const void *data, gsize length, G
   return replace (dirfd, name, data, length, TRUE, error);
 }
 
+/* The folder that @fd is, as it is called now; full. */
+static char *
+get_folder (int fd)
+{
+  g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", fd);
+  char *path = g_file_read_link (link, NULL);
+
+  return path != NULL ? path : g_strdup ("a folder");
+}
+
+static gboolean
+set_rename_error (int errsv, int old_parent, const char *old_base, int new_parent, const char *new_base,
+                  GError **error)
+{
+  g_autofree char *from = get_folder (old_parent);
+  g_autofree char *to = get_folder (new_parent);
+
+  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errsv), "Cannot rename %s/%s to %s/%s: %s", from,
+               old_base, to, new_base, cis_move_get_reason (errsv));
+  return FALSE;
+}
+
 /* Once the rename is done only a failed fsync, which is fatal, may say otherwise: a caller that is told of
  * another error takes its name to be where it was, and what it does then could lose a reason or a tarball. */
 static gboolean
@@ -170,7 +192,7 @@ publish_in (int old_parent, const char *old_base, int new_parent, const char *ne
   if (fstat (old_parent, &old_st) != 0 || fstat (new_parent, &new_st) != 0)
     return cis_error_set_errno (error, errno, "Cannot look at the folder of %s", new_base);
   if (renameat2 (old_parent, old_base, new_parent, new_base, RENAME_NOREPLACE) != 0)
-    return cis_error_set_errno (error, errno, "Cannot rename %s to %s", old_base, new_base);
+    return set_rename_error (errno, old_parent, old_base, new_parent, new_base, error);
   if (!cis_file_sync (new_parent, "the folder of a renamed file", error))
     return FALSE;
   return (old_st.st_dev == new_st.st_dev && old_st.st_ino == new_st.st_ino) ||

@@ -474,6 +474,11 @@ CIS_API GTlsDatabase *cis_authorities_load (const char *path, GError **error);
 /* renameat2 (RENAME_NOREPLACE) and fsync of both folders. G_IO_ERROR_EXISTS where @new_name is taken. */
 CIS_API gboolean cis_file_publish (int old_dirfd, const char *old_name, int new_dirfd, const char *new_name,
                                    GError **error);
+/* Why the folder @name could not be renamed to @new_dirfd, as an errno that lasts until a person has done
+ * something; 0 where nothing is known to be in the way. */
+CIS_API int cis_move_find_obstacle (int old_dirfd, const char *name, int new_dirfd);
+/* What an errno of rename(2) means, in words; none. */
+CIS_API const char *cis_move_get_reason (int errsv);
 /* Unlinks; a file that is not there is no error. Not durable until the folder is synced. */
 CIS_API gboolean cis_file_remove (int dirfd, const char *name, GError **error);
 /* Opens a folder below @dirfd (or AT_FDCWD), made (mode 0750, its parent synced) where it is missing; -1 on

@@ -91,6 +91,31 @@ test_just_booted (void)
   g_assert_cmpint (g_get_monotonic_time () - began, >=, 500 * 1000);
 }
 
+/* Without a meta.json it is told once nothing has changed for a day, and taken where that is asked for. */
+static void
+test_unfinished (void)
+{
+  g_autoptr (TestTree) tree = test_tree_new ();
+  g_autofree char *early = NULL, *late = NULL;
+
+  test_write (tree, "state/episodes/run-1/data", "");
+  test_write (tree, "state/episodes/run-2/data", "");
+  g_atomic_int_set (&clock_step, 23 * 3600);
+  once_begin_log ();
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("take-unfinished=true\nquiet=1ms")), ==, 75);
+  early = once_end_log ();
+  g_assert_null (strstr (early, "episode-unfinished"));
+  g_atomic_int_set (&clock_step, 25 * 3600);
+  once_begin_log ();
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("quiet=1ms")), ==, 75);
+  late = once_end_log ();
+  g_assert_nonnull (strstr (late, "episode-unfinished: 2 episodes have no meta.json"));
+  assert_list (tree, "quarantine", "");
+  g_assert_cmpint (run (tree, SCAN_AND_JUDGE ("take-unfinished=true\nquiet=1ms")), ==, 65);
+  g_atomic_int_set (&clock_step, 0);
+  assert_list (tree, "quarantine", "run-1 run-2");
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -98,5 +123,6 @@ main (int argc, char *argv[])
   g_test_add_func ("/episode-clocks/long-quiet", test_long_quiet);
   g_test_add_func ("/episode-clocks/steps", test_steps);
   g_test_add_func ("/episode-clocks/just-booted", test_just_booted);
+  g_test_add_func ("/episode-clocks/unfinished", test_unfinished);
   return g_test_run ();
 }

@@ -149,9 +149,12 @@ cis_gate_stamp_process (CisStage *stage, CisItem *item, GCancellable *cancellabl
                                             cis_episode_get_name (episode)));
 
   meta = load_meta (directory, &error);
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) &&
+      cis_item_get_mark (item, "unfinished") == NULL)
     return cis_outcome_deferred (CIS_SCOPE_ITEM, 0, NULL);
-  if (meta != NULL)
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+    outcome = reject_unstamped (episode, "there is no meta.json");
+  else if (meta != NULL)
     outcome = judge (episode, meta);
   else if (g_error_matches (error, CIS_ERROR, CIS_ERROR_INVALID))
     outcome = reject_malformed (episode, error);

@@ -189,6 +189,33 @@ def ship_long_ago(site, name):
     return site.host / "shipped" / name
 
 
+@standing("episode-unfinished")
+def _(site):
+    path = site.host / "episodes" / "one"
+    path.mkdir()
+    (path / "data.bin").write_bytes(b"data")
+    site.tune("shipper", f"{scratch.QUICK}unfinished-after=500ms\n")
+    site.begin("receiver")
+    site.begin("shipper")
+    yield "shipper"
+    (path / "data.bin").unlink()
+    path.rmdir()
+    site.episode("one")
+    yield {"shipped": ["one"]}
+
+
+@standing("episode-not-movable")
+def _(site):
+    path = site.episode("one")
+    # In the mount namespace of the tests.
+    subprocess.run(["mount", "--bind", path, path], check=True)
+    site.test.addCleanup(subprocess.run, ["umount", "--quiet", "--lazy", path])
+    site.begin("receiver")
+    site.begin("shipper")
+    yield "shipper"
+    yield {"shipped": ["one"]}
+
+
 @standing("shipped-unconfirmed")
 def _(site):
     path = ship_long_ago(site, "one")

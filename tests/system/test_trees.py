@@ -219,5 +219,38 @@ class Hostile(scratch.TestCase):
         self.assertEqual(shipper.stop(), 0)
 
 
+class Immovable(scratch.TestCase):
+    """What could leave episodes/ by no rename is told before it is shipped."""
+
+    def overlay(self, site):
+        """The host's state as a lower layer."""
+        lower, upper, work = (site.folder / name for name in ("lower", "upper", "work"))
+        site.host.rename(lower)
+        for folder in (upper, work, site.host):
+            folder.mkdir()
+        options = f"lowerdir={lower},upperdir={upper},workdir={work},redirect_dir=off"
+        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, site.host], check=True)
+        self.addCleanup(subprocess.run, ["umount", "--lazy", site.host], check=True)
+
+    def test_a_lower_layer_of_an_overlay(self):
+        site = Site(self)
+        site.episode("old")
+        site.episode("bad", stamped=False)
+        self.overlay(site)
+        site.episode("new")
+        site.receiver()
+        told = site.once()
+        self.assertEqual((told.status, site.names("episodes"), site.names("shipped")), (75, ["bad", "old"], ["new"]))
+        self.assertEqual([row["episode"] for row in site.rows()], ["new"])
+        path = site.host / "episodes" / "old"
+        self.assertIn(f"{path} could be renamed neither to {site.host}/shipped nor to {site.host}/quarantine: it lies on another "
+                      "file system, or in a lower layer", told.said)
+        for name in ("old", "bad"):
+            fix = next(line for line in told.said.splitlines() if "mv -T" in line and f"/{name}'" in line)
+            subprocess.run(["bash", "-c", fix], check=True)
+        self.assertEqual(site.once().status, 65)
+        self.assertEqual((site.names("shipped"), site.names("quarantine")), (["new", "old"], ["bad"]))
+
+
 if __name__ == "__main__":
     scratch.main()

@@ -86,6 +86,9 @@ emit (CisScanEpisodes *self, const char *name, const char *fingerprint, GCancell
       cis_episode_set_fingerprint (episode, fingerprint);
     }
   cis_episode_set_directory (episode, directory);
+  /* Nobody waits for its meta.json any more. */
+  if (g_hash_table_contains (self->unfinished, name))
+    cis_item_set_mark (CIS_ITEM (episode), "unfinished", "true");
   if (cis_source_emit (CIS_SOURCE (self), CIS_ITEM (episode), cancellable))
     return TRUE;
   backlog_wait (self->backlog, name, g_get_monotonic_time ());
@@ -249,6 +252,7 @@ cis_scan_episodes_close (CisPart *part)
   self->once = FALSE;
   g_clear_pointer (&self->backlog, backlog_free);
   g_hash_table_remove_all (self->invalid);
+  g_hash_table_remove_all (self->unfinished);
   if (self->wake >= 0)
     g_close (self->wake, NULL);
   self->wake = -1;
@@ -261,6 +265,7 @@ cis_scan_episodes_finalize (GObject *object)
   CisScanEpisodes *self = (CisScanEpisodes *) object;
 
   g_hash_table_unref (self->invalid);
+  g_hash_table_unref (self->unfinished);
   g_mutex_clear (&self->count_lock);
   G_OBJECT_CLASS (cis_scan_episodes_parent_class)->finalize (object);
 }
@@ -312,6 +317,14 @@ cis_scan_episodes_class_init (CisScanEpisodesClass *klass)
   add_duration (part_class, G_STRUCT_OFFSET (CisScanEpisodes, sweep_interval), "sweep-interval",
                 "How often outbox/ is swept of what no episode needs and episodes/ is listed in any case.",
                 1000, 10 * 60 * G_USEC_PER_SEC);
+  add_duration (part_class, G_STRUCT_OFFSET (CisScanEpisodes, unfinished_after), "unfinished-after",
+                "After how long without a change an episode without a meta.json is told; 0: never.", 0,
+                G_TIME_SPAN_DAY);
+  cis_part_class_add_option (
+      part_class, G_STRUCT_OFFSET (CisScanEpisodes, take_unfinished),
+      g_param_spec_boolean ("take-unfinished", NULL,
+                            "Whether these are emitted, too, as for a drain that puts them into quarantine.",
+                            FALSE, CIS_PARAM_OPTION));
 }
 
 static void
@@ -319,6 +332,7 @@ cis_scan_episodes_init (CisScanEpisodes *self)
 {
   self->wake = -1;
   self->invalid = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, NULL);
+  self->unfinished = g_hash_table_new_full (cis_str_hash, g_str_equal, g_free, g_free);
   g_mutex_init (&self->count_lock);
 }
 

@@ -20,6 +20,8 @@ typedef struct
   gint64 backoff_initial;
   gint64 backoff_max;
   gint64 sweep_interval;
+  gint64 unfinished_after;
+  gboolean take_unfinished;
 
   /* From open() to close(). */
   CisHostState *state;
@@ -28,7 +30,8 @@ typedef struct
 
   /* Of run()'s thread. */
   Watch *watch;
-  GHashTable *invalid; /* subjects of names that were told of, to the listing that last had them */
+  GHashTable *invalid;    /* subjects of names that were told of, to the listing that last had them */
+  GHashTable *unfinished; /* names of those that were told of, to when they last changed (gint64, owned) */
   guint listing;
   struct timespec listed; /* the mtime of episodes/ as it was listed; zero: list it on the next tick */
   gint64 next_tick;
@@ -57,6 +60,14 @@ get_episodes_fd (CisScanEpisodes *self)
 /* listing.c. Brings the backlog up to date: all of it where a sweep is due, else what the hints say and, once
  * per `poll`, whether episodes/ changed without a hint. */
 gboolean tick (CisScanEpisodes *self, GCancellable *cancellable, GError **error);
+
+/* unfinished.c. Whether the episode without a meta.json, of which @folder was looked at, is past
+ * unfinished-after; it is told then. */
+gboolean unfinished_consider (CisScanEpisodes *self, const char *name, const struct stat *folder,
+                              GCancellable *cancellable);
+void unfinished_forget (CisScanEpisodes *self, const char *name);
+/* Those that are not in the backlog any more are over. */
+void unfinished_prune (CisScanEpisodes *self);
 
 /* look.c. Whether what the files say of their age is to be believed; takes note of what clock there is. */
 gboolean is_clock_trusted (CisScanEpisodes *self);

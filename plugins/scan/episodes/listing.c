@@ -72,6 +72,8 @@ end_listing (CisScanEpisodes *self)
   cis_part_clear_unless (part, "episode-name-invalid", (CisSubjectFunc) g_hash_table_contains, self->invalid);
   cis_part_clear_unless (part, "episode-is-link", (CisSubjectFunc) g_hash_table_contains, self->invalid);
   cis_part_clear_unless (part, "episode-unreadable", (CisSubjectFunc) backlog_is_known, self->backlog);
+  cis_part_clear_unless (part, "episode-not-movable", (CisSubjectFunc) backlog_is_known, self->backlog);
+  unfinished_prune (self);
   cis_part_clear_unless (part, "keeps-failing", (CisSubjectFunc) backlog_is_known, self->backlog);
 }
 

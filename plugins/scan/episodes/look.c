@@ -107,6 +107,57 @@ look_again_unreadable (CisScanEpisodes *self, BacklogEntry *entry, const char *w
     backlog_defer (self->backlog, entry->name, g_get_monotonic_time (), 0);
 }
 
+/* What makes room for the move, for the folder @path. */
+static void
+set_move_fix (CisFinding *finding, int obstacle, const char *path)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  g_autofree char *name = g_path_get_basename (path);
+  g_autofree char *hidden_name = g_strconcat (".", name, NULL);
+  g_autofree char *hidden = g_build_filename (folder, hidden_name, NULL);
+  g_autofree char *quoted = g_shell_quote (path);
+  g_autofree char *quoted_hidden = g_shell_quote (hidden);
+
+  if (obstacle == EBUSY)
+    cis_finding_set_fix (finding, "findmnt --target %s\numount %s", quoted, quoted);
+  else if (obstacle == EPERM)
+    cis_finding_set_fix (finding, "lsattr -d %s\nchattr -R -f -i -a %s", quoted, quoted);
+  else
+    /* mv(1) copies where it cannot rename; scan passes over ".NAME", and so over half a copy. */
+    cis_finding_set_fix (finding, "mv -T -- %s %s && mv -T -- %s %s", quoted, quoted_hidden, quoted_hidden,
+                         quoted);
+}
+
+/* What could leave episodes/ by no way would be shipped, and stay: it is told before. */
+static gboolean
+has_way_out (CisScanEpisodes *self, BacklogEntry *entry)
+{
+  int quarantine = cis_host_state_get_fd (self->state, CIS_FOLDER_QUARANTINE);
+  int obstacle = cis_move_find_obstacle (get_episodes_fd (self), entry->name, quarantine);
+  g_autofree char *path = NULL;
+  CisFinding *finding;
+
+  if (obstacle == 0)
+    {
+      cis_part_clear (CIS_PART (self), "episode-not-movable", entry->name);
+      return TRUE;
+    }
+  path = cis_host_state_get_file (self->state, CIS_FOLDER_EPISODES, entry->name, NULL);
+  finding =
+      cis_finding_new ("episode-not-movable", CIS_SEVERITY_ERROR, entry->name,
+                       "The episode %s is not shipped, as %s could be renamed neither to %s/shipped nor to "
+                       "%s/quarantine: %s",
+                       entry->name, path, cis_host_state_get_path (self->state),
+                       cis_host_state_get_path (self->state), cis_move_get_reason (obstacle));
+  set_move_fix (finding, obstacle, path);
+  cis_part_raise (CIS_PART (self), finding);
+  if (self->once)
+    backlog_park (self->backlog, entry->name);
+  else
+    backlog_defer (self->backlog, entry->name, g_get_monotonic_time (), 0);
+  return FALSE;
+}
+
 /* A folder gets another parent only where it can be written itself, as its ".." changes: one that an
  * experiment of root's left would go neither to shipped/ nor to quarantine/. */
 static gboolean
@@ -154,12 +205,18 @@ look (CisScanEpisodes *self, BacklogEntry *entry, GCancellable *cancellable)
           ? errno == ENOENT || errno == ENOTDIR
           : is_yet_to_be_filled (self, &st))
     {
-      if (fstatat (get_episodes_fd (self), entry->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        look_again_unfinished (self, entry, started);
-      else
+      gboolean there = fstatat (get_episodes_fd (self), entry->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+      gboolean overdue = there && unfinished_consider (self, entry->name, &st, cancellable);
+
+      if (!there)
         backlog_forget (self->backlog, entry->name);
-      return NULL;
+      else if (!overdue || !self->take_unfinished)
+        look_again_unfinished (self, entry, started);
+      if (!overdue || !self->take_unfinished)
+        return NULL;
     }
+  else
+    unfinished_forget (self, entry->name);
   watch_remove_unfinished (self->watch, entry->name);
   entry->looks++;
   fingerprint = cis_fingerprint (get_episodes_fd (self), entry->name, &newest, cancellable, &error);
@@ -169,5 +226,7 @@ look (CisScanEpisodes *self, BacklogEntry *entry, GCancellable *cancellable)
       return NULL;
     }
   cis_part_clear (CIS_PART (self), "episode-unreadable", entry->name);
+  if (!has_way_out (self, entry))
+    return NULL;
   return is_quiet (self, entry, &fingerprint, newest, started) ? g_steal_pointer (&fingerprint) : NULL;
 }

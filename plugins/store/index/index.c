@@ -10,7 +10,8 @@
 #include "../archive/stored.h"
 #include "rows.h"
 
-#define INDEX_NAME "index.jsonl"
+#define INDEX_NAME     "index.jsonl"
+#define MESSAGE_STORED "3f6a1c0b9d7e4a52b8c4e19d60a7f2c1"
 
 typedef struct
 {
@@ -164,6 +165,10 @@ cis_index_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
                                             cis_item_get_id (item)));
   if (!add_row (self, episode, cancellable, &error))
     return cis_stored_failed (CIS_PART (stage), item, g_steal_pointer (&error));
+  if (cis_item_get_request (item) != NULL)
+    cis_part_log (CIS_PART (stage), item, G_LOG_LEVEL_INFO, MESSAGE_STORED,
+                  "%s is stored: %" G_GUINT64_FORMAT " bytes, sha256 %s", cis_item_get_id (item),
+                  cis_episode_get_size (episode), cis_episode_get_sha256 (episode));
   return cis_outcome_passed ();
 }
 
