@@ -56,6 +56,32 @@ cis_refresher_describe_error (CisWindowSource *source, const char *branch, const
 }
 
 CisFinding *
+cis_refresher_describe_errors (GPtrArray *sources, GPtrArray *errors, const char *branch, const char *subject,
+                               CisWindow *cached)
+{
+  g_autoptr (GString) reasons = g_string_new (NULL);
+  g_autoptr (GString) fixes = g_string_new (NULL);
+  g_autofree char *head = cached != NULL ? g_strndup (cis_window_get_head (cached), 12) : NULL;
+  CisFinding *finding;
+
+  for (guint i = 0; i < sources->len; i++)
+    {
+      const GError *error = errors->pdata[i];
+      g_autofree char *fix = cis_window_source_suggest (sources->pdata[i], branch, error);
+
+      g_string_append_printf (reasons, "%s%s: %s", i > 0 ? "; " : "",
+                              cis_window_source_get_name (sources->pdata[i]), error->message);
+      g_string_append_printf (fixes, "%s%s", i > 0 ? "\n" : "", fix);
+    }
+  finding = cis_finding_new ("window-unavailable", CIS_SEVERITY_ERROR, subject,
+                             "No source says which commits are recent (%s); %s%s%s.", reasons->str,
+                             head != NULL ? "what the last window with the head " : "all episodes wait",
+                             head != NULL ? head : "", head != NULL ? " has is let in, all others wait" : "");
+  cis_finding_set_fix (finding, "%s", fixes->str);
+  return finding;
+}
+
+CisFinding *
 cis_refresher_describe_cut (CisWindowSource *source, const char *branch, const char *subject, guint length,
                             guint n)
 {
@@ -180,35 +206,81 @@ save (CisRefresher *self, CisWindow *window)
     }
 }
 
+/* A source that is away for long must not let in what has become old meanwhile. One that answers renews its
+ * window each ttl, and the one before counts until then. */
+static gboolean
+counts (CisRefresher *self, guint i, gint64 now)
+{
+  CisWindow *window = self->windows[i];
+  gint64 age;
+
+  if (window == NULL)
+    return FALSE;
+  age = now - cis_window_get_fetched_at (window);
+  return age <= self->max_age || (i == self->newest && age - self->ttl <= MAX_REFRESH);
+}
+
+/* The most recent window that has @commit (nullable), as the first source's may be from before it went away;
+ * none. */
+static CisWindow *
+find (CisRefresher *self, const char *commit)
+{
+  gint64 now = g_get_monotonic_time ();
+  CisWindow *newest = NULL;
+
+  for (guint i = 0; i < self->n_windows; i++)
+    {
+      CisWindow *window = self->windows[i];
+
+      if (!counts (self, i, now) || (commit != NULL && cis_window_get_position (window, commit) < 0))
+        continue;
+      if (newest == NULL || cis_window_get_fetched_at (window) > cis_window_get_fetched_at (newest))
+        newest = window;
+    }
+  return newest;
+}
+
+/* What lets commits in though no source answers; full, %NULL where nothing does. */
+static CisWindow *
+dup_cached (CisRefresher *self)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  CisWindow *window = find (self, NULL);
+
+  return window != NULL ? cis_window_ref (window) : NULL;
+}
+
 /* The first source that gives a window, and its index; the finding says why it is not the first one. */
 static CisWindow *
 fetch (CisRefresher *self, guint *index, CisFinding **finding)
 {
-  CisWindowSource *first = g_ptr_array_index (self->sources, 0);
-  g_autoptr (GError) first_error = NULL;
+  const char *name = cis_part_get_name (self->part);
+  g_autoptr (GPtrArray) errors = g_ptr_array_new_with_free_func ((GDestroyNotify) g_error_free);
+  g_autoptr (CisWindow) cached = NULL;
 
   for (guint i = 0; i < self->sources->len; i++)
     {
-      g_autoptr (GError) error = NULL;
-      CisWindow *window = cis_window_source_fetch (g_ptr_array_index (self->sources, i), self->branch,
-                                                   self->n, self->cancellable, &error);
+      CisWindowSource *source = g_ptr_array_index (self->sources, i);
+      GError *error = NULL;
+      CisWindow *window = cis_window_source_fetch (source, self->branch, self->n, self->cancellable, &error);
 
-      if (window != NULL)
+      if (window == NULL)
         {
-          *index = i;
-          if (i > 0)
-            cis_window_set_fallback (window);
-          if (i > 0)
-            *finding = describe_fallback (self, window, first_error);
-          else if (cis_window_is_cut (window))
-            *finding = cis_refresher_describe_cut (first, self->branch, cis_part_get_name (self->part),
-                                                   cis_window_get_length (window), self->n);
-          return window;
+          g_ptr_array_add (errors, error);
+          continue;
         }
-      if (i == 0)
-        first_error = g_steal_pointer (&error);
+      *index = i;
+      if (i > 0)
+        cis_window_set_fallback (window);
+      if (i > 0)
+        *finding = describe_fallback (self, window, errors->pdata[0]);
+      else if (cis_window_is_cut (window))
+        *finding =
+            cis_refresher_describe_cut (source, self->branch, name, cis_window_get_length (window), self->n);
+      return window;
     }
-  *finding = cis_refresher_describe_error (first, self->branch, cis_part_get_name (self->part), first_error);
+  cached = dup_cached (self);
+  *finding = cis_refresher_describe_errors (self->sources, errors, self->branch, name, cached);
   return NULL;
 }
 
@@ -341,40 +413,6 @@ cis_refresher_free (CisRefresher *self)
   g_free (self->told_summary);
   g_free (self->seen);
   g_free (self);
-}
-
-/* A source that is away for long must not let in what has become old meanwhile. One that answers renews its
- * window each ttl, and the one before counts until then. */
-static gboolean
-counts (CisRefresher *self, guint i, gint64 now)
-{
-  CisWindow *window = self->windows[i];
-  gint64 age;
-
-  if (window == NULL)
-    return FALSE;
-  age = now - cis_window_get_fetched_at (window);
-  return age <= self->max_age || (i == self->newest && age - self->ttl <= MAX_REFRESH);
-}
-
-/* The most recent window that has @commit (nullable), as the first source's may be from before it went away;
- * none. */
-static CisWindow *
-find (CisRefresher *self, const char *commit)
-{
-  gint64 now = g_get_monotonic_time ();
-  CisWindow *newest = NULL;
-
-  for (guint i = 0; i < self->n_windows; i++)
-    {
-      CisWindow *window = self->windows[i];
-
-      if (!counts (self, i, now) || (commit != NULL && cis_window_get_position (window, commit) < 0))
-        continue;
-      if (newest == NULL || cis_window_get_fetched_at (window) > cis_window_get_fetched_at (newest))
-        newest = window;
-    }
-  return newest;
 }
 
 gboolean

@@ -43,6 +43,9 @@ gboolean cis_refresher_knows (CisRefresher *self, const char *commit);
 /* The findings about a source: it gave nothing, or a window that ends too early. full. */
 CisFinding *cis_refresher_describe_error (CisWindowSource *source, const char *branch, const char *subject,
                                           const GError *error);
+/* Of all of them, each with its error, and what is let in all the same. @cached: nullable. */
+CisFinding *cis_refresher_describe_errors (GPtrArray *sources, GPtrArray *errors, const char *branch,
+                                           const char *subject, CisWindow *cached);
 CisFinding *cis_refresher_describe_cut (CisWindowSource *source, const char *branch, const char *subject,
                                         guint length, guint n);
 
