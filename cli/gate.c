@@ -26,7 +26,8 @@ typedef struct
   gboolean json;
 
   CisWindow *window; /* owned; NULL: no source has one */
-  char *trouble;     /* owned; why the first source has none */
+  char *resolved;    /* owned; which commit @commit names */
+  char *trouble;     /* owned, nullable; why sources have none */
   char *fix;         /* owned, nullable; what to do about that */
   gint64 position;   /* -1: not in it */
   gint64 behind;     /* -1: not known */
@@ -41,6 +42,7 @@ static void
 explanation_clear (Explanation *self)
 {
   g_clear_pointer (&self->window, cis_window_unref);
+  g_free (self->resolved);
   g_free (self->trouble);
   g_free (self->fix);
   g_free (self->grant);
@@ -143,11 +145,24 @@ make_sources (Explanation *self, GError **error)
 }
 
 static void
+add_line (char **text, const char *between, const char *more)
+{
+  char *longer = *text != NULL ? g_strconcat (*text, between, more, NULL) : g_strdup (more);
+
+  g_free (*text);
+  *text = longer;
+}
+
+static void
 note_trouble (Explanation *self, CisWindowSource *source, const GError *problem)
 {
-  self->trouble = g_strdup_printf ("%s: %s", cis_window_source_get_name (source), problem->message);
+  g_autofree char *trouble =
+      g_strdup_printf ("%s: %s", cis_window_source_get_name (source), problem->message);
+  g_autofree char *fix = cis_window_source_suggest (source, self->gate->branch, problem);
+
+  add_line (&self->trouble, "; ", trouble);
   if (!g_error_matches (problem, CIS_HISTORY_ERROR, CIS_HISTORY_ERROR_EARLY))
-    self->fix = cis_window_source_suggest (source, self->gate->branch, problem);
+    add_line (&self->fix, "\n", fix);
 }
 
 static gboolean
@@ -163,7 +178,7 @@ fetch (Explanation *self, GError **error)
           cis_window_source_fetch (sources->pdata[i], self->gate->branch, self->gate->window, NULL, &problem);
       if (self->window != NULL && i > 0)
         cis_window_set_fallback (self->window);
-      if (problem != NULL && self->trouble == NULL)
+      if (problem != NULL)
         note_trouble (self, sources->pdata[i], problem);
     }
   return sources != NULL;
@@ -189,11 +204,48 @@ find_grant (Explanation *self)
     self->ended = cis_grants_find_ended (grants, self->commit, self->host, now, &self->until);
 }
 
+/* The first digits are what messages print. The forge may know a commit that the repository has not fetched
+ * yet. */
+static char *
+find_in_window (Explanation *self, const char *digits)
+{
+  const char *found = NULL;
+
+  if (strlen (digits) < 7 || strspn (digits, "0123456789abcdef") != strlen (digits))
+    return NULL;
+  for (guint i = 0; self->window != NULL && i < cis_window_get_length (self->window); i++)
+    if (g_str_has_prefix (cis_window_get_commit (self->window, i), digits))
+      {
+        if (found != NULL)
+          return NULL;
+        found = cis_window_get_commit (self->window, i);
+      }
+  return g_strdup (found);
+}
+
+/* All of its digits, where it was named by some, or as git lets one name it. */
+static gboolean
+resolve (Explanation *self, GError **error)
+{
+  g_autofree char *lower = g_ascii_strdown (self->commit, -1);
+
+  if (cis_hex_is_valid (self->commit, CIS_COMMIT_LENGTH))
+    return TRUE;
+  self->resolved = find_in_window (self, lower);
+  if (self->resolved == NULL)
+    self->resolved = cis_history_find (self->gate->repository, self->commit, error);
+  if (self->resolved == NULL)
+    g_prefix_error (error, _ ("“%s” names no commit, or several: "), self->commit);
+  else
+    self->commit = self->resolved;
+  return self->resolved != NULL;
+}
+
 static gboolean
 find_out (Explanation *self, GError **error)
 {
   self->position = self->behind = self->leaves_in = -1;
-  if (!fetch (self, error))
+  if (!fetch (self, error) || !resolve (self, error))
     return FALSE;
   if (self->window != NULL)
     {
@@ -328,7 +380,7 @@ explain (Explanation *self)
   if (!find_out (self, &error))
     {
       g_printerr ("cis490 gate: %s\n", error->message);
-      return EX_CONFIG;
+      return g_error_matches (error, CIS_ERROR, CIS_ERROR_CONFIG) ? EX_CONFIG : EX_USAGE;
     }
   reason = describe (self);
   if (self->json)
@@ -365,8 +417,6 @@ find_mistake (const Options *options, const char *commit, gint64 *time)
     return _ ("--at and --host are for explain");
   if (commit != NULL && (options->window != G_MAXINT || options->index != NULL))
     return _ ("--window and --index are for replay");
-  if (commit != NULL && !cis_hex_is_valid (commit, CIS_COMMIT_LENGTH))
-    return _ ("a commit is 40 lower-case hex digits, as `git rev-parse HEAD` prints them");
   if (options->host != NULL && !cis_name_is_valid (options->host, CIS_HOST_NAME_MAX))
     return _ ("--host: there can be no host of that name");
   if (options->at != NULL && !gate_parse_time (options->at, time))

@@ -233,8 +233,8 @@ test_usage (Fixture *fixture, gconstpointer data)
   g_autofree char *commit = get_commit (fixture, 1);
 
   gate (fixture, 64, "explain", NULL);
-  gate (fixture, 64, "explain", "main", NULL);
-  gate (fixture, 64, "explain", "HEAD~1", NULL);
+  gate (fixture, 64, "explain", "no-such", NULL);
+  gate (fixture, 64, "explain", "0123456789ab", NULL);
   gate (fixture, 64, "explain", commit, "--at=yesterday", NULL);
   gate (fixture, 64, "explain", commit, "--window=1", NULL);
   gate (fixture, 64, "explain", commit, "--index=x", NULL);
@@ -320,6 +320,27 @@ test_shallow (Fixture *fixture, gconstpointer data)
   g_assert_cmpint (cis_json_get_size (object, "unknown", 0), ==, 1);
 }
 
+/* By what messages print of a commit, and by what git takes for one. */
+static void
+test_named (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *commit = get_commit (fixture, 19);
+  g_autofree char *digits = g_strndup (commit, 12);
+  g_autofree char *upper = g_ascii_strup (digits, -1);
+  g_autofree char *old = get_commit (fixture, 3);
+  g_autofree char *old_digits = g_strndup (old, 12);
+  const char *const names[] = { digits, upper, "c19", "HEAD~1", "main~1", commit, old_digits, "c3" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      gboolean is_old = i >= 6;
+      g_autoptr (JsonObject) object = gate (fixture, is_old ? 1 : 0, "explain", names[i], NULL);
+
+      g_test_message ("%s", names[i]);
+      g_assert_cmpstr (cis_json_get_string (object, "commit"), ==, is_old ? old : commit);
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -328,10 +349,15 @@ main (int argc, char **argv)
     const char *path;
     void (*test) (Fixture *fixture, gconstpointer data);
   } tests[] = {
-    { "/gate-verb/explain", test_explain }, { "/gate-verb/trouble", test_trouble },
-    { "/gate-verb/grant", test_grant },     { "/gate-verb/mistaken-grants", test_mistaken_grants },
-    { "/gate-verb/forgejo", test_forgejo }, { "/gate-verb/usage", test_usage },
-    { "/gate-verb/replay", test_replay },   { "/gate-verb/shallow", test_shallow },
+    { "/gate-verb/named", test_named },
+    { "/gate-verb/explain", test_explain },
+    { "/gate-verb/trouble", test_trouble },
+    { "/gate-verb/grant", test_grant },
+    { "/gate-verb/mistaken-grants", test_mistaken_grants },
+    { "/gate-verb/forgejo", test_forgejo },
+    { "/gate-verb/usage", test_usage },
+    { "/gate-verb/replay", test_replay },
+    { "/gate-verb/shallow", test_shallow },
   };
 
   g_test_init (&argc, &argv, NULL);
