@@ -163,11 +163,16 @@ read_rows (Replay *self, FILE *file, const char *path, GError **error)
 static gboolean
 read_index (Replay *self, const char *path, gboolean given, GError **error)
 {
+  g_autofree char *folder = g_path_get_dirname (path);
   g_autoptr (GError) problem = NULL;
-  int fd = cis_file_open (AT_FDCWD, path, O_RDONLY, NULL, &problem);
-  FILE *file = fd >= 0 ? fdopen (fd, "r") : NULL;
+  FILE *file;
   gboolean read;
+  int fd;
 
+  if (!cis_become_owner (folder, error))
+    return FALSE;
+  fd = cis_file_open (AT_FDCWD, path, O_RDONLY, NULL, &problem);
+  file = fd >= 0 ? fdopen (fd, "r") : NULL;
   if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) && !given)
     {
       g_set_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE,

@@ -347,6 +347,7 @@ cis_verb_index (int argc, char **argv)
   g_autoptr (GPtrArray) pipelines = NULL;
   g_autoptr (GError) error = NULL;
   gboolean backfill, parsed;
+  int status;
 
   parsed = options_parse (&argc, &argv, _ ("backfill|verify"),
                           _ ("backfill adds rows to index.jsonl for the archives in the store that have "
@@ -366,6 +367,9 @@ cis_verb_index (int argc, char **argv)
   pipelines = options_load_pipelines (names, site_file);
   if (pipelines == NULL)
     return EX_CONFIG;
+  status = options_become_owner (pipelines);
+  if (status != 0)
+    return status;
   if (!find_store (pipelines->pdata[0], &error))
     return report_error (error);
   return backfill ? run_backfill (pipelines->pdata[0], &options) : run_verify (pipelines->pdata[0], &options);

@@ -183,3 +183,23 @@ options_load_pipelines (const char *const *names, const char *site_file)
     }
   return ok ? g_steal_pointer (&pipelines) : NULL;
 }
+
+int
+options_become_owner (GPtrArray *pipelines)
+{
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < pipelines->len; i++)
+    {
+      g_autoptr (GPtrArray) states = cis_pipeline_list_states (pipelines->pdata[i]);
+
+      /* Of several owners the first; what is another's then refuses to open. */
+      for (guint j = 0; j < states->len; j++)
+        if (!cis_become_owner (states->pdata[j], &error))
+          {
+            g_printerr ("%s: %s\n", g_get_prgname (), error->message);
+            return cis_error_exit_status (error);
+          }
+    }
+  return 0;
+}

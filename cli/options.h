@@ -22,6 +22,9 @@ GPtrArray *options_load_pipelines (const char *const *names, const char *site_fi
 CisPipeline *options_load_draft (const char *name, const char *site_file);
 /* Loads one; the findings (of CisFinding) are added to @findings. full. */
 CisPipeline *options_load_pipeline (const char *name, const char *site_file, GPtrArray *findings);
+/* Where root runs this: becomes the owner of the state folders that the pipelines (of CisPipeline) work in.
+ * The exit status: 0, or that of an error, which is said. */
+int options_become_owner (GPtrArray *pipelines);
 /* "file:line: summary" and the fix. */
 void options_print_finding (CisFinding *finding);
 

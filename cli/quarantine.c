@@ -46,14 +46,14 @@ open_quarantine (const char *state, int *status)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *usual = state == NULL ? cis_config_expand (NULL, "${STATE_DIRECTORY}", &error) : NULL;
+  const char *path = state != NULL ? state : usual;
   Quarantine *quarantine =
-      error == NULL ? quarantine_open (state != NULL ? state : usual, NULL, &error) : NULL;
+      error == NULL && cis_become_owner (path, &error) ? quarantine_open (path, NULL, &error) : NULL;
 
   if (quarantine == NULL)
     {
       if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
-        g_printerr (_ ("cis490 quarantine: %s is no host's state folder; name it with --state\n"),
-                    state != NULL ? state : usual);
+        g_printerr (_ ("cis490 quarantine: %s is no host's state folder; name it with --state\n"), path);
       else
         quarantine_complain (error);
       *status = g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ? EX_UNAVAILABLE

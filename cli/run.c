@@ -108,6 +108,23 @@ switch_over (Runner *runner)
   return TRUE;
 }
 
+/* As it is, where a folder that it held open was replaced. */
+static gboolean
+open_anew (Runner *runner)
+{
+  g_autoptr (GError) error = NULL;
+
+  cis_pipeline_close (runner->pipeline);
+  if (!cis_pipeline_open (runner->pipeline, &error))
+    {
+      say (G_LOG_LEVEL_CRITICAL, "%s does not open anew: %s", runner->name, error->message);
+      return FALSE;
+    }
+  say (G_LOG_LEVEL_MESSAGE, "%s is opened anew", runner->name);
+  cis_pipeline_start (runner->pipeline, runner->run->once, on_finished, runner);
+  return TRUE;
+}
+
 static const int deadly[] = { SIGTERM, SIGINT };
 
 /* From here on they end the process at once. @served: what they did, as many as are deadly. */
@@ -129,7 +146,7 @@ switch_over_mortally (Runner *runner)
   gboolean switched;
 
   become_mortal (served);
-  switched = switch_over (runner);
+  switched = runner->replacement != NULL ? switch_over (runner) : open_anew (runner);
   for (guint i = 0; i < G_N_ELEMENTS (deadly); i++)
     sigaction (deadly[i], &served[i], NULL);
   return switched;
@@ -149,16 +166,17 @@ on_finished (CisPipeline *pipeline, gpointer user_data)
 {
   Runner *runner = user_data;
   Run *run = runner->run;
+  gboolean outdated = cis_pipeline_is_outdated (pipeline) && !run->ending;
 
   g_clear_handle_id (&runner->timeout, g_source_remove);
-  if (runner->replacement != NULL && cis_pipeline_get_exit_status (pipeline) == 0)
+  if (outdated || (runner->replacement != NULL && cis_pipeline_get_exit_status (pipeline) == 0))
     {
       if (!switch_over_mortally (runner))
         {
           runner->ended = TRUE;
           end_all (run);
         }
-      else if (!is_reloading (run))
+      else if (!outdated && !is_reloading (run))
         {
           cis_listen_drop_unused ();
           sd_notify (0, "READY=1");
@@ -414,7 +432,7 @@ add_runners (Run *run, char **names)
           return EX_USAGE;
         }
     }
-  return 0;
+  return options_become_owner (pipelines);
 }
 
 int

@@ -84,9 +84,7 @@ list_earlier (JsonNode *restamped)
 static char *
 describe_user (void)
 {
-  const char *caller = g_getenv ("SUDO_USER");
-
-  return g_strconcat (caller != NULL ? caller : g_get_user_name (), "@", g_get_host_name (), NULL);
+  return g_strconcat (cis_get_operator (), "@", g_get_host_name (), NULL);
 }
 
 static JsonObject *

@@ -98,6 +98,15 @@ complain (int status, const char *message)
   return status;
 }
 
+/* What root writes into an episode it writes as the one whose episode it is. */
+static gboolean
+become_owner (int folder, GError **error)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", folder);
+
+  return cis_become_owner (path, error);
+}
+
 int
 cis_verb_stamp (int argc, char **argv)
 {
@@ -125,8 +134,9 @@ cis_verb_stamp (int argc, char **argv)
     return complain (EX_USAGE, _ ("one episode folder is needed: cis490 stamp DIR"));
   if (reason != NULL && !is_reason (reason))
     return complain (EX_USAGE, _ ("--replace: say why, in one line"));
-  folder = cis_folder_open (AT_FDCWD, argv[1], FALSE, &error);
-  if (folder < 0 || !stamp_code_read (&code, repository, &error) ||
+  folder = cis_folder_open_given (argv[1], &error);
+  /* The repository first, which may be for root only. */
+  if (folder < 0 || !stamp_code_read (&code, repository, &error) || !become_owner (folder, &error) ||
       !stamp (folder, argv[1], &code, reason, &error))
     return complain (1, error->message);
   g_print ("%s %s %s\n", code.commit, code.branch, code.dirty ? "dirty" : "clean");

@@ -2,7 +2,7 @@
 
 /* Files that are there already: looked at, opened, read. */
 
-#include "cis490.h"
+#include "cis-folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -147,7 +147,21 @@ read_file (int dirfd, const char *name, int flags, gsize max, GError **error)
 GBytes *
 cis_file_read (int dirfd, const char *name, gsize max, GError **error)
 {
-  return read_file (dirfd, name, O_NOFOLLOW, max, error);
+  g_autofree char *base = NULL;
+  GBytes *bytes;
+  int parent;
+
+  if (dirfd == AT_FDCWD || strchr (name, '/') == NULL)
+    return read_file (dirfd, name, O_NOFOLLOW, max, error);
+  /* No symlink on the way either. */
+  parent = cis_folder_open_parent (dirfd, name, &base, error);
+  if (parent < 0)
+    return NULL;
+  bytes = read_file (parent, base, O_NOFOLLOW, max, error);
+  if (bytes == NULL)
+    g_prefix_error (error, "%s: ", name);
+  cis_file_close (&parent, "a folder", NULL); /* which was only read */
+  return bytes;
 }
 
 GBytes *

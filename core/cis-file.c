@@ -12,10 +12,6 @@
  * NAME_MAX. */
 #define TEMPORARY_NAME_LENGTH 200
 
-/* How long a lock that another has is left alone, at first and later. */
-#define LOCK_PAUSE_MIN (G_TIME_SPAN_MILLISECOND / 2)
-#define LOCK_PAUSE_MAX (16 * G_TIME_SPAN_MILLISECOND)
-
 gboolean
 cis_file_sync (int fd, const char *what, GError **error)
 {
@@ -113,7 +109,7 @@ replace_in (int dirfd, const char *name, const void *data, gsize length, const c
   if (fd < 0)
     return cis_error_set_errno (error, errno, "Cannot make a temporary file for %s", what);
 
-  if (rewrite ? !copy_access (dirfd, name, fd, error) : !cis_folder_give (dirfd, fd, what, error))
+  if (rewrite && !copy_access (dirfd, name, fd, error))
     {
       cis_file_close (&fd, what, NULL); /* nothing was written */
       unlinkat (dirfd, temporary, 0);
@@ -213,43 +209,24 @@ cis_file_publish (int old_dirfd, const char *old_name, int new_dirfd, const char
   return published;
 }
 
-gboolean
-cis_file_remove (int dirfd, const char *name, GError **error)
+static gboolean
+remove_in (int dirfd, const char *base, const char *name, GError **error)
 {
-  return unlinkat (dirfd, name, 0) == 0 || errno == ENOENT ||
+  return unlinkat (dirfd, base, 0) == 0 || errno == ENOENT ||
          cis_error_set_errno (error, errno, "Cannot remove %s", name);
 }
 
-/* A lock of the open file description: unlike the lock of a process it holds between threads, and no close()
- * of some other descriptor of the file drops it (fcntl(2), "Open file description locks"). */
 gboolean
-cis_file_lock (int fd, gboolean wait, const char *what, GCancellable *cancellable, GError **error)
+cis_file_remove (int dirfd, const char *name, GError **error)
 {
-  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+  g_autofree char *base = NULL;
+  gboolean removed;
+  int parent;
 
-  /* Asked again and again: nothing but a signal ends F_OFD_SETLKW. */
-  for (gint64 pause = LOCK_PAUSE_MIN;; pause = MIN (pause * 2, LOCK_PAUSE_MAX))
-    {
-      if (TEMP_FAILURE_RETRY (fcntl (fd, F_OFD_SETLK, &lock)) == 0)
-        return TRUE;
-      if (errno != EAGAIN && errno != EACCES)
-        return cis_error_set_errno (error, errno, "Cannot lock %s", what);
-      if (!wait)
-        {
-          g_set_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE, "%s is locked by another process", what);
-          return FALSE;
-        }
-      if (g_cancellable_set_error_if_cancelled (cancellable, error))
-        return FALSE;
-      g_usleep ((gulong) pause);
-    }
-}
-
-void
-cis_file_unlock (int fd)
-{
-  struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
-
-  if (fcntl (fd, F_OFD_SETLK, &lock) != 0)
-    g_warning ("Cannot unlock descriptor %d: %s", fd, g_strerror (errno));
+  if (dirfd == AT_FDCWD || strchr (name, '/') == NULL)
+    return remove_in (dirfd, name, name, error);
+  parent = cis_folder_open_parent (dirfd, name, &base, error);
+  removed = parent >= 0 && remove_in (parent, base, name, error);
+  cis_file_close (&parent, "a folder", NULL); /* nothing was written through it */
+  return removed;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cis490.h"
+#include "cis-folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -92,18 +92,41 @@ check_one_file_system (CisHostState *self, GError **error)
   return TRUE;
 }
 
+/* What tmpfiles.d made, or the same, where that was moved away. */
+static int
+open_folder (CisHostState *self, CisFolder folder, GError **error)
+{
+  g_autofree char *path = g_build_filename (self->path, folder_names[folder], NULL);
+  gboolean shared = folder == CIS_FOLDER_EPISODES;
+  struct stat st;
+  gboolean there = fstatat (self->root, folder_names[folder], &st, AT_SYMLINK_NOFOLLOW) == 0;
+  int fd = cis_folder_open (self->root, folder_names[folder], TRUE, error);
+
+  if (fd < 0 && error != NULL && g_error_matches (*error, CIS_ERROR, CIS_ERROR_INVALID))
+    {
+      g_clear_error (error);
+      g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
+                   "%s is a symbolic link, which is not followed: put the folder itself in its place", path);
+    }
+  if (fd < 0 || ((there || !shared || cis_folder_share (fd, path, error)) &&
+                 cis_folder_guard (fd, path, shared, error)))
+    return fd;
+  close (fd);
+  return -1;
+}
+
 CisHostState *
 cis_host_state_open (const char *path, GError **error)
 {
   g_autoptr (CisHostState) self = g_object_new (CIS_TYPE_HOST_STATE, NULL);
 
   self->path = g_canonicalize_filename (path, NULL);
-  self->root = cis_folder_open (AT_FDCWD, self->path, TRUE, error);
+  self->root = cis_folder_open_own (self->path, error);
   if (self->root < 0)
     return NULL;
   for (guint i = 0; i < CIS_N_FOLDERS; i++)
     {
-      self->folders[i] = cis_folder_open (self->root, folder_names[i], TRUE, error);
+      self->folders[i] = open_folder (self, i, error);
       if (self->folders[i] < 0)
         {
           g_prefix_error (error, "In the state folder %s: ", self->path);
@@ -127,6 +150,18 @@ cis_host_state_get_fd (CisHostState *self, CisFolder folder)
   return self->folders[folder];
 }
 
+void
+cis_host_state_watch (CisHostState *self, CisPart *part)
+{
+  cis_part_watch_folder (part, self->path, self->root);
+  for (guint i = 0; i < CIS_N_FOLDERS; i++)
+    {
+      g_autofree char *path = cis_host_state_get_file (self, i, "", NULL);
+
+      cis_part_watch_folder (part, path, self->folders[i]);
+    }
+}
+
 char *
 cis_host_state_get_file (CisHostState *self, CisFolder folder, const char *name, const char *suffix)
 {
@@ -142,24 +177,17 @@ cis_host_state_lock (CisHostState *self, GError **error)
 
   if (self->lock >= 0)
     return TRUE;
-  fd = cis_file_open (self->root, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW, NULL, error);
-  if (fd < 0)
-    {
-      g_prefix_error (error, "%s: ", self->path);
-      return FALSE;
-    }
-  if (cis_folder_give (self->root, fd, file, error) && cis_file_lock (fd, FALSE, file, NULL, error))
+  fd = cis_lock_open (self->root, LOCK_NAME, error);
+  if (fd >= 0 && cis_file_lock (fd, FALSE, file, NULL, error))
     {
       self->lock = fd;
       return TRUE;
     }
-  close (fd);
+  clear_fd (&fd);
   if (error != NULL && g_error_matches (*error, CIS_ERROR, CIS_ERROR_UNAVAILABLE))
-    {
-      g_clear_error (error);
-      g_set_error (error, CIS_ERROR, CIS_ERROR_UNAVAILABLE,
-                   "Another cis490 owns the state folder %s; find it with: fuser -v %s", self->path, file);
-    }
+    g_prefix_error (error, "Another cis490 owns the state folder %s: ", self->path);
+  else
+    g_prefix_error (error, "In the state folder %s: ", self->path);
   return FALSE;
 }
 

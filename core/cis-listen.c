@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -266,26 +265,32 @@ make_socket (const char *text, const Address *address, socklen_t length, GError 
   return fd;
 }
 
-/* The folder's lock keeps two that start at once from taking each other's new socket for a stale one: between
- * bind() and listen() nobody answers on it. */
+/* The lock keeps two that start at once from taking each other's new socket for a stale one: between bind()
+ * and listen() nobody answers on it. It is a file of our own beside the socket, as the folder is open to all.
+ */
 static int
 make_unix (const char *text, const Address *address, socklen_t length, GError **error)
 {
   g_autofree char *folder = g_path_get_dirname (address->un.sun_path);
-  int lock = TEMP_FAILURE_RETRY (open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  int fd = -1;
+  g_autofree char *base = g_path_get_basename (address->un.sun_path);
+  g_autofree char *name = g_strdup_printf (".%s.lock", base);
+  g_autofree char *path = g_build_filename (folder, name, NULL);
+  int dirfd = TEMP_FAILURE_RETRY (open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  int lock = -1, fd = -1;
 
-  if (lock < 0)
+  if (dirfd < 0)
     g_set_error (error, CIS_ERROR, CIS_ERROR_CONFIG,
                  "Cannot listen on %s: the folder %s: %s. systemd makes it by RuntimeDirectory=, else: "
                  "install -d -o %s %s",
                  text, folder, g_strerror (errno), g_get_user_name (), folder);
-  else if (TEMP_FAILURE_RETRY (flock (lock, LOCK_EX)) != 0)
-    cis_error_set_errno (error, errno, "Cannot lock the folder %s", folder);
-  else if (remove_stale (text, address, length, error))
+  else if ((lock = cis_lock_open (dirfd, name, error)) < 0)
+    g_prefix_error (error, "Cannot listen on %s: in the folder %s: ", text, folder);
+  else if (cis_file_lock (lock, TRUE, path, NULL, error) && remove_stale (text, address, length, error))
     fd = make_socket (text, address, length, error);
   if (lock >= 0)
     close (lock);
+  if (dirfd >= 0)
+    close (dirfd);
   return fd;
 }
 

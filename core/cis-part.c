@@ -141,6 +141,15 @@ cis_part_stop (CisPart *self, GError *error)
     g_error_free (error);
 }
 
+void
+cis_part_watch_folder (CisPart *self, const char *path, int fd)
+{
+  CisPipeline *pipeline = get_private (self)->pipeline;
+
+  if (pipeline != NULL)
+    cis_pipeline_watch_folder (pipeline, path, fd);
+}
+
 gboolean
 cis_part_validate (CisPart *self, GError **error)
 {

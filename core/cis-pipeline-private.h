@@ -34,6 +34,7 @@ struct _CisPipeline
   GThreadPool *pool;
   GPtrArray *recovered;          /* of CisJourney, owned, only while opening */
   CisHousekeeping *housekeeping; /* owned */
+  GArray *folders;               /* owned, nullable: see cis-pipeline-folders.c */
   GThread *source_thread;
   gboolean once;
   CisPipelineFinished finished;
@@ -54,6 +55,7 @@ struct _CisPipeline
   GHashTable *remedies; /* what tells one remedy from another: those that were logged whole, at most
                            CIS_REMEDIES_MAX */
   GError *error;        /* what ended it */
+  gboolean outdated;    /* what it holds open is not what its names mean any more */
 };
 
 /* How many items may wait for a second try of one stage; those beyond go home as deferred. */
@@ -71,6 +73,12 @@ CisStep *cis_pipeline_get_step (CisPipeline *self, guint i);
 void cis_pipeline_start_maintaining (CisPipeline *self);
 /* Under the lock: whether the end has to wait for that. */
 gboolean cis_pipeline_must_clean_up (CisPipeline *self);
+/* Between open() and close(): looks every other second whether the folders that parts hold are still those of
+ * their names, and ends the run where one is not. */
+void cis_pipeline_watch_begin (CisPipeline *self);
+void cis_pipeline_watch_end (CisPipeline *self);
+/* Ends the run, to be opened anew. @error: full. */
+void cis_pipeline_reopen (CisPipeline *self, GError *error);
 /* Tells those as over that come from a stage that the pipeline does not have. */
 void cis_pipeline_clear_orphans (CisPipeline *self);
 

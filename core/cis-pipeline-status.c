@@ -65,3 +65,9 @@ cis_pipeline_get_exit_status (CisPipeline *self)
     return 65;
   return self->n_deferred > 0 || self->n_waiting > 0 ? 75 : 0;
 }
+
+gboolean
+cis_pipeline_is_outdated (CisPipeline *self)
+{
+  return self->outdated;
+}

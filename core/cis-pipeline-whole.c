@@ -202,3 +202,34 @@ cis_build_check_groups (CisBuild *build, const char *const *stages)
       cis_build_warn (build, "group-unused", where, "[%s] is not in stages=, so it does nothing", *group);
     }
 }
+
+/* Core knows no plugin: an option that is ${STATE_DIRECTORY} where nobody says otherwise names one. */
+static void
+add_states (CisPart *part, GPtrArray *states)
+{
+  guint n = 0;
+  g_autofree GParamSpec **options = g_object_class_list_properties (G_OBJECT_GET_CLASS (part), &n);
+
+  for (guint i = 0; i < n; i++)
+    {
+      g_autofree char *state = NULL;
+
+      if (!G_IS_PARAM_SPEC_STRING (options[i]) ||
+          g_strcmp0 (G_PARAM_SPEC_STRING (options[i])->default_value, "${STATE_DIRECTORY}") != 0)
+        continue;
+      g_object_get (part, options[i]->name, &state, NULL);
+      if (state != NULL)
+        g_ptr_array_add (states, g_steal_pointer (&state));
+    }
+}
+
+GPtrArray *
+cis_pipeline_list_states (CisPipeline *self)
+{
+  g_autoptr (GPtrArray) states = g_ptr_array_new_with_free_func (g_free);
+
+  add_states (CIS_PART (self->source), states);
+  for (guint i = 0; i < self->steps->len; i++)
+    add_states (CIS_PART (cis_pipeline_get_step (self, i)->stage), states);
+  return g_steal_pointer (&states);
+}

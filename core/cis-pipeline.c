@@ -132,6 +132,7 @@ start_threads (CisPipeline *self)
   g_hash_table_remove_all (self->unmaintained);
   self->n_working = self->n_waiting = 0;
   self->n_rejected = self->n_deferred = 0;
+  self->outdated = FALSE;
   g_clear_error (&self->error);
 }
 
@@ -246,6 +247,7 @@ cis_pipeline_close (CisPipeline *self)
   if (cis_afterwards_end (g_steal_pointer (&self->afterwards), self->afterwards_timeout))
     close_steps (self, TRUE);
 
+  cis_pipeline_watch_end (self);
   g_clear_pointer (&self->finished_context, g_main_context_unref);
   g_signal_handlers_disconnect_by_data (self->sourcing, self);
   g_clear_object (&self->sourcing);
@@ -292,6 +294,7 @@ cis_pipeline_start (CisPipeline *self, gboolean once, CisPipelineFinished finish
   self->finished_data = user_data;
   self->finished_context = g_main_context_ref_thread_default ();
   cis_pipeline_start_maintaining (self);
+  cis_pipeline_watch_begin (self);
   self->source_thread = g_thread_new ("source", run_source, self);
 }
 
@@ -324,16 +327,32 @@ cis_pipeline_cancel (CisPipeline *self)
   cis_pipeline_drain (self);
 }
 
-void
-cis_pipeline_fail (CisPipeline *self, GError *error)
+static void
+end_with (CisPipeline *self, GError *error, gboolean outdated)
 {
   g_mutex_lock (&self->lock);
   if (self->error == NULL)
-    self->error = g_error_copy (error);
+    {
+      self->error = g_error_copy (error);
+      self->outdated = outdated;
+    }
   g_mutex_unlock (&self->lock);
-  cis_part_log (NULL, NULL, G_LOG_LEVEL_CRITICAL, NULL, "%s stops: %s", self->name, error->message);
+  cis_part_log (NULL, NULL, outdated ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_CRITICAL, NULL, "%s %s: %s",
+                self->name, outdated ? "has to be opened anew" : "stops", error->message);
   g_error_free (error);
   cis_pipeline_cancel (self);
+}
+
+void
+cis_pipeline_fail (CisPipeline *self, GError *error)
+{
+  end_with (self, error, FALSE);
+}
+
+void
+cis_pipeline_reopen (CisPipeline *self, GError *error)
+{
+  end_with (self, error, TRUE);
 }
 
 /* Under the lock. */

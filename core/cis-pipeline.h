@@ -59,10 +59,15 @@ CIS_API CisSource *cis_pipeline_get_source (CisPipeline *self); /* none */
 CIS_API guint cis_pipeline_get_workers (CisPipeline *self);
 CIS_API gint64 cis_pipeline_get_reload_timeout (CisPipeline *self);
 CIS_API GArray *cis_pipeline_list_steps (CisPipeline *self);         /* of CisStep, a copy; full */
+CIS_API GPtrArray *cis_pipeline_list_states (CisPipeline *self);     /* paths of state folders; full */
 CIS_API GPtrArray *cis_pipeline_list_activities (CisPipeline *self); /* of CisActivity; full */
 /* The exit status of a finished run: of the error that ended it, else 65, 75 or 0. The error is logged
  * already. */
 CIS_API int cis_pipeline_get_exit_status (CisPipeline *self);
+
+/* Whether a run ended only because a folder that it held open is another one by now: then it is to be closed,
+ * opened and started once more. */
+CIS_API gboolean cis_pipeline_is_outdated (CisPipeline *self);
 
 /* Takes over what stands in @from, which is closed, before open(): what no stage of the new one can tell any
  * more is over then. */
@@ -81,5 +86,6 @@ void cis_pipeline_clear (CisPipeline *self, CisPart *part, const char *id, const
 void cis_pipeline_clear_unless (CisPipeline *self, CisPart *part, const char *id, CisSubjectFunc holds,
                                 gpointer user_data);
 void cis_pipeline_fail (CisPipeline *self, GError *error);
+void cis_pipeline_watch_folder (CisPipeline *self, const char *path, int fd);
 
 G_END_DECLS

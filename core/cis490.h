@@ -326,6 +326,9 @@ typedef gboolean (*CisSubjectFunc) (gpointer user_data, const char *subject);
 CIS_API void cis_part_clear_unless (CisPart *self, const char *id, CisSubjectFunc holds, gpointer user_data);
 /* Stops the pipeline; its run ends with @error (full) and a non-zero exit. On any thread. */
 CIS_API void cis_part_stop (CisPart *self, GError *error);
+/* Says in open() that this part holds the folder at @path open as @fd. Once that was moved away, replaced or
+ * mounted over, all parts are closed and opened anew. */
+CIS_API void cis_part_watch_folder (CisPart *self, const char *path, int fd);
 CIS_API gboolean cis_part_open (CisPart *self, GCancellable *cancellable, GError **error);
 CIS_API void cis_part_close (CisPart *self);
 
@@ -452,8 +455,7 @@ CIS_API gboolean cis_file_sync (int fd, const char *what, GError **error);
 CIS_API gboolean cis_file_close (int *fd, const char *what, GError **error); /* sets *fd to -1 */
 CIS_API gboolean cis_file_write_all (int fd, const void *data, gsize length, const char *what,
                                      GError **error);
-/* Writes, fsyncs, renames over @name, fsyncs the folder: the old bytes or the new, never neither. What root
- * writes belongs to whom the folder belongs. */
+/* Writes, fsyncs, renames over @name, fsyncs the folder: the old bytes or the new, never neither. */
 CIS_API gboolean cis_file_replace (int dirfd, const char *name, const void *data, gsize length,
                                    GError **error);
 /* So, too, but the new file has owner, group and mode of the one that it replaces, or does not replace it. */
@@ -481,19 +483,34 @@ CIS_API int cis_move_find_obstacle (int old_dirfd, const char *name, int new_dir
 CIS_API const char *cis_move_get_reason (int errsv);
 /* Unlinks; a file that is not there is no error. Not durable until the folder is synced. */
 CIS_API gboolean cis_file_remove (int dirfd, const char *name, GError **error);
-/* Opens a folder below @dirfd (or AT_FDCWD), made (mode 0750, its parent synced) where it is missing; -1 on
- * error. */
+/* Opens a folder below @dirfd, no symlink followed; or a path (AT_FDCWD), whose folders and symlinks have to
+ * belong to root, to us, or to the folder's owner: CIS_ERROR_CONFIG says which does not. Made (mode 0750, its
+ * parent synced) where it is missing; -1 on error. */
 CIS_API int cis_folder_open (int dirfd, const char *name, gboolean create, GError **error);
-/* What root makes belongs to whom the folder around it belongs: a drain, a verb or a shipper may run as root
- * where the next one does not. @fd: what was made, in @folder; @what: for messages. */
-CIS_API gboolean cis_folder_give (int folder, int fd, const char *what, GError **error);
+/* Opens the folder that a person named. Where root asks, no symlink of another user's is followed. -1 on
+ * error. */
+CIS_API int cis_folder_open_given (const char *path, GError **error);
+/* Opens a state folder at @path, made where it is missing, in which nobody else may rename or remove: see
+ * cis_folder_guard(). -1 on error. */
+CIS_API int cis_folder_open_own (const char *path, GError **error);
+/* Whether the opened folder belongs to us or to root, and nobody else may change what is in it, or (@shared)
+ * each only what is his; one of ours is mended. CIS_ERROR_CONFIG, with what to do. */
+CIS_API gboolean cis_folder_guard (int fd, const char *path, gboolean shared, GError **error);
+/* Where root runs this: becomes the owner of @folder, for good; before there are threads. */
+CIS_API gboolean cis_become_owner (const char *folder, GError **error);
+/* Who asked for what is done: behind sudo(8), and where root became somebody else, the person; none. */
+CIS_API const char *cis_get_operator (void);
 /* The sorted names in the opened folder @fd, but for "." and ".."; all of them, or %NULL. @what: the folder,
  * for messages. full. */
 CIS_API GPtrArray *cis_folder_list (int fd, const char *what, GError **error);
 /* Removes a folder and what is in it, no symlink followed. A folder that is not there is no error. */
 CIS_API gboolean cis_folder_remove (int dirfd, const char *name, GCancellable *cancellable, GError **error);
-/* Takes an OFD lock on the whole of @fd. Where another has it: waits for it, or (not @wait)
- * CIS_ERROR_UNAVAILABLE. */
+/* Opens (and makes, mode 0600) a file whose only use is that we lock it: one that others can open they could
+ * keep locked. -1 on error. */
+CIS_API int cis_lock_open (int dirfd, const char *name, GError **error);
+/* Takes an OFD lock on the whole of @fd. Where another has it: waits for it, a minute at most. Then, or
+ * without
+ * @wait, CIS_ERROR_UNAVAILABLE, which names who has it. */
 CIS_API gboolean cis_file_lock (int fd, gboolean wait, const char *what, GCancellable *cancellable,
                                 GError **error);
 CIS_API void cis_file_unlock (int fd);
@@ -603,6 +620,8 @@ typedef enum
 CIS_API CisHostState *cis_host_state_open (const char *path, GError **error);
 CIS_API const char *cis_host_state_get_path (CisHostState *self);
 CIS_API int cis_host_state_get_fd (CisHostState *self, CisFolder folder); /* none */
+/* cis_part_watch_folder() for all of its folders, which one part of a pipeline has to do. */
+CIS_API void cis_host_state_watch (CisHostState *self, CisPart *part);
 CIS_API char *cis_host_state_get_file (CisHostState *self, CisFolder folder, const char *name,
                                        const char *suffix); /* full path; full */
 /* Holds ".lock" until the object goes: the one pipeline that owns the state. CIS_ERROR_UNAVAILABLE. */
@@ -656,7 +675,7 @@ CIS_API void cis_part_log (CisPart *self, CisItem *item, GLogLevelFlags level, c
 
 /* ---------------------------------------------------------------- plugin */
 #define CIS_PLUGIN_MAGIC  0x43495334u /* "CIS4" */
-#define CIS_PLUGIN_ABI    1u
+#define CIS_PLUGIN_ABI    2u
 #define CIS_PLUGIN_SYMBOL "cis490_plugin"
 
 /**

@@ -86,7 +86,7 @@ def check_opens(path, text):
         return
     for match in re.finditer(r"(?<![\w>.])(?:open|openat|fopen|g_open|g_fopen|g_file_get_contents|g_mapped_file_new"
                              r"|g_tls_certificate_new_from_files?|g_tls_file_database_new) \(([^;]*);", text):
-        if not re.search(r"O_DIRECTORY|OPEN_FOLDER|O_EXCL|O_NONBLOCK|flags", match[1]):
+        if not re.search(r"O_DIRECTORY|OPEN_FOLDER|O_EXCL|O_NONBLOCK|O_PATH|flags", match[1]):
             yield text.count("\n", 0, match.start()) + 1, "opens a file that nobody looked at; use cis_file_open()"
 
 

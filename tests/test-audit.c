@@ -154,23 +154,6 @@ test_user (Fixture *f, gconstpointer data)
   g_unsetenv ("SUDO_USER");
 }
 
-/* Who may work on the folder may work on the file, whoever of them made it. */
-static void
-test_group (Fixture *f, gconstpointer data)
-{
-  static const mode_t modes[][2] = { { 0700, 0640 }, { 0750, 0640 }, { 02770, 0660 } };
-  struct stat st;
-
-  for (guint i = 0; i < G_N_ELEMENTS (modes); i++)
-    {
-      g_assert_no_errno (fchmod (f->dirfd, modes[i][0]));
-      g_assert_true (audit_append (f->audit, "purge", "run", "run", NULL, NULL));
-      g_assert_no_errno (fstatat (f->dirfd, "audit.jsonl", &st, 0));
-      g_assert_cmphex (st.st_mode & 07777, ==, modes[i][1]);
-      g_assert_no_errno (unlinkat (f->dirfd, "audit.jsonl", 0));
-    }
-}
-
 /* What a power cut tore spoils no other line. */
 static void
 test_torn (Fixture *f, gconstpointer data)
@@ -194,7 +177,6 @@ main (int argc, char **argv)
   g_test_add ("/audit/large", Fixture, NULL, set_up, test_large, tear_down);
   g_test_add ("/audit/no-file", Fixture, NULL, set_up, test_no_file, tear_down);
   g_test_add ("/audit/user", Fixture, NULL, set_up, test_user, tear_down);
-  g_test_add ("/audit/group", Fixture, NULL, set_up, test_group, tear_down);
   g_test_add ("/audit/torn", Fixture, NULL, set_up, test_torn, tear_down);
   return g_test_run ();
 }

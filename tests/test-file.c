@@ -31,26 +31,7 @@ test_replace (void)
   g_assert_no_errno (close (dirfd));
 }
 
-/* As root writes it, too: whoever owns the folder has to go on with it. */
-static void
-test_replace_owner (void)
-{
-  g_autoptr (TestTree) tree = test_tree_new ();
-  g_autoptr (GError) error = NULL;
-  int dirfd = test_tree_open (tree);
-  struct stat folder, file;
-
-  if (geteuid () == 0)
-    g_assert_no_errno (fchown (dirfd, 65534, 65534));
-  g_assert_true (cis_file_replace (dirfd, "file", "one", 3, &error));
-  g_assert_no_errno (fstat (dirfd, &folder));
-  g_assert_no_errno (fstatat (dirfd, "file", &file, 0));
-  g_assert_cmpuint (file.st_uid, ==, folder.st_uid);
-  g_assert_cmpuint (file.st_gid, ==, folder.st_gid);
-  g_assert_no_errno (close (dirfd));
-}
-
-/* Not of the folder, but of the file that it was; and no bits that make a program of it. */
+/* Owner and mode are of the file that it was; and no bits that make a program of it. */
 static void
 test_rewrite (void)
 {
@@ -381,7 +362,6 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/file/replace", test_replace);
-  g_test_add_func ("/file/replace-owner", test_replace_owner);
   g_test_add_func ("/file/rewrite", test_rewrite);
   g_test_add_func ("/file/replace/long-name", test_replace_long_name);
   g_test_add_func ("/file/replace/fails", test_replace_fails);

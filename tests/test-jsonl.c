@@ -3,6 +3,7 @@
 
 #include "cis-part.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <sys/stat.h>
 
@@ -146,7 +147,7 @@ test_rotation (Fixture *fixture, gconstpointer data)
       g_assert_cmpint (status.st_size, <=, MAX_SIZE);
     }
   names = test_list (fixture->tree, "new/folder");
-  g_assert_cmpstr (names, ==, "findings.jsonl findings.jsonl.1");
+  g_assert_cmpstr (names, ==, ".findings.jsonl.lock findings.jsonl findings.jsonl.1");
   g_assert_no_errno (g_stat (old, &status));
   g_assert_cmpint (status.st_size, <=, MAX_SIZE);
 }
@@ -175,7 +176,7 @@ test_moved_away (Fixture *fixture, gconstpointer data)
   g_assert_no_errno (g_rename (fixture->file, old));
   assert_told (fixture->alert, "two", CIS_FINDING_RAISED, NULL);
   names = test_list (fixture->tree, "new/folder");
-  g_assert_cmpstr (names, ==, "findings.jsonl findings.jsonl.old");
+  g_assert_cmpstr (names, ==, ".findings.jsonl.lock findings.jsonl findings.jsonl.old");
 }
 
 static void
@@ -196,8 +197,10 @@ tell_much (gpointer data)
   Fixture *fixture = data;
   gpointer alert = test_part_new ("alert/jsonl", "file", fixture->file, "max-size", (guint64) MAX_SIZE, NULL);
 
+  g_assert_true (cis_part_open (alert, NULL, NULL));
   for (guint i = 0; i < 200; i++)
     assert_told (alert, "the store has less than a gigabyte left", CIS_FINDING_REPLACED, NULL);
+  cis_part_close (alert);
   g_object_unref (alert);
   return NULL;
 }
@@ -250,8 +253,7 @@ test_tell_fails (Fixture *fixture, gconstpointer data)
   g_autofree char *folder = g_path_get_dirname (fixture->file);
   g_autoptr (GError) error = NULL;
 
-  g_assert_no_errno (g_unlink (fixture->file));
-  g_assert_no_errno (g_rmdir (folder));
+  g_assert_true (cis_folder_remove (AT_FDCWD, folder, NULL, NULL));
   g_assert_false (tell (fixture->alert, "one", CIS_FINDING_RAISED, NULL, &error));
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
   g_assert_nonnull (strstr (error->message, fixture->file));

@@ -11,22 +11,69 @@ test_unknown (Fixture *f, gconstpointer data)
   g_assert_cmpuint (cis_request_get_status (f->request), ==, 0);
 }
 
-/* While one request has it hashed, which may take minutes, the next ones need not. */
+typedef struct
+{
+  Fixture *f;
+  GCancellable *cancellable;
+  CisOutcome *outcome; /* owned */
+} Beside;
+
+static gpointer
+ask_beside (gpointer data)
+{
+  Beside *beside = data;
+  g_autoptr (CisRequest) request = cis_request_new ("PUT", "/v1/episodes/lab-1/run");
+  g_autoptr (CisEpisode) episode = cis_episode_new ("lab-1", "run", request);
+
+  cis_request_identify (request, "lab-1");
+  cis_episode_set_archive (episode, NULL, cis_episode_get_sha256 (beside->f->episode), 5);
+  beside->outcome = CIS_STAGE_GET_CLASS (beside->f->known)
+                        ->process (CIS_STAGE (beside->f->known), CIS_ITEM (episode), beside->cancellable);
+  g_cancellable_cancel (beside->cancellable);
+  return NULL;
+}
+
+/* While one request has it hashed, which may take minutes, the next ones need not: of two that ask for the
+ * same, one is sent away at once, and then the other need not go on. */
 static void
 test_being_hashed (Fixture *f, gconstpointer data)
 {
-  g_autoptr (CisOutcome) outcome = NULL;
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  Beside both[2] = { { f, cancellable }, { f, cancellable } };
+  GThread *other;
+  guint n_in_flight = 0;
+
+  test_write (f->tree, "store/lab-1/run.tar.zst", "");
+  g_assert_no_errno (truncate (f->stored, G_GINT64_CONSTANT (1) << 40));
+  other = g_thread_new ("beside", ask_beside, &both[1]);
+  ask_beside (&both[0]);
+  g_thread_join (other);
+  for (guint i = 0; i < 2; i++)
+    {
+      if (cis_outcome_get_verdict (both[i].outcome) == CIS_VERDICT_DEFERRED)
+        {
+          assert_finding (both[i].outcome, "in-flight");
+          n_in_flight++;
+        }
+      else
+        g_assert_cmpint (cis_outcome_get_verdict (both[i].outcome), ==, CIS_VERDICT_NONE);
+      cis_outcome_unref (both[i].outcome);
+    }
+  g_assert_cmpuint (n_in_flight, ==, 1);
+}
+
+static void
+test_locked_by_a_reader (Fixture *f, gconstpointer data)
+{
   int fd;
 
   test_write (f->tree, "store/lab-1/run.tar.zst", "bytes");
   fd = open (f->stored, O_RDONLY | O_CLOEXEC);
   g_assert_no_errno (flock (fd, LOCK_EX));
-  g_assert_cmpint (test_process (f->known, f->episode, &outcome), ==, CIS_VERDICT_DEFERRED);
-  assert_finding (outcome, "in-flight");
-  g_close (fd, NULL);
   assert_duplicate (f);
   g_assert_cmpstr (cis_json_get_string (cis_request_get_reply (f->request), "commit"), ==,
                    cis_episode_get_commit (f->episode));
+  g_close (fd, NULL);
 }
 
 /* As when a host got another name, and its archives were moved. */
@@ -262,6 +309,7 @@ main (int argc, char **argv)
   g_test_add ("/known/duplicate", Fixture, NULL, set_up, test_duplicate, tear_down);
   g_test_add ("/known/moved", Fixture, NULL, set_up, test_moved, tear_down);
   g_test_add ("/known/being-hashed", Fixture, NULL, set_up, test_being_hashed, tear_down);
+  g_test_add ("/known/locked-by-a-reader", Fixture, NULL, set_up, test_locked_by_a_reader, tear_down);
   g_test_add ("/known/hashed", Fixture, NULL, set_up, test_hashed, tear_down);
   g_test_add ("/known/conflict", Fixture, NULL, set_up, test_conflict, tear_down);
   g_test_add ("/known/wrong-length", Fixture, NULL, set_up, test_wrong_length, tear_down);

@@ -195,7 +195,7 @@ test_odd_answer (Fixture *f, gconstpointer data)
 
   test_make_episode (f->tree, "episodes/run", '\0');
   cis_finding_set_detail (finding, "answer_status", "teapot");
-  id = quarantine_put (f->quarantine, episode, finding, &error);
+  id = quarantine_put (f->quarantine, episode, finding, NULL, &error);
   g_assert_no_error (error);
   entry = quarantine_load (f->quarantine, id, &error);
   g_assert_false (json_object_has_member (entry->reason, "answer"));
@@ -213,10 +213,39 @@ test_foreign_members (Fixture *f, gconstpointer data)
 
   test_make_episode (f->tree, "episodes/run", '\0');
   cis_finding_set_detail (finding, "displaced", "log.txt");
-  id = quarantine_put (f->quarantine, episode, finding, &error);
+  id = quarantine_put (f->quarantine, episode, finding, NULL, &error);
   g_assert_no_error (error);
   release (f);
   assert_list (f, "episodes/run", "data log.txt meta.json");
+}
+
+/* Something else was put in the episode's place since it was judged: nothing is written into what that leads
+ * to. */
+static void
+test_swapped (Fixture *f, gconstpointer data)
+{
+  g_autoptr (CisEpisode) episode = cis_episode_new (NULL, "run", NULL);
+  g_autoptr (CisFinding) finding = cis_finding_new ("unstamped", CIS_SEVERITY_ERROR, "run", "No commit");
+  g_autofree char *path = g_build_filename (f->tree, "episodes", "run", NULL);
+
+  test_write (f->tree, "outside/meta.json", "{}");
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      if (i == 0)
+        g_assert_no_errno (symlink ("../outside", path));
+      else if (i == 1)
+        g_assert_no_errno (mkfifo (path, 0600));
+      else
+        test_write (f->tree, "episodes/run", "");
+      g_assert_null (quarantine_put (f->quarantine, episode, finding, NULL, &error));
+      g_assert_error (error, CIS_ERROR, CIS_ERROR_GONE);
+      assert_list (f, "episodes", "run");
+      assert_list (f, "quarantine", "");
+      assert_list (f, "outside", "meta.json");
+      g_assert_no_errno (unlink (path));
+    }
 }
 
 static gint64
@@ -230,7 +259,7 @@ put (Fixture *f, const char *name)
   g_autofree char *id = NULL;
 
   test_make_episode (f->tree, path, '\0');
-  id = quarantine_put (f->quarantine, episode, finding, &error);
+  id = quarantine_put (f->quarantine, episode, finding, NULL, &error);
   g_assert_no_error (error);
   entry = quarantine_load (f->quarantine, id, &error);
   return entry->time;
@@ -262,7 +291,7 @@ test_older_reason (Fixture *f, gconstpointer data)
   test_write (f->tree, "episodes/run/quarantine_reason.json",
               "{\"finding\":\"unstamped\",\"quarantined_at\":\"" SINCE
               "\",\"attempts\":1,\"first_seen\":\"" SINCE "\"}");
-  id = quarantine_put (f->quarantine, episode, finding, &error);
+  id = quarantine_put (f->quarantine, episode, finding, NULL, &error);
   g_assert_no_error (error);
   entry = quarantine_load (f->quarantine, id, &error);
   g_assert_cmpint (cis_json_get_size (entry->reason, "attempts", -1), ==, 2);
@@ -287,7 +316,7 @@ test_older_reason_released (Fixture *f, gconstpointer data)
   test_make_episode (f->tree, "episodes/run", '\0');
   test_write (f->tree, "episodes/run/quarantine_reason.json",
               "{\"finding\":\"unstamped\",\"quarantined_at\":\"2026-03-02T03:04:05Z\"}");
-  id = quarantine_put (f->quarantine, episode, finding, &error);
+  id = quarantine_put (f->quarantine, episode, finding, NULL, &error);
   g_assert_no_error (error);
   entry = quarantine_load (f->quarantine, id, &error);
   g_assert_cmpint (cis_json_get_size (entry->reason, "attempts", -1), ==, 2);
@@ -325,7 +354,7 @@ test_taken_names (Fixture *f, gconstpointer data)
               "\",\"displaced\":\"quarantine_reason-1.json\"}");
   test_write (f->tree, "quarantine/.reason.json", "no entry's");
   test_write (f->tree, "quarantine/.notes", "a person's");
-  g_assert_true (quarantine_recover (f->quarantine, &error));
+  g_assert_true (quarantine_recover (f->quarantine, NULL, &error));
   assert_list (f, "quarantine", ".notes .reason.json run");
   text = test_read (f->tree, "quarantine/run/quarantine_reason-2.json");
   g_assert_cmpstr (text, ==, "a person's");
@@ -364,6 +393,7 @@ main (int argc, char **argv)
   ADD ("odd-folder-times", NULL, test_odd_folder_times);
   ADD ("odd-answer", NULL, test_odd_answer);
   ADD ("foreign-members", NULL, test_foreign_members);
+  ADD ("swapped", NULL, test_swapped);
   ADD ("clock-behind", NULL, test_clock_behind);
   ADD ("older-reason", NULL, test_older_reason);
   ADD ("older-reason/released", NULL, test_older_reason_released);

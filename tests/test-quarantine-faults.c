@@ -47,7 +47,7 @@ put (Quarantine *quarantine, GError **error)
   g_autoptr (CisEpisode) episode = cis_episode_new (NULL, "run", NULL);
   g_autoptr (CisFinding) finding = cis_finding_new ("unstamped", CIS_SEVERITY_ERROR, "run", "No commit");
 
-  return quarantine_put (quarantine, episode, finding, error);
+  return quarantine_put (quarantine, episode, finding, NULL, error);
 }
 
 /* One kind of episode, and what it meets. */
@@ -209,7 +209,7 @@ try_put (gpointer prepare)
 
   /* The next start finishes what was cut, and what was not put yet is put. */
   g_clear_error (&error);
-  g_assert_true (quarantine_recover (quarantine, &error));
+  g_assert_true (quarantine_recover (quarantine, NULL, &error));
   if (test_exists (tree, "state/episodes/run"))
     {
       g_free (target);
@@ -242,7 +242,7 @@ test_put_nowhere (void)
   g_assert_error (error, G_IO_ERROR, G_IO_ERROR_FAILED);
   g_clear_error (&error);
   assert_in_one_place (tree);
-  g_assert_true (quarantine_recover (quarantine, &error));
+  g_assert_true (quarantine_recover (quarantine, NULL, &error));
   left = test_list (tree, "state/quarantine");
   g_assert_cmpstr (left, ==, "");
 }
@@ -310,7 +310,7 @@ try_release (gpointer prepare)
     assert_own_is_kept (tree);
 
   g_clear_error (&error);
-  g_assert_true (quarantine_recover (quarantine, &error));
+  g_assert_true (quarantine_recover (quarantine, NULL, &error));
   if (!test_exists (tree, "state/episodes/run"))
     {
       g_free (released);
@@ -361,7 +361,7 @@ try_remove (gpointer unused)
   if (test_exists (tree, "state/quarantine/run"))
     g_assert_true (quarantine_remove (quarantine, entry, "purge", NULL, &error));
   g_assert_true (quarantine_sweep (quarantine, NULL, NULL, NULL, &error));
-  g_assert_true (quarantine_recover (quarantine, &error));
+  g_assert_true (quarantine_recover (quarantine, NULL, &error));
   left = test_list (tree, "state/quarantine");
   g_assert_cmpstr (left, ==, "");
 }

@@ -276,7 +276,7 @@ test_quarantine_answer (void)
   cis_episode_set_archive (episode, NULL, "5ha", 1);
   quarantine = quarantine_open (state, NULL, &error);
   g_assert_no_error (error);
-  target = quarantine_put (quarantine, episode, finding, &error);
+  target = quarantine_put (quarantine, episode, finding, NULL, &error);
   g_assert_no_error (error);
   reason = read_reason (tree, target);
   g_assert_cmpstr (cis_json_get_string (reason, "head_commit"), ==, "abc");

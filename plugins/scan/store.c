@@ -45,7 +45,7 @@ cis_scan_store_open (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisScanStore *self = (CisScanStore *) part;
 
-  self->folder = cis_folder_open (AT_FDCWD, self->directory, TRUE, error);
+  self->folder = cis_folder_open_own (self->directory, error);
   return self->folder >= 0 && cis_layout_open (&self->layout, self->directory, error);
 }
 

@@ -86,7 +86,7 @@ static gboolean
 cis_rejections_open (CisPart *part, GCancellable *cancellable, GError **error)
 {
   CisRejections *self = (CisRejections *) part;
-  int folder = cis_folder_open (AT_FDCWD, self->directory, TRUE, error);
+  int folder = cis_folder_open_own (self->directory, error);
 
   if (folder < 0)
     return FALSE;

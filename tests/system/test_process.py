@@ -108,7 +108,7 @@ class Locked(scratch.TestCase):
 
     def test_it_ends_while_a_row_waits(self):
         self.site.episode("ep-1")
-        with lock(self.site.receiver_state / "index.jsonl"):
+        with lock(self.site.receiver_state / ".index.jsonl.lock"):
             shipper = self.site.shipper()
             wait_until(self.site.archive("ep-1").exists, "the archive is in the store")
             self.assertEqual(self.receiver.stop(), 0)
@@ -121,14 +121,14 @@ class Locked(scratch.TestCase):
     def test_it_ends_in_the_middle_of_opening(self):
         tasks = f"/proc/{self.receiver.popen.pid}/task"
         before = len(os.listdir(tasks))
-        with lock(self.site.receiver_state / "index.jsonl"):
+        with lock(self.site.receiver_state / ".index.jsonl.lock"):
             self.receiver.send(signal.SIGHUP)
             wait_until(lambda: len(os.listdir(tasks)) < before, "the old pipeline is closed")
             self.assertEqual(self.receiver.stop(), -signal.SIGTERM)
         self.assertEqual(self.site.receiver().stop(), 0)
 
     def test_a_reload_goes_on_once_it_is_free(self):
-        with lock(self.site.receiver_state / "index.jsonl"):
+        with lock(self.site.receiver_state / ".index.jsonl.lock"):
             self.receiver.send(signal.SIGHUP)
             self.receiver.wait_for_notice("RELOADING=1")
         self.receiver.wait_for_notice("READY=1")

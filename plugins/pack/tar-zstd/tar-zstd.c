@@ -244,7 +244,7 @@ make_tarball (Pack *pack, GError **error)
   fd = openat (outbox, pack->partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
   if (fd < 0)
     return cis_error_set_errno (error, errno, "Cannot write %s in the outbox", pack->partial);
-  ok = cis_folder_give (outbox, fd, pack->partial, error) && pack_tree (pack, fd, error);
+  ok = pack_tree (pack, fd, error);
   /* What the last write could still place on a full disk counts, too. */
   if (fstat (fd, &info) == 0)
     pack->used = (guint64) info.st_size;

@@ -30,6 +30,7 @@ cis_scan_episodes_open (CisPart *part, GCancellable *cancellable, GError **error
   self->state = cis_host_state_open (self->state_path, error);
   if (self->state == NULL || (self->lock && !cis_host_state_lock (self->state, error)))
     return FALSE;
+  cis_host_state_watch (self->state, part);
   self->n_passed = self->n_rejected = self->n_left = self->n_unfinished = self->n_written = 0;
   self->n_invalid = 0;
   self->swept_receipts = (struct timespec){ 0 };

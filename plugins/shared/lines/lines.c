@@ -42,17 +42,6 @@ set_open_error (const Lines *self, const GError *problem, gboolean made, GError 
     g_set_error (error, problem->domain, problem->code, "%s: %s", file, problem->message);
 }
 
-/* What root, or one of the folder's group, began, others go on with. */
-static gboolean
-give_to_folder (const Lines *self, int fd, GError **error)
-{
-  struct stat st;
-
-  if (fstat (self->folder, &st) != 0 || ((st.st_mode & S_IWGRP) != 0 && fchmod (fd, 0660) != 0))
-    return cis_error_set_errno (error, errno, "Cannot let the group of its folder write to %s", self->name);
-  return cis_folder_give (self->folder, fd, self->name, error);
-}
-
 static int
 open_file (const Lines *self, GError **error)
 {
@@ -72,8 +61,6 @@ open_file (const Lines *self, GError **error)
       set_open_error (self, problem, made, error);
       return -1;
     }
-  if (made && !give_to_folder (self, fd, error))
-    return -1;
   opened = fd;
   fd = -1;
   return opened;
@@ -92,27 +79,16 @@ lines_are_named (int fd, int folder, const char *name, gboolean follow, GError *
   return -1;
 }
 
-/* After the wait for the lock it may be another file that bears the name. */
+/* A file beside it: whoever may read the lines could lock their file, and keep it locked. */
 static int
-open_locked (const Lines *self, GCancellable *cancellable, GError **error)
+open_lock (const Lines *self, GError **error)
 {
-  while (TRUE)
-    {
-      g_auto (File) fd = open_file (self, error);
-      int named, locked;
+  g_autofree char *name = g_strdup_printf (".%s.lock", self->name);
+  int lock = cis_lock_open (self->folder, name, error);
 
-      if (fd < 0 || !cis_file_lock (fd, TRUE, self->name, cancellable, error))
-        return -1;
-      named = lines_are_named (fd, self->folder, self->name, self->follow, error);
-      if (named < 0)
-        return -1;
-      locked = fd;
-      if (named > 0)
-        {
-          fd = -1;
-          return locked;
-        }
-    }
+  if (lock < 0)
+    g_prefix_error (error, "In the folder %s: ", self->path);
+  return lock;
 }
 
 /* NAME.1 is the newest of the full ones; full. */
@@ -138,13 +114,13 @@ rotate (const Lines *self, GError **error)
   return TRUE;
 }
 
-/* The file, locked, with room for @length more bytes; *end: where it ends. */
+/* Under the lock: the file, with room for @length more bytes; *end: where it ends. */
 static int
-open_with_room (const Lines *self, gsize length, gint64 *end, GCancellable *cancellable, GError **error)
+open_with_room (const Lines *self, gsize length, gint64 *end, GError **error)
 {
   while (TRUE)
     {
-      g_auto (File) fd = open_locked (self, cancellable, error);
+      g_auto (File) fd = open_file (self, error);
       int opened = fd;
 
       *end = fd >= 0 ? lseek (fd, 0, SEEK_END) : -1;
@@ -211,11 +187,15 @@ lines_append (const Lines *self, const char *line, GCancellable *cancellable, GE
 {
   g_autofree char *path = get_path (self);
   g_autofree char *text = NULL;
+  g_auto (File) lock = open_lock (self, error);
   gboolean appended, torn;
   gint64 end;
-  int fd = open_with_room (self, strlen (line) + 1, &end, cancellable, error);
-  int mend = fd >= 0 ? is_torn (fd, end, path, error) : -1;
+  int fd, mend;
 
+  if (lock < 0 || !cis_file_lock (lock, TRUE, path, cancellable, error))
+    return FALSE;
+  fd = open_with_room (self, strlen (line) + 1, &end, error);
+  mend = fd >= 0 ? is_torn (fd, end, path, error) : -1;
   text = g_strconcat (mend > 0 ? "\n" : "", line, "\n", NULL);
   appended =
       mend >= 0 && lines_write (fd, end, text, path, &torn, error) && sync_lines (self, fd, end, error);
@@ -228,8 +208,9 @@ gboolean
 lines_try (const Lines *self, GError **error)
 {
   g_auto (File) fd = open_file (self, error);
+  g_auto (File) lock = fd >= 0 ? open_lock (self, error) : -1;
 
-  return fd >= 0;
+  return lock >= 0;
 }
 
 gboolean
@@ -253,7 +234,8 @@ void
 lines_reserve (const Lines *self)
 {
   g_auto (File) fd = open_file (self, NULL);
+  g_auto (File) lock = open_lock (self, NULL);
 
-  if (fd >= 0)
+  if (fd >= 0 && lock >= 0)
     reserve (self, fd);
 }

@@ -9,9 +9,8 @@ G_BEGIN_DECLS
  * Lines: a file of lines that several processes append to, and that others may move away, remove or truncate
  * at any time: what comes then is in the file of that name. So it is opened for each line.
  *
- * Each line is one write under the file's lock. What a writer that was killed left torn at the end gets its
- * newline first, and what a full disk left of our own line is cut off. A new file belongs to whom its folder
- * belongs, and who may change that may append.
+ * Each line is one write under a lock, which is a file beside it, ".NAME.lock". What a writer that was killed
+ * left torn at the end gets its newline first, and what a full disk left of our own line is cut off.
  */
 typedef struct
 {
@@ -37,7 +36,7 @@ gboolean lines_append_to (const char *file, const Lines *how, const char *line, 
 /* Reserves @ahead now; where that is not possible nothing is said. */
 void lines_reserve (const Lines *self);
 
-/* For who keeps the file @fd open and has its lock. */
+/* For who keeps the file @fd open and has a lock. */
 
 /* 1: @name in @folder is the file @fd, 0: it is another or none, -1 with @error. */
 int lines_are_named (int fd, int folder, const char *name, gboolean follow, GError **error);

@@ -54,13 +54,8 @@ lock_folders (CisArchive *self, GError **error)
 {
   g_autofree char *what = g_build_filename (self->directory, "incoming", ".lock", NULL);
 
-  self->lock = cis_file_open (self->layout.incoming, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW, NULL, error);
-  if (self->lock < 0)
-    {
-      g_prefix_error (error, "%s: ", what);
-      return FALSE;
-    }
-  return cis_file_lock (self->lock, FALSE, what, NULL, error);
+  self->lock = cis_lock_open (self->layout.incoming, ".lock", error);
+  return self->lock >= 0 && cis_file_lock (self->lock, FALSE, what, NULL, error);
 }
 
 static void
@@ -109,6 +104,8 @@ cis_archive_open (CisPart *part, GCancellable *cancellable, GError **error)
       !cis_folder_probe (self->layout.incoming, incoming, error) ||
       !cis_folder_probe (self->layout.store, store, error) || !lock_folders (self, error))
     return FALSE;
+  cis_part_watch_folder (part, incoming, self->layout.incoming);
+  cis_part_watch_folder (part, store, self->layout.store);
   self->holds = cis_holds_new (self->stalled_after);
   self->shelves = cis_shelves_new (&self->layout);
   self->quota = cis_quota_new (&self->layout, self->host_quota);

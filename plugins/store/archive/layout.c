@@ -22,13 +22,13 @@ cis_layout_open (CisLayout *self, const char *directory, GError **error)
   g_autofree char *store = g_build_filename (directory, "store", NULL);
   struct stat incoming_stat, store_stat;
 
-  self->state = cis_folder_open (AT_FDCWD, directory, TRUE, error);
+  self->state = cis_folder_open_own (directory, error);
   if (self->state < 0)
     return FALSE;
-  self->incoming = cis_folder_open (AT_FDCWD, incoming, TRUE, error);
+  self->incoming = cis_folder_open_own (incoming, error);
   if (self->incoming < 0)
     return FALSE;
-  self->store = cis_folder_open (AT_FDCWD, store, TRUE, error);
+  self->store = cis_folder_open_own (store, error);
   if (self->store < 0)
     return FALSE;
   if (fstat (self->incoming, &incoming_stat) < 0 || fstat (self->store, &store_stat) < 0)

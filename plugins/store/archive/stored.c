@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
-#include <sys/file.h>
 
 #define IN_FLIGHT_RETRY    (1 * G_USEC_PER_SEC)
 #define STORAGE_FULL_RETRY (30 * G_USEC_PER_SEC)
@@ -165,6 +164,49 @@ examine (CisStage *stage, CisLayout *layout, CisEpisode *episode, int fd, CisDam
   return g_steal_pointer (&receipt);
 }
 
+/* ---- one look at an archive at a time: it may take minutes */
+
+typedef struct
+{
+  dev_t device;
+  ino_t inode;
+} Looked;
+
+static GMutex looking_mutex; /* guards what follows */
+static GArray *looking;      /* of Looked; one for each worker at most */
+
+/* Not by a lock of the file: whoever may read the store could hold it. @st: the archive's. FALSE: another
+ * request is at it. */
+static gboolean
+begin_looking (const struct stat *st)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&looking_mutex);
+  Looked own = { st->st_dev, st->st_ino };
+
+  if (looking == NULL)
+    looking = g_array_new (FALSE, FALSE, sizeof (Looked));
+  for (guint i = 0; i < looking->len; i++)
+    {
+      const Looked *other = &g_array_index (looking, Looked, i);
+
+      if (other->device == own.device && other->inode == own.inode)
+        return FALSE;
+    }
+  g_array_append_val (looking, own);
+  return TRUE;
+}
+
+static void
+end_looking (const struct stat *st)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&looking_mutex);
+
+  for (guint i = looking->len; i-- > 0;)
+    if (g_array_index (looking, Looked, i).device == st->st_dev &&
+        g_array_index (looking, Looked, i).inode == st->st_ino)
+      g_array_remove_index_fast (looking, i);
+}
+
 static CisOutcome *
 judge_archive (CisStage *stage, CisLayout *layout, CisEpisode *episode, int fd, char **intent,
                CisDamage **damage, GCancellable *cancellable)
@@ -193,9 +235,10 @@ judge_archive (CisStage *stage, CisLayout *layout, CisEpisode *episode, int fd, 
   receipt = cis_layout_read_receipt (fd, episode, NULL);
   if (receipt == NULL)
     {
-      if (flock (fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+      if (!begin_looking (&st))
         return cis_stored_in_flight (CIS_ITEM (episode), "Another request has the archive hashed just now.");
       receipt = examine (stage, layout, episode, fd, damage, cancellable, &error);
+      end_looking (&st);
       if (receipt == NULL)
         return error != NULL ? cis_outcome_failed (g_steal_pointer (&error)) : cis_outcome_passed ();
     }

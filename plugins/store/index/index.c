@@ -67,6 +67,7 @@ cis_index_open (CisPart *part, GCancellable *cancellable, GError **error)
   self->rows = cis_rows_open (self->directory, INDEX_NAME, &cut, cancellable, error);
   if (self->rows == NULL)
     return FALSE;
+  cis_part_watch_folder (part, self->directory, cis_rows_get_folder (self->rows));
   if (cut.n_bytes == 0 && !cut.was_clean)
     cis_part_clear_unless (part, "index-row-torn", NULL, NULL);
   else

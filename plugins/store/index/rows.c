@@ -20,7 +20,8 @@ struct _CisRows
   char *name;
   char *path;
   int dirfd;
-  int fd;           /* appends, and carries the OFD lock */
+  int fd;           /* appends */
+  int file_lock;    /* of a file beside it: whoever may read the rows could lock them */
   GMutex lock;      /* one row at a time; an OFD lock does not keep this process's threads apart */
   gint64 end;       /* where our last row ended; locked */
   gboolean bad;     /* a row is torn or a flush failed: nothing may follow; locked */
@@ -80,27 +81,15 @@ repair_locked (CisRows *self, CisRowsCut *cut, GCancellable *cancellable, GError
       g_prefix_error (error, "%s: ", self->path);
       return FALSE;
     }
-  if (!cis_file_lock (self->fd, TRUE, self->path, cancellable, error))
+  if (!cis_file_lock (self->file_lock, TRUE, self->path, cancellable, error))
     {
       g_close (fd, NULL);
       return FALSE;
     }
   repaired = repair (self, fd, cut, error);
-  cis_file_unlock (self->fd);
+  cis_file_unlock (self->file_lock);
   g_close (fd, NULL);
   return repaired;
-}
-
-/* A new file that root makes, by a backfill, must be the receiver's to append to: it is of the folder's
- * owner. */
-static gboolean
-give_to_owner (CisRows *self, GError **error)
-{
-  struct stat st;
-
-  if (fstat (self->fd, &st) < 0)
-    return cis_error_set_errno (error, errno, "Looking at %s", self->path);
-  return st.st_size > 0 || cis_folder_give (self->dirfd, self->fd, self->path, error);
 }
 
 CisRows *
@@ -108,13 +97,14 @@ cis_rows_open (const char *directory, const char *name, CisRowsCut *cut, GCancel
                GError **error)
 {
   g_autoptr (CisRows) self = g_new0 (CisRows, 1);
+  g_autofree char *lock = g_strdup_printf (".%s.lock", name);
 
   g_mutex_init (&self->lock);
   self->name = g_strdup (name);
   self->path = g_build_filename (directory, name, NULL);
   self->bad = TRUE; /* until it is known to be whole */
-  self->fd = -1;
-  self->dirfd = cis_folder_open (AT_FDCWD, directory, TRUE, error);
+  self->fd = self->file_lock = -1;
+  self->dirfd = cis_folder_open_own (directory, error);
   if (self->dirfd < 0)
     return NULL;
   self->fd = cis_file_open (self->dirfd, name, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, NULL, error);
@@ -123,7 +113,8 @@ cis_rows_open (const char *directory, const char *name, CisRowsCut *cut, GCancel
       g_prefix_error (error, "%s: ", self->path);
       return NULL;
     }
-  if (!give_to_owner (self, error))
+  self->file_lock = cis_lock_open (self->dirfd, lock, error);
+  if (self->file_lock < 0)
     return NULL;
   self->commit = cis_group_commit_new (sync_rows, self, NULL);
   /* The folder too: the file may be new. */
@@ -144,12 +135,20 @@ cis_rows_free (CisRows *self)
   g_clear_pointer (&self->known, cis_row_set_free);
   if (self->fd >= 0)
     g_close (self->fd, NULL);
+  if (self->file_lock >= 0)
+    g_close (self->file_lock, NULL);
   if (self->dirfd >= 0)
     g_close (self->dirfd, NULL);
   g_mutex_clear (&self->lock);
   g_free (self->name);
   g_free (self->path);
   g_free (self);
+}
+
+int
+cis_rows_get_folder (CisRows *self)
+{
+  return self->dirfd;
 }
 
 const char *
@@ -215,10 +214,10 @@ cis_rows_append (CisRows *self, const char *line, GCancellable *cancellable, GEr
 
   if (self->bad)
     return set_bad (self, error, "can't be written to any more; see the error before this one");
-  if (!cis_file_lock (self->fd, TRUE, self->path, cancellable, error))
+  if (!cis_file_lock (self->file_lock, TRUE, self->path, cancellable, error))
     return FALSE;
   appended = append_locked (self, row, error);
-  cis_file_unlock (self->fd);
+  cis_file_unlock (self->file_lock);
   return appended;
 }
 
@@ -253,10 +252,10 @@ cis_rows_append_missing (CisRows *self, const char *host, const char *episode, c
     self->known = cis_row_set_new ();
   /* Most of it before the file is locked: a receiver waits for that lock with each upload. */
   if (!cis_row_set_read (self->known, self->fd, cancellable, error) ||
-      !cis_file_lock (self->fd, TRUE, self->path, cancellable, error))
+      !cis_file_lock (self->file_lock, TRUE, self->path, cancellable, error))
     return -1;
   appended = append_missing_locked (self, host, episode, row, cancellable, error);
-  cis_file_unlock (self->fd);
+  cis_file_unlock (self->file_lock);
   return appended;
 }
 

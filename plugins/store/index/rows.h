@@ -21,6 +21,7 @@ CisRows *cis_rows_open (const char *directory, const char *name, CisRowsCut *cut
                         GError **error);
 /* Notes a clean end. */
 void cis_rows_free (CisRows *self);
+int cis_rows_get_folder (CisRows *self); /* that it lies in; none */
 const char *cis_rows_get_path (CisRows *self);
 
 /* Appends one row; nothing of it stays after an error. Not on disk before cis_rows_flush(). */

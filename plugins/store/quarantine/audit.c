@@ -143,15 +143,6 @@ audit_count_releases (Audit *self, const char *episode, char **first_seen)
 
 /* ---- writing */
 
-/* Who did it: behind sudo(8), the person. */
-static const char *
-get_user (void)
-{
-  const char *sudo = g_getenv ("SUDO_USER");
-
-  return geteuid () == 0 && sudo != NULL && *sudo != '\0' ? sudo : g_get_user_name ();
-}
-
 static char *
 make_line (const char *verb, const char *id, const char *episode, JsonObject *reason)
 {
@@ -164,7 +155,7 @@ make_line (const char *verb, const char *id, const char *episode, JsonObject *re
   json_object_set_string_member (line, "episode", episode);
   if (finding != NULL)
     json_object_set_string_member (line, "finding", finding);
-  json_object_set_string_member (line, "user", get_user ());
+  json_object_set_string_member (line, "user", cis_get_operator ());
   json_object_set_string_member (line, "id", id);
   if (reason != NULL)
     json_object_set_object_member (line, "reason", json_object_ref (reason));

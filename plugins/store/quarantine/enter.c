@@ -74,6 +74,15 @@ read_context (Quarantine *self, const char *name, ReasonContext *context, GError
   return TRUE;
 }
 
+/* Something else than the folder that was judged, put in its place just then, such as a symlink: no entry,
+ * and nothing that could be given back. */
+static gboolean
+move_back_odd (Quarantine *self, const char *name, const char *target, const char *outside, GError **error)
+{
+  return cis_file_publish (self->fd, target, self->episodes, name, error) &&
+         cis_file_remove (self->fd, outside, error) && set_gone (name, error);
+}
+
 /* Steps 1 and 2 for one name. FALSE without error: the name is taken. */
 static gboolean
 put_aside (Quarantine *self, CisEpisode *episode, CisFinding *finding, const ReasonContext *context,
@@ -94,7 +103,8 @@ put_aside (Quarantine *self, CisEpisode *episode, CisFinding *finding, const Rea
   if (!cis_file_replace (self->fd, outside, reason, strlen (reason), error))
     return FALSE;
   if (cis_file_publish (self->episodes, name, self->fd, target, &cause))
-    return TRUE;
+    return fstatat (self->fd, target, &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISDIR (st.st_mode) ||
+           move_back_odd (self, name, target, outside, error);
   /* After a failed fsync nobody knows which name the disk has: the next start finds out, and needs the
    * reason. */
   if (!g_error_matches (cause, CIS_ERROR, CIS_ERROR_FATAL) && !cis_file_remove (self->fd, outside, error))
@@ -107,9 +117,10 @@ put_aside (Quarantine *self, CisEpisode *episode, CisFinding *finding, const Rea
 }
 
 char *
-quarantine_put (Quarantine *self, CisEpisode *episode, CisFinding *finding, GError **error)
+quarantine_put (Quarantine *self, CisEpisode *episode, CisFinding *finding, GCancellable *cancellable,
+                GError **error)
 {
-  g_autoptr (QuarantineLocker) locker = quarantine_locker_new (self, error);
+  g_autoptr (QuarantineLocker) locker = quarantine_locker_new (self, cancellable, error);
   const char *name = cis_episode_get_name (episode);
   g_auto (ReasonContext) context = { 0 };
   g_autofree char *target = g_strdup (name);
@@ -167,9 +178,9 @@ recover_reason (Quarantine *self, const char *outside)
 }
 
 gboolean
-quarantine_recover (Quarantine *self, GError **error)
+quarantine_recover (Quarantine *self, GCancellable *cancellable, GError **error)
 {
-  g_autoptr (QuarantineLocker) locker = quarantine_locker_new (self, error);
+  g_autoptr (QuarantineLocker) locker = quarantine_locker_new (self, cancellable, error);
   g_autoptr (GPtrArray) names = locker != NULL ? quarantine_list (self, TRUE, error) : NULL;
 
   for (guint i = 0; names != NULL && i < names->len; i++)

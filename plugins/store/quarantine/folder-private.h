@@ -15,14 +15,15 @@ struct _Quarantine
   int root;
   int episodes;
   int fd;        /* of quarantine/ */
+  int lock;      /* of its lock's file; -1 until it is needed. Under the mutex */
   gint64 opened; /* µs since 1970; as late as the folders say, where the clock is behind them */
   Audit *audit;
-  GMutex mutex; /* flock(2) belongs to the descriptor, so it keeps out other processes only */
+  GMutex mutex; /* the lock belongs to the descriptor, so it keeps out other processes only */
 };
 
 /* The lock, held until it is freed. */
 typedef Quarantine QuarantineLocker;
-QuarantineLocker *quarantine_locker_new (Quarantine *self, GError **error);
+QuarantineLocker *quarantine_locker_new (Quarantine *self, GCancellable *cancellable, GError **error);
 void quarantine_locker_free (QuarantineLocker *locker);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (QuarantineLocker, quarantine_locker_free)
 

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
-#include <sys/file.h>
 #include <sys/stat.h>
+
+/* In the state folder: quarantine/ itself is for its entries. */
+#define LOCK_NAME ".quarantine.lock"
 
 static gint64
 get_changed (int fd)
@@ -24,7 +26,7 @@ quarantine_open (const char *state, CisPart *part, GError **error)
 
   self->state = g_canonicalize_filename (state, NULL);
   self->part = part;
-  self->episodes = self->fd = -1;
+  self->episodes = self->fd = self->lock = -1;
   g_mutex_init (&self->mutex);
   self->root = cis_folder_open (AT_FDCWD, self->state, FALSE, error);
   if (self->root < 0 || (self->episodes = cis_folder_open (self->root, "episodes", FALSE, error)) < 0)
@@ -58,6 +60,7 @@ void
 quarantine_free (Quarantine *self)
 {
   g_clear_pointer (&self->audit, audit_free);
+  clear_fd (&self->lock);
   clear_fd (&self->fd);
   clear_fd (&self->episodes);
   clear_fd (&self->root);
@@ -74,8 +77,32 @@ quarantine_get_state (Quarantine *self)
 
 /* ---- lock */
 
+/* What others can change is not worked in. */
+static gboolean
+check_folders (Quarantine *self, GError **error)
+{
+  g_autofree char *episodes = g_build_filename (self->state, "episodes", NULL);
+  g_autofree char *quarantine = g_build_filename (self->state, "quarantine", NULL);
+
+  return cis_folder_guard (self->root, self->state, FALSE, error) &&
+         cis_folder_guard (self->episodes, episodes, TRUE, error) &&
+         cis_folder_guard (self->fd, quarantine, FALSE, error);
+}
+
+static gboolean
+lock (Quarantine *self, GCancellable *cancellable, GError **error)
+{
+  if (self->lock < 0)
+    self->lock = cis_lock_open (self->root, LOCK_NAME, error);
+  if (self->lock >= 0 && check_folders (self, error) &&
+      cis_file_lock (self->lock, TRUE, LOCK_NAME, cancellable, error))
+    return TRUE;
+  g_prefix_error (error, "In the state folder %s: ", self->state);
+  return FALSE;
+}
+
 QuarantineLocker *
-quarantine_locker_new (Quarantine *self, GError **error)
+quarantine_locker_new (Quarantine *self, GCancellable *cancellable, GError **error)
 {
   if (self->fd < 0)
     {
@@ -83,9 +110,8 @@ quarantine_locker_new (Quarantine *self, GError **error)
       return NULL;
     }
   g_mutex_lock (&self->mutex);
-  if (TEMP_FAILURE_RETRY (flock (self->fd, LOCK_EX)) == 0)
+  if (lock (self, cancellable, error))
     return self;
-  cis_error_set_errno (error, errno, "Cannot lock %s/quarantine", self->state);
   g_mutex_unlock (&self->mutex);
   return NULL;
 }
@@ -93,9 +119,7 @@ quarantine_locker_new (Quarantine *self, GError **error)
 void
 quarantine_locker_free (QuarantineLocker *locker)
 {
-  if (flock (locker->fd, LOCK_UN) != 0)
-    cis_part_log (locker->part, NULL, G_LOG_LEVEL_WARNING, NULL, "Cannot unlock %s/quarantine: %s",
-                  locker->state, g_strerror (errno));
+  cis_file_unlock (locker->lock);
   g_mutex_unlock (&locker->mutex);
 }
 

@@ -7,8 +7,8 @@ G_BEGIN_DECLS
 
 /**
  * Quarantine: the folder quarantine/ of a host's state. The stage and `cis490 quarantine` change it by the
- * same few functions, beside each other: whoever changes an entry holds the folder's lock (flock(2), which
- * ends with the process) for that one entry. Thread-safe.
+ * same few functions, beside each other: whoever changes an entry holds the folder's lock, which
+ * ends with the process, for that one entry. Thread-safe.
  *
  * An entry is a folder, and its reason lies in it as quarantine_reason.json or, while it is being moved and
  * where the folder forbids writing to it, beside it as .NAME.reason.json; the one beside it is the one that
@@ -46,9 +46,10 @@ const char *quarantine_entry_get_finding (QuarantineEntry *entry); /* nullable *
 
 /* enter.c. Moves an episode from episodes/ here, the reason first; its name here, full. CIS_ERROR_GONE where
  * another took it. */
-char *quarantine_put (Quarantine *self, CisEpisode *episode, CisFinding *finding, GError **error);
+char *quarantine_put (Quarantine *self, CisEpisode *episode, CisFinding *finding, GCancellable *cancellable,
+                      GError **error);
 /* Finishes what a killed process began. */
-gboolean quarantine_recover (Quarantine *self, GError **error);
+gboolean quarantine_recover (Quarantine *self, GCancellable *cancellable, GError **error);
 
 /* leave.c. Moves an entry back to episodes/ without its reason, which the audit log gets; the episode, full.
  * @as: another name for it; nullable. G_IO_ERROR_EXISTS where episodes/ has one of that name;

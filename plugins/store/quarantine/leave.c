@@ -150,7 +150,7 @@ move_back (Quarantine *self, QuarantineEntry *entry, const char *episode, GError
 char *
 quarantine_release (Quarantine *self, const char *id, const char *as, gboolean force, GError **error)
 {
-  g_autoptr (QuarantineLocker) locker = quarantine_locker_new (self, error);
+  g_autoptr (QuarantineLocker) locker = quarantine_locker_new (self, NULL, error);
   g_autoptr (QuarantineEntry) entry = locker != NULL ? quarantine_load (self, id, error) : NULL;
   const char *episode = entry != NULL ? quarantine_entry_get_episode (entry) : NULL;
   const char *target = as != NULL ? as : episode;
@@ -173,7 +173,7 @@ rename_to_remove (Quarantine *self, const QuarantineEntry *judged, const char *v
                   GCancellable *cancellable, GError **error)
 {
   const char *id = judged->id;
-  g_autoptr (QuarantineLocker) locker = quarantine_locker_new (self, error);
+  g_autoptr (QuarantineLocker) locker = quarantine_locker_new (self, cancellable, error);
   g_autoptr (QuarantineEntry) entry = locker != NULL ? quarantine_load (self, id, error) : NULL;
   g_autofree char *outside = quarantine_get_outside (id);
   g_autofree char *purged = g_strconcat (".", id, PURGED_SUFFIX, NULL);

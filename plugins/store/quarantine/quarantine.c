@@ -42,7 +42,8 @@ cis_store_quarantine_open (CisPart *part, GCancellable *cancellable, GError **er
 
   self->state = cis_host_state_open (self->state_path, error);
   self->quarantine = self->state != NULL ? quarantine_open (self->state_path, part, error) : NULL;
-  return self->quarantine != NULL && (self->dry_run || quarantine_recover (self->quarantine, error));
+  return self->quarantine != NULL &&
+         (self->dry_run || quarantine_recover (self->quarantine, cancellable, error));
 }
 
 static int
@@ -75,7 +76,7 @@ cis_store_quarantine_process (CisStage *stage, CisItem *item, GCancellable *canc
     }
   /* The clock may be so far behind what it was that it is due already. */
   if (notice_withdraw (get_fd (self), g_get_real_time () + self->keep_days * DAY, &error))
-    target = quarantine_put (self->quarantine, episode, finding, &error);
+    target = quarantine_put (self->quarantine, episode, finding, cancellable, &error);
   if (target == NULL)
     return cis_outcome_failed (error);
   cis_part_log (CIS_PART (self), item, G_LOG_LEVEL_MESSAGE, MESSAGE_QUARANTINED, "%s is in quarantine/%s",
