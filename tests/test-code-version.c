@@ -96,6 +96,7 @@ test_host (void)
     {
       g_autoptr (CisEpisode) episode = fixture_episode (&fixture);
       g_autoptr (CisStage) stamp = test_part_new ("gate/stamp", NULL, NULL);
+      g_autofree char *fix = g_strdup_printf ("# the receiver at %s says:\n%s", peer->url, cases[i].fix);
       g_autoptr (CisOutcome) outcome = NULL;
 
       cis_episode_set_directory (episode, directory);
@@ -110,7 +111,7 @@ test_host (void)
                 "{\"type\":\"urn:cis490:finding:commit-not-in-window\",\"detail\":\"No.\","
                 "\"remedy\":\"git -C {repository} pull\"}");
       g_assert_cmpint (test_process (fixture.stage, episode, &outcome), ==, CIS_VERDICT_REJECTED);
-      g_assert_cmpstr (cis_finding_get_fix (cis_outcome_get_finding (outcome)), ==, cases[i].fix);
+      g_assert_cmpstr (cis_finding_get_fix (cis_outcome_get_finding (outcome)), ==, fix);
       g_assert_cmpstr (peer_header (peer, i, "X-Cis490-Code-Restamped"), ==,
                        cases[i].meta != NULL ? OTHER_COMMIT : NULL);
     }

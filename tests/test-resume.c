@@ -384,6 +384,7 @@ assert_over_quota (gpointer archive, const char *method, const char *name)
   g_assert_cmpint (uploads_put (archive, g_str_equal (method, "PUT") ? episode : question, &outcome), ==,
                    CIS_VERDICT_DEFERRED);
   uploads_assert_finding (outcome, "host-quota-used-up");
+  g_assert_cmpint (cis_outcome_get_scope (outcome), ==, CIS_SCOPE_STAGE);
 }
 
 static void

@@ -313,7 +313,7 @@ class ProxyCases:
 
     def test_receiver_of_another_authority(self):
         self.site.write_site(ca_file=Authority(self.site.folder / "strangers").pem)
-        self.assert_kept_out("receiver-unreachable", "Unacceptable TLS certificate")
+        self.assert_kept_out("receiver-unreachable", "is signed by an authority", "does not vouch for")
 
     def test_renewed_certificate(self):
         """Is picked up by a shipper that runs, whether the former one was taken or not."""

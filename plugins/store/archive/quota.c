@@ -89,9 +89,8 @@ used_up (CisQuota *self, CisEpisode *episode, gint64 used, gint64 more)
                        "# the host tries again by itself; there, for an attempt at once:\n"
                        "systemctl restart cis490-shipper",
                        host);
-  return cis_outcome_deferred (used >= (gint64) MIN (self->bytes, G_MAXINT64) ? CIS_SCOPE_STAGE
-                                                                              : CIS_SCOPE_ITEM,
-                               RETRY, finding);
+  /* The quota is the host's, which is to tell of it. A smaller episode that fits is the next probe. */
+  return cis_outcome_deferred (CIS_SCOPE_STAGE, RETRY, finding);
 }
 
 CisOutcome *
