@@ -91,7 +91,10 @@ is_unknown (gpointer name, gpointer since, gpointer backlog)
 void
 unfinished_prune (CisScanEpisodes *self)
 {
+  gint64 now = g_get_monotonic_time ();
+
+  /* What stood before a reload is over only once all have been looked at, so that none is ready. */
   if (g_hash_table_foreach_remove (self->unfinished, is_unknown, self->backlog) > 0 ||
-      g_hash_table_size (self->unfinished) == 0)
+      (g_hash_table_size (self->unfinished) == 0 && backlog_next_due (self->backlog, now) > now))
     tell (self);
 }
