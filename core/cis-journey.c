@@ -251,7 +251,8 @@ log_outcome (CisJourney *self)
   CisFinding *finding = cis_outcome_get_finding (self->outcome);
   const GError *error = cis_outcome_get_error (self->outcome);
   gboolean has_request = cis_item_get_request (self->item) != NULL;
-  const char *fix = finding != NULL && !has_request && verdict == CIS_VERDICT_REJECTED
+  gboolean dry_run = self->pipeline->dry_run;
+  const char *fix = finding != NULL && !has_request && !dry_run && verdict == CIS_VERDICT_REJECTED
                         ? cis_finding_get_fix (finding)
                         : NULL;
   CisPart *part = CIS_PART (cis_pipeline_get_step (self->pipeline, self->decided)->stage);
@@ -261,7 +262,7 @@ log_outcome (CisJourney *self)
       is_of_stage_scope (self->outcome))
     return;
   if (verdict == CIS_VERDICT_REJECTED)
-    level = has_request ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_CRITICAL;
+    level = has_request || dry_run ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_CRITICAL;
   else if (verdict == CIS_VERDICT_FAILED)
     level = G_LOG_LEVEL_WARNING;
   if (fix != NULL && !is_new_remedy (self->pipeline, finding))

@@ -23,6 +23,7 @@ struct _CisPipeline
   gint64 reload_timeout; /* µs */
   guint attempts;
   CisBackoff backoff;        /* of probes, and of an item's own stages */
+  gboolean dry_run;          /* what is rejected stays where it is */
   guint afterwards_queue;    /* items */
   gint64 afterwards_timeout; /* µs */
 

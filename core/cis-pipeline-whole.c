@@ -135,6 +135,30 @@ check_lock (CisBuild *build, CisPipeline *self)
     }
 }
 
+/* Core knows no plugin; whatever only tells what it would do with a rejected item has this option. */
+static gboolean
+is_dry_run (CisStage *stage)
+{
+  GParamSpec *pspec = g_object_class_find_property (G_OBJECT_GET_CLASS (stage), "dry-run");
+  gboolean dry_run = FALSE;
+
+  if (pspec != NULL && pspec->value_type == G_TYPE_BOOLEAN)
+    g_object_get (stage, "dry-run", &dry_run, NULL);
+  return dry_run;
+}
+
+/* Its remedies would name what is not there. */
+static void
+find_dry_run (CisPipeline *self)
+{
+  for (guint i = 0; i < self->steps->len; i++)
+    {
+      const CisStep *step = cis_pipeline_get_step (self, i);
+
+      self->dry_run |= step->when == CIS_WHEN_REJECTED && is_dry_run (step->stage);
+    }
+}
+
 /* A warning only: who wants a host without a quarantine may have one. */
 static void
 check_rejected (CisBuild *build, CisPipeline *self)
@@ -165,6 +189,7 @@ cis_build_check_whole (CisBuild *build, CisPipeline *self)
   check_order (build, self);
   check_states (build, self);
   check_lock (build, self);
+  find_dry_run (self);
   check_rejected (build, self);
 }
 

@@ -48,9 +48,13 @@ tell_waiting (CisScanEpisodes *self)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->count_lock);
 
+  guint n_waiting = backlog_count_waiting (self->backlog);
+
+  /* Who only judges what others ship has nothing to do with what is not finished: it is nobody's yet. */
+  if (self->once && !self->lock)
+    n_waiting -= MIN (n_waiting, (guint) g_atomic_int_get (&self->n_unfinished));
   /* One whose name nobody takes waits for a person. */
-  cis_source_set_waiting (CIS_SOURCE (self), backlog_count_waiting (self->backlog) +
-                                                 (guint) g_atomic_int_get (&self->n_invalid));
+  cis_source_set_waiting (CIS_SOURCE (self), n_waiting + (guint) g_atomic_int_get (&self->n_invalid));
 }
 
 /* An episode whose receipt is on disk lacks its retirement only: the item gets what pack and ship found out.
@@ -240,7 +244,7 @@ tell_summary (CisScanEpisodes *self)
                 "Of %u episodes %u passed, %u were rejected and %u wait (%u with no or an empty meta.json, "
                 "%u still being written, %u with a bad name or a symlink)",
                 self->n_passed + self->n_rejected + n_waiting, self->n_passed, self->n_rejected, n_waiting,
-                self->n_unfinished, self->n_written, n_invalid);
+                (guint) g_atomic_int_get (&self->n_unfinished), (guint) self->n_written, n_invalid);
 }
 
 static void

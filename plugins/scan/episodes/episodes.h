@@ -39,10 +39,10 @@ typedef struct
   gint64 clock_offset; /* of the wall clock to the time since boot, µs */
   gint64 stepped_at;   /* when the wall clock was last seen to be set, monotonic; 0: never */
   gboolean once;
-  guint n_unfinished;             /* with --once: without a meta.json, or with an empty one */
-  guint n_written;                /* with --once: changed while it was looked at */
+  gint n_written;                 /* atomic, with --once: changed while it was looked at */
   struct timespec swept_receipts; /* the mtime of receipts/ when it was swept; zero: sweep it */
 
+  gint n_unfinished; /* atomic, with --once: without a meta.json, or with an empty one */
   gint n_invalid;    /* atomic: names that no receiver takes, and symlinks */
   gint relist;       /* atomic: something was forgotten that may still be there */
   GMutex count_lock; /* guards what follows, and keeps counts told in their order */

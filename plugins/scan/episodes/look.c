@@ -39,7 +39,7 @@ is_clock_trusted (CisScanEpisodes *self)
 
 /* Puts an entry back that is not ready. With --once, one that was looked at twice has had its chance. */
 static void
-look_again (CisScanEpisodes *self, BacklogEntry *entry, gint64 due, gboolean last, guint *n_parked)
+look_again (CisScanEpisodes *self, BacklogEntry *entry, gint64 due, gboolean last, gint *n_parked)
 {
   if (!last || !self->once)
     {
@@ -47,7 +47,7 @@ look_again (CisScanEpisodes *self, BacklogEntry *entry, gint64 due, gboolean las
       return;
     }
   backlog_park (self->backlog, entry->name);
-  (*n_parked)++;
+  g_atomic_int_inc (n_parked);
 }
 
 /* An experiment may do anything between making meta.json and filling it, and take longer than `quiet`; one
