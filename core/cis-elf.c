@@ -30,9 +30,16 @@ has (goffset size, guint64 offset, guint64 length)
 static gboolean
 read_at (int fd, void *data, gsize length, guint64 offset, GError **error)
 {
-  ssize_t n = TEMP_FAILURE_RETRY (pread (fd, data, length, (off_t) offset));
+  for (gsize done = 0; done < length;)
+    {
+      ssize_t n =
+          TEMP_FAILURE_RETRY (pread (fd, (char *) data + done, length - done, (off_t) (offset + done)));
 
-  return n == (ssize_t) length || refuse (error, "cannot be read: %s", g_strerror (n < 0 ? errno : EIO));
+      if (n <= 0)
+        return refuse (error, "cannot be read: %s", g_strerror (n < 0 ? errno : EIO));
+      done += (gsize) n;
+    }
+  return TRUE;
 }
 
 static gboolean

@@ -79,7 +79,7 @@ static const struct
 } flaws[] = {
   { "no-symbol", "has no symbol “cis490_plugin”" },
   { "wrong-magic", "wrong magic number" },
-  { "wrong-abi", "was built for plugin ABI 2, this program has 1" },
+  { "wrong-abi", "was built for plugin ABI 3, this program has 2" },
   { "wrong-class-size", "was built with another CisStageClass" },
   { "wrong-name", "says that it is “broken/another-name”, not “broken/wrong-name”" },
   { "wrong-parent", "its type TestBroken-wrong-parent is not a CisSource" },
@@ -183,7 +183,7 @@ test_own_group (Fixture *fixture, gconstpointer flaw)
   assert_refused_anyhow ("broken/wrong-abi", "broken: is writable by group 65534; chmod g-w ");
   g_assert_no_errno (setegid (0));
   g_assert_no_errno (chown (family, 0, 0));
-  assert_refused (fixture, flaw, "was built for plugin ABI 2");
+  assert_refused (fixture, flaw, "was built for plugin ABI 3");
 }
 
 /* Whoever may rename a folder far above, or a link on the way, brings another one. */
@@ -209,7 +209,7 @@ test_ancestors (Fixture *fixture, gconstpointer flaw)
       g_assert_no_errno (g_chmod (open, 0777));
       assert_refused_anyhow ("broken/wrong-abi", writable);
       g_assert_no_errno (g_chmod (open, 01777));
-      assert_refused_anyhow ("broken/wrong-abi", "was built for plugin ABI 2");
+      assert_refused_anyhow ("broken/wrong-abi", "was built for plugin ABI 3");
     }
   if (geteuid () == 0)
     {
@@ -307,7 +307,7 @@ test_search_path (Fixture *fixture, gconstpointer flaw)
   test_write (fixture->tree, "second/alert/two.so", "");
   test_write (fixture->tree, "second/alert/README.md", "");
   g_setenv ("CIS490_PLUGIN_PATH", path, TRUE);
-  assert_refused (fixture, flaw, "was built for plugin ABI 2");
+  assert_refused (fixture, flaw, "was built for plugin ABI 3");
   names = cis_plugin_list ();
   all = g_strjoinv (" ", names);
   g_assert_cmpstr (all, ==, "alert/two store/one");

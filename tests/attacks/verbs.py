@@ -116,15 +116,14 @@ class Backfill:
         self.site.receiver().stop()
         self.store = self.site.receiver_state / "store" / self.site.host_name
         self.store.mkdir(exist_ok=True)
-        path = self.site.episode("made", 1000)
-        self.archive = subprocess.run(["tar", "-C", path.parent, "--zstd", "-c", "made"], check=True,
-                                      capture_output=True).stdout
+        self.episode = self.site.episode("made", 1000)
         self.names = []
 
     def prepare(self, tag):
         self.names = [f"{tag}-a", f"{tag}-b"]
         for name in self.names:
-            (self.store / f"{name}.tar.zst").write_bytes(self.archive)
+            subprocess.run(["tar", "-C", self.episode.parent, "--zstd", f"--transform=s,^made,{name},",
+                            "-cf", self.store / f"{name}.tar.zst", "made"], check=True)
         with open(self.site.receiver_state / "index.jsonl", "a", encoding="ascii") as index:
             index.write('{"ts":"2026-01-01T00:00:00Z","host":"lab')
 

@@ -51,6 +51,7 @@ class Relay:
         self.requests, self.answers = Gate(), Gate()
         self.connections, self.threads = [], []
         self.abandoned = set()
+        self.gone = False
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen(64)
@@ -78,7 +79,8 @@ class Relay:
         self.threads[-1].start()
 
     def cut(self):
-        """Ends what is connected, as a network does that is gone."""
+        """Ends what is connected, as a network does that is gone: nothing connects, as long as no request may pass."""
+        self.gone = True
         for connection in self.connections:
             self._shut(connection)
 
@@ -96,6 +98,9 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self.listener.accept()
+                if self.gone and self.requests.left == 0:
+                    client.close()
+                    continue
                 server = socket.socket(socket.AF_UNIX)
                 self.connections += [client, server]
                 try:

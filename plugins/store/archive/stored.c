@@ -36,7 +36,10 @@ cis_stored_failed (CisPart *part, CisItem *item, GError *error)
                                 "df -h\n"
                                 "df -i");
   g_error_free (error);
-  return cis_outcome_deferred (CIS_SCOPE_STAGE, STORAGE_FULL_RETRY, finding);
+  /* To a host: none of its episodes has room. Here it is one upload's, and logged as that, with its reason.
+   */
+  cis_finding_set_detail (finding, "scope", "stage");
+  return cis_outcome_deferred (CIS_SCOPE_ITEM, STORAGE_FULL_RETRY, finding);
 }
 
 CisOutcome *

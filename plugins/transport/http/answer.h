@@ -31,6 +31,7 @@ typedef struct
   GBytes *body;       /* nullable */
   gint64 retry_after; /* µs; 0: not told */
   char *failure;
+  gboolean stale; /* the kept connection ended before anything came, perhaps before the request was seen */
   gboolean unreadable; /* nobody else's fault: our own archive cannot be read, for the reason of @failure */
   char *distrust;      /* why we do not take the receiver's certificate, as half a sentence; nullable */
   gboolean cut_new;    /* a TLS connection ended before its first answer: perhaps it is our certificate */

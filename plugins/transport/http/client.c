@@ -376,7 +376,8 @@ cis_http_client_send (CisHttpClient *self, const CisHttpRequest *request, CisAns
 
   if (!send_once (self, request, answer, &stale, cancellable, error))
     return FALSE;
-  if (!stale || answer->unreadable)
+  answer->stale = stale;
+  if (!stale || answer->unreadable || request->resumable)
     return TRUE;
   cis_answer_clear (answer);
   return send_once (self, request, answer, &stale, cancellable, error);

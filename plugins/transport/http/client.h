@@ -18,7 +18,9 @@ typedef struct
   int fd;              /* the archive, for an upload */
   void (*progress) (guint64 done, gpointer user_data);
   gpointer user_data;
-  guint64 offset;     /* of CIS_ASKED_REST: where it begins */
+  guint64 offset; /* of CIS_ASKED_REST: where it begins */
+  gboolean
+      resumable; /* an upload whose beginning is not sent twice: where it is stale, the caller asks anew */
   const char *commit; /* of CIS_ASKED_PING: whose outlook is wanted; nullable */
 } CisHttpRequest;
 
@@ -27,8 +29,9 @@ gboolean cis_http_url_check (const char *url, GError **error);
 /* @peer: what it points to must outlive the client. @timeout: µs without a byte moving. */
 CisHttpClient *cis_http_client_new (const CisPeer *peer, gint64 timeout);
 void cis_http_client_free (CisHttpClient *self);
-/* Sends and reads the answer; that none came is an answer too. Errors: cancelled,
- * or CIS_CREDENTIALS_ERROR. */
+/* Sends and reads the answer; that none came is an answer too. What went into a kept connection that its
+ * server had closed is sent once more, but where @request is resumable. Errors: cancelled, or
+ * CIS_CREDENTIALS_ERROR. */
 gboolean cis_http_client_send (CisHttpClient *self, const CisHttpRequest *request, CisAnswer *answer,
                                GCancellable *cancellable, GError **error);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisHttpClient, cis_http_client_free)

@@ -47,6 +47,8 @@ typedef struct
   CisHttpClient *client;
   GCancellable *cancellable;
   int fd;
+  gboolean asked; /* what the receiver has of it already */
+  gboolean stale; /* see CisAnswer */
 } Ship;
 
 static gboolean
@@ -119,11 +121,12 @@ report_progress (guint64 done, gpointer user_data)
 static gboolean
 ask (Ship *ship, CisAsked asked, guint64 offset, CisJudgement *judgement, GError **error)
 {
-  CisHttpRequest request = { asked, ship->episode, ship->fd, report_progress, ship, offset };
+  CisHttpRequest request = { asked, ship->episode, ship->fd, report_progress, ship, offset, ship->asked };
   g_auto (CisAnswer) answer = { 0 };
 
   if (!cis_http_client_send (ship->client, &request, &answer, ship->cancellable, error))
     return FALSE;
+  ship->stale = answer.stale;
   cis_answer_judge (&answer, asked, ship->episode, &ship->stage->peer, judgement);
   return TRUE;
 }
@@ -181,6 +184,17 @@ send_archive (Ship *ship, CisJudgement *judgement, GError **error)
   return ask (ship, CIS_ASKED_UPLOAD, 0, judgement, error);
 }
 
+/* @first: a question, after which an upload goes on where the receiver is. */
+static gboolean
+ask_and_send (Ship *ship, gboolean first, CisJudgement *judgement, GError **error)
+{
+  ship->asked = FALSE;
+  if (first && !ask (ship, CIS_ASKED_QUESTION, 0, judgement, error))
+    return FALSE;
+  ship->asked = first;
+  return judgement->outcome != NULL || send_archive (ship, judgement, error);
+}
+
 static CisOutcome *
 ship_archive (Ship *ship)
 {
@@ -190,11 +204,14 @@ ship_archive (Ship *ship)
   g_auto (CisJudgement) judgement = { NULL };
   GError *error = NULL;
 
-  if (first && !ask (ship, CIS_ASKED_QUESTION, 0, &judgement, &error))
-    return outcome_of_error (self, error);
-  if (judgement.outcome == NULL && !send_archive (ship, &judgement, &error))
-    return outcome_of_error (self, error);
-  return conclude (ship, &judgement);
+  gboolean sent = ask_and_send (ship, first, &judgement, &error);
+
+  if (sent && ship->asked && ship->stale)
+    {
+      cis_judgement_clear (&judgement);
+      sent = ask_and_send (ship, TRUE, &judgement, &error);
+    }
+  return sent ? conclude (ship, &judgement) : outcome_of_error (self, error);
 }
 
 /* Opens the archive; one that is not as long as its description says would hang the upload. */
