@@ -144,7 +144,7 @@ test_round_trip (void)
   run_command ("cd %s && mkdir out && tar -C out -I zstd -xpf state/outbox/e1.tar.zst 2>/dev/null"
                " && diff -r --no-dereference out/e1 state/episodes/e1"
                " && (cd out/e1 && find . -printf '%%P %%m %%T@\\0' | sort -z) >got"
-                        " && (cd state/episodes/e1 && find . -printf '%%P %%m %%T@\\0' | sed -z 's/ 2\\(... [^ "
+               " && (cd state/episodes/e1 && find . -printf '%%P %%m %%T@\\0' | sed -z 's/ 2\\(... [^ "
                "]*\\)$/ \\1/' | sort -z) >want"
                " && cmp got want",
                tree);
