@@ -23,6 +23,8 @@ typedef struct
   gint64 due;          /* monotonic; G_MAXINT64 where parked */
   char *fingerprint;   /* nullable: the last one seen */
   gint64 unchanged_at; /* monotonic: since when it is known to be that */
+  gint64 looked_at;    /* monotonic: when the last fingerprint was begun; by the clock of then: */
+  gint64 clock_offset; /* of the wall clock to the monotonic one, µs */
   guint looks;         /* fingerprints taken */
   guint attempts;      /* deferrals of its own */
   guint holds;         /* deferrals of stage scope */

@@ -2,9 +2,10 @@
 
 /* scan/episodes: finds the episodes of a host that are ready, and emits the oldest first.
  *
- * An episode is ready when it has a meta.json and stayed the same for `quiet`: two equal fingerprints that
- * far apart by the monotonic clock, which nobody sets. Only where nothing in it changed for ten minutes is
- * one look enough.
+ * An episode is ready when it has a meta.json and stayed the same for `quiet`: two equal fingerprints, the
+ * second that long after the first by the monotonic clock, which nobody sets, or after the newest change that
+ * the first one found since the look before. Only where nothing in it changed for ten minutes is one look
+ * enough.
  *
  * episodes/ is listed when it changed, and at each sweep; inotify(7) makes it faster, and polling makes it
  * certain. A fingerprint is taken on an episode's turn, never for all of them, so an idle tick is one

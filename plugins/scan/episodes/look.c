@@ -167,11 +167,25 @@ can_be_moved (CisScanEpisodes *self, const char *name, GError **error)
          cis_error_set_errno (error, errno, "Its folder cannot be written");
 }
 
+/* Since when the tree is as it is now, @now, and was not at the last look: since its newest ctime, where that
+ * lies in between and the clock that gave it was not set meanwhile. */
+static gint64
+find_change (CisScanEpisodes *self, const BacklogEntry *entry, gint64 newest, gint64 offset, gint64 now)
+{
+  gint64 changed = newest - offset;
+
+  return entry->fingerprint != NULL && ABS (offset - entry->clock_offset) <= self->quiet / 10 &&
+                 changed >= entry->looked_at && changed <= now
+             ? changed
+             : now;
+}
+
 /* Whether the fingerprint says that nobody writes any more; otherwise remembers it for the next look. */
 static gboolean
 is_quiet (CisScanEpisodes *self, BacklogEntry *entry, char **fingerprint, gint64 newest, gint64 started)
 {
   gint64 now = g_get_monotonic_time ();
+  gint64 offset = g_get_real_time () - now;
   gboolean unchanged = g_strcmp0 (entry->fingerprint, *fingerprint) == 0;
   gboolean seen = entry->fingerprint != NULL;
 
@@ -181,10 +195,12 @@ is_quiet (CisScanEpisodes *self, BacklogEntry *entry, char **fingerprint, gint64
     return TRUE;
   if (!unchanged)
     {
+      entry->unchanged_at = find_change (self, entry, newest, offset, now);
       g_free (entry->fingerprint);
       entry->fingerprint = g_steal_pointer (fingerprint);
-      entry->unchanged_at = now;
     }
+  entry->looked_at = started;
+  entry->clock_offset = offset;
   /* A tree so large that looking takes long is looked at more seldom. */
   look_again (self, entry, MAX (entry->unchanged_at + self->quiet, now + 4 * (now - started)),
               seen && !unchanged, &self->n_written);
