@@ -25,6 +25,7 @@ GHashTable *cis_walker_read_shallow (const char *path, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CisWalker, cis_walker_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (git_repository, git_repository_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (git_config, git_config_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (git_commit, git_commit_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (git_reference_iterator, git_reference_iterator_free)
 
