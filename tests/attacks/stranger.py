@@ -10,7 +10,6 @@ import ctypes
 import fcntl
 import os
 import random
-import shutil
 import signal
 import stat
 import subprocess
@@ -21,7 +20,7 @@ from checker import Ground, scratch, show, wait_until
 from scratch import NOBODY
 
 ALICE, BOB = 65533, 65532  # the attacker, and whose episodes must not suffer
-SHORT, LONG = 1_500, 100_000  # steps
+SHORT, LONG = 6_000, 100_000  # steps
 AT_ONCE = 4  # attackers
 PATIENCE = 5  # s: from SIGTERM to the end
 FOLDERS = ("episodes", "outbox", "receipts", "shipped", "quarantine", ".")
@@ -65,10 +64,17 @@ class Attacker:
         """An episode of his own, stamped or not, that may be gone again in a moment."""
         path = os.path.join(self.state, "episodes", f"mine-{self.random.randrange(40)}")
         os.mkdir(path)
-        with open(path + "/data", "wb") as file:
-            file.write(self.random.randbytes(self.random.randrange(2000)))
-        with open(path + "/meta.json", "w", encoding="ascii") as file:
-            file.write(self.random.choice(("{}", "", '{"code_version": {"commit": "%s"}}' % ("a" * 40))))
+        self.fill(path + "/data", self.random.randbytes(self.random.randrange(2000)))
+        self.fill(path + "/meta.json", self.random.choice((b"{}", b"", b'{"code_version": {"commit": "%s"}}' % (b"a" * 40))))
+
+    @staticmethod
+    def fill(path, content):
+        """Another attacker may have been there first, with a pipe."""
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            os.write(fd, content)
+        finally:
+            os.close(fd)
 
     def lock(self):
         if len(self.locks) > 20:
@@ -82,6 +88,16 @@ class Attacker:
         fd = os.open(self.any_path(), os.O_RDONLY | HARMLESS)
         self.locks.append(fd)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
+    @staticmethod
+    def remove(path):
+        """shutil.rmtree() opens what it is told to remove, and waits for a pipe's other end."""
+        for where, folders, files in os.walk(path, topdown=False):
+            for name in files:
+                os.unlink(os.path.join(where, name))
+            for name in folders:
+                os.rmdir(os.path.join(where, name))
+        os.rmdir(path)
 
     def exchange(self):
         """renameat2 (RENAME_EXCHANGE): one in the place of another in one step."""
@@ -109,7 +125,7 @@ class Attacker:
             lambda: os.chmod(self.any_path(), self.random.choice(MODES)),
             lambda: os.mkfifo(self.any_path()),
             lambda: os.unlink(self.any_path()),
-            lambda: shutil.rmtree(self.any_path()),
+            lambda: self.remove(self.any_path()),
             lambda: os.mkdir(self.any_path()),
         ))
         try:
@@ -121,6 +137,7 @@ class Attacker:
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # a lease that is broken
         for self.count in range(1, self.steps + 1):
             self.step()
+            time.sleep(self.random.random() * 0.005)  # so that the others have a turn
 
 
 # ---- the ground
@@ -152,9 +169,8 @@ class Field:
         self.site._copy_pipeline("drain")  # pylint: disable=protected-access
         self.site.tune("drain", "[scan]\nquiet=20ms\n")
         self.site.become_nobody()
-        # As tmpfiles.d makes it.
-        (self.site.host / "episodes").chmod(0o3770)
-        self.site.host.chmod(0o750)
+        # The shipper makes it, with the mode and the ACL that tmpfiles.d gives.
+        (self.site.host / "episodes").rmdir()
         self.outside = self.site.folder / "outside"
         for name, owner in (("victim", 0), ("service", NOBODY)):
             folder = self.outside / name
@@ -181,7 +197,7 @@ class Field:
         (staged / "data").write_bytes(random.Random(name).randbytes(3000))
         stamp = '{"code_version": {"commit": "%s"}}' % self.site.head if self.made % 2 else "{}"
         (staged / "meta.json").write_text(stamp)
-        copy = f"cp -r {staged} {self.site.host}/episodes/.{name} && mv -T {self.site.host}/episodes/.{name} {self.site.host}/episodes/{name}"
+        copy = f"mkdir {self.site.host}/episodes/.{name} && cp {staged}/* {self.site.host}/episodes/.{name} && mv -T {self.site.host}/episodes/.{name} {self.site.host}/episodes/{name}"
         done = subprocess.run([*self.prefix_of(BOB), "sh", "-c", f"umask 022; {copy}"], capture_output=True, text=True)
         # The attacker was there first: it is not Bob's then.
         if done.returncode == 0:
@@ -237,8 +253,10 @@ class Field:
             except subprocess.TimeoutExpired:
                 pass
             self.end(one)
+            one.close()
             if turn % 5 == 4:
                 self.end(shipper)
+                shipper.close()
                 shipper = self.run(turn % 2 == 0, "run", "shipper", *config)
                 try:
                     shipper.wait_for_notice("READY=1")
@@ -250,6 +268,8 @@ class Field:
             if attacker.returncode:
                 self.tally.violation("the attacker", said)
         self.end(shipper)
+        # What is left of Bob's goes home, whatever lies beside it.
+        self.run(False, "run", "shipper", "--once", *config).wait(scratch.PATIENCE)
         return turn
 
     def of_bob(self):
@@ -272,6 +292,9 @@ class Field:
                      and (path / "data").read_bytes() == content]
             if len(found) != 1:
                 yield f"{name} is in {found or 'no folder'}"
+        for folder in ("shipped", "quarantine"):
+            if not any(path.parent.name == folder for path in self.of_bob()):
+                yield f"none of Bob's came to {folder}/: nothing was tried"
         for folder in FOLDERS:
             info = os.lstat(self.site.host / folder)
             if not stat.S_ISDIR(info.st_mode) or info.st_uid != NOBODY:
