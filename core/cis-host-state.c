@@ -317,3 +317,12 @@ cis_host_state_load_receipt (CisHostState *self, const char *name, GError **erro
     g_propagate_prefixed_error (error, g_steal_pointer (&cause), "%s/receipts/%s: ", self->path, file);
   return receipt;
 }
+
+gboolean
+cis_host_state_is_acknowledged (CisHostState *self, CisEpisode *episode)
+{
+  g_autoptr (JsonObject) receipt = cis_host_state_load_receipt (self, cis_episode_get_name (episode), NULL);
+
+  return receipt != NULL &&
+         g_strcmp0 (cis_json_get_string (receipt, "sha256"), cis_episode_get_sha256 (episode)) == 0;
+}

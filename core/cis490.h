@@ -647,6 +647,8 @@ CIS_API gboolean cis_host_state_drop_archive (CisHostState *self, CisEpisode *ep
 /* The receipt with the episode's name, checked against nothing; %NULL without error where there is none.
  * full. */
 CIS_API JsonObject *cis_host_state_load_receipt (CisHostState *self, const char *name, GError **error);
+/* Whether there is a receipt for the very bytes of @episode's archive. */
+CIS_API gboolean cis_host_state_is_acknowledged (CisHostState *self, CisEpisode *episode);
 /* What identifies the tree @name below @dirfd: a SHA-256 over path, type, size, mtime and ctime of every
  * entry; full. No symlink is followed. @newest: latest ctime, µs since 1970; nullable. CIS_ERROR_GONE where
  * the tree is not there. */

@@ -62,6 +62,7 @@ class Kept(scratch.TestCase):
         self.assertEqual(site.once().status, 0)
         self.assertEqual(site.names("shipped"), ["gone"])
         self.assert_same_content(site, "gone")
+        self.assertEqual(sorted(row["episode"] for row in site.rows()), ["gone", "there"], "a row for each, as before")
         self.assertEqual(self.receiver.said.count(f"lab-1/gone is stored: {site.archive('gone').stat().st_size} bytes, sha256 "), 2)
 
     def test_what_the_receiver_would_not_take_again_stays(self):

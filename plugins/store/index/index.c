@@ -87,6 +87,15 @@ is_recovered (CisItem *item)
   return cis_item_is_recovered (item) || cis_item_get_mark (item, "recovered") != NULL;
 }
 
+/* The host has a receipt for it, but the store had it no more, so that the index may have its row. */
+static gboolean
+was_acknowledged (CisItem *item)
+{
+  CisRequest *request = cis_item_get_request (item);
+
+  return request != NULL && cis_request_get_header (request, "x-cis490-acknowledged") != NULL;
+}
+
 /* Found in the store, not sent: what scan/store emits. */
 static gboolean
 is_backfilled (CisItem *item)
@@ -138,7 +147,7 @@ add_row (CisIndex *self, CisEpisode *episode, GCancellable *cancellable, GError 
 {
   g_autofree char *row = make_row (episode);
 
-  if (is_backfilled (CIS_ITEM (episode)))
+  if (is_backfilled (CIS_ITEM (episode)) || was_acknowledged (CIS_ITEM (episode)))
     return cis_rows_append_missing (self->rows, cis_episode_get_host (episode),
                                     cis_episode_get_name (episode), row, cancellable, error) >= 0 &&
            cis_rows_flush (self->rows, error);

@@ -158,6 +158,8 @@ add_claims (SoupMessageHeaders *headers, const CisHttpRequest *request)
     soup_message_headers_replace (headers, "X-Cis490-Code-Commit", commit);
   if (restamped != NULL)
     soup_message_headers_replace (headers, "X-Cis490-Code-Restamped", restamped);
+  if (request->acknowledged)
+    soup_message_headers_replace (headers, "X-Cis490-Acknowledged", "true");
   if (request->asked != CIS_ASKED_UPLOAD)
     soup_message_headers_replace (headers, "Upload-Length", size);
   if (request->asked == CIS_ASKED_REST)

@@ -18,10 +18,10 @@ typedef struct
   int fd;              /* the archive, for an upload */
   void (*progress) (guint64 done, gpointer user_data);
   gpointer user_data;
-  guint64 offset; /* of CIS_ASKED_REST: where it begins */
-  gboolean
-      resumable; /* an upload whose beginning is not sent twice: where it is stale, the caller asks anew */
-  const char *commit; /* of CIS_ASKED_PING: whose outlook is wanted; nullable */
+  guint64 offset;        /* of CIS_ASKED_REST: where it begins */
+  gboolean resumable;    /* an upload that is not sent twice from its beginning: the caller asks anew */
+  gboolean acknowledged; /* of an upload: there is a receipt for these bytes, so that they were lost there */
+  const char *commit;    /* of CIS_ASKED_PING: whose outlook is wanted; nullable */
 } CisHttpRequest;
 
 /* Whether @url is one we can talk to; CIS_ERROR_CONFIG. */

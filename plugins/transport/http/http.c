@@ -47,8 +47,9 @@ typedef struct
   CisHttpClient *client;
   GCancellable *cancellable;
   int fd;
-  gboolean asked; /* what the receiver has of it already */
-  gboolean stale; /* see CisAnswer */
+  gboolean acknowledged; /* there is a receipt for these very bytes */
+  gboolean asked;        /* what the receiver has of it already */
+  gboolean stale;        /* see CisAnswer */
 } Ship;
 
 static gboolean
@@ -121,7 +122,8 @@ report_progress (guint64 done, gpointer user_data)
 static gboolean
 ask (Ship *ship, CisAsked asked, guint64 offset, CisJudgement *judgement, GError **error)
 {
-  CisHttpRequest request = { asked, ship->episode, ship->fd, report_progress, ship, offset, ship->asked };
+  CisHttpRequest request = { asked, ship->episode, ship->fd,    report_progress,
+                             ship,  offset,        ship->asked, ship->acknowledged };
   g_auto (CisAnswer) answer = { 0 };
 
   if (!cis_http_client_send (ship->client, &request, &answer, ship->cancellable, error))
@@ -294,6 +296,7 @@ cis_http_process (CisStage *stage, CisItem *item, GCancellable *cancellable)
 
   if (cis_episode_get_receipt (ship.episode) != NULL)
     return cis_outcome_passed ();
+  ship.acknowledged = cis_host_state_is_acknowledged (self->state, ship.episode);
   ship.fd = open_archive (self, ship.episode, &error);
   if (ship.fd < 0)
     return cis_outcome_failed (error);
