@@ -40,8 +40,10 @@ def mount_thin(test, path, backing):
     test.addCleanup(subprocess.run, ["umount", "--lazy", path], check=True)
 
 
-def take_back(image, path):
-    """The bytes of a file on a thin disk are on no disk any more, and in the page cache still, as if never written."""
+def take_back(backing, path):
+    """The bytes of a file on a thin disk are on no disk any more, nor is there room for them; in the page cache they are
+    still, as if never written. Returns what gives the room back."""
+    image = backing / "image"
     with open(path, "r+b", buffering=0) as file:
         content = file.read()
         os.fsync(file.fileno())
@@ -49,7 +51,9 @@ def take_back(image, path):
         for first, last in re.findall(r"^ +\d+: +\d+\.\. +\d+: +(\d+)\.\. +(\d+):", listed, re.MULTILINE):
             subprocess.run(["fallocate", "--punch-hole", "--offset", first, "--length", str(int(last) - int(first) + 1), image],
                            check=True)
+        filler = fill(backing)
         os.pwrite(file.fileno(), content, 0)
+    return filler
 
 
 def fill(path, leave=0):
@@ -202,8 +206,7 @@ class WritebackFails(scratch.TestCase):
         receiver.kill()
         [part] = site.partials()
         with open(part, "rb") as file:
-            take_back(backing / "image", part)
-            filler = fill(backing)
+            filler = take_back(backing, part)
             self.assertRaises(OSError, os.fsync, file.fileno())
             os.fsync(file.fileno())
         filler.unlink()
